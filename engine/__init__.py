@@ -1,0 +1,1 @@
+"""The trading engine: domain words, maths, decisions, adapters and the process that runs them."""

@@ -1,0 +1,157 @@
+"""What must never be lost: every kind of row the journal holds, and the outcome of a decision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import Enum
+
+from engine.domain.commands import Command, Receipt, TradingState
+from engine.domain.orders import Approved, CashFlow, Fill, FundingPaid, OrderIntent, OrderUpdate, Refused
+
+
+@dataclass(frozen=True, slots=True)
+class StateChanged:
+    """A book's trading state moved; ``latched`` means only a `Rearm` command lets it go back."""
+
+    state: TradingState
+    latched: bool
+    reason: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CommandDone:
+    """A command was carried out or refused; the next one with its id is answered from here."""
+
+    command_id: str
+    status: str
+    detail: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class EquityMark:
+    """Equity per unit at instants that must survive: a new peak, and the starts of day, week and month.
+
+    Units follow fund accounting: a cash flow buys or redeems units, so that neither peak nor P&L sees it.
+    """
+
+    at: datetime
+    equity: Decimal
+    units: Decimal
+    peak: Decimal
+    day_start: Decimal
+    week_start: Decimal
+    month_start: Decimal
+
+
+class StopStep(Enum):
+    """Steps of the emergency stop, in order; each is journaled when proven."""
+
+    LATCHED = "latched"
+    ENTRIES_REFUSED = "entries refused"
+    ORDERS_CANCELLED = "orders cancelled at the venue"
+    IN_FLIGHT_SETTLED = "orders in flight settled"
+    NO_OPEN_ORDERS = "no open orders, seen twice"
+    POSITIONS_FLATTENED = "positions flattened"
+    NO_POSITIONS = "no positions, seen twice"
+    VERIFIED_FLAT = "VERIFIED FLAT"
+
+
+@dataclass(frozen=True, slots=True)
+class StopProgress:
+    """A step of stop ``stop_id`` was proven; ``detail`` says by which evidence."""
+
+    stop_id: str
+    step: StopStep
+    detail: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SleeveConfigured:
+    """A strategy's place in a book: running or paused, its configuration (JSON), universe and weight."""
+
+    strategy: str
+    running: bool
+    values: str
+    instruments: tuple[str, ...]
+    weight: Decimal
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class BookConfigured:
+    """A book's limits and allocation method as JSON, versioned by its row in the journal."""
+
+    risk: str
+    allocation: str
+    at: datetime
+
+
+Fact = (
+    OrderIntent
+    | OrderUpdate
+    | Fill
+    | FundingPaid
+    | CashFlow
+    | StateChanged
+    | Command
+    | CommandDone
+    | EquityMark
+    | StopProgress
+    | SleeveConfigured
+    | BookConfigured
+)
+
+
+class Severity(Enum):
+    """How loudly to tell people."""
+
+    INFO = "info"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something the core wants people to know; ``key`` groups repeats."""
+
+    key: str
+    severity: Severity
+    title: str
+    detail: str
+    book: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRequest:
+    """An order the core wants gone, and why."""
+
+    client_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class AmendRequest:
+    """A resting order whose quantity must become ``quantity`` (base)."""
+
+    client_id: str
+    quantity: Decimal
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Everything one event led to; the loop makes it durable, then acts on it."""
+
+    approved: tuple[Approved, ...] = ()
+    cancels: tuple[CancelRequest, ...] = ()
+    amends: tuple[AmendRequest, ...] = ()
+    refused: tuple[Refused, ...] = ()
+    facts: tuple[Fact, ...] = ()
+    notices: tuple[Notice, ...] = ()
+    receipts: tuple[Receipt, ...] = field(default=())

@@ -1,0 +1,223 @@
+"""State for readers: replaced whole, never edited."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from engine.domain.commands import TradingState
+from engine.domain.facts import StopStep
+from engine.domain.instruments import Instrument, InstrumentKey
+from engine.domain.orders import OrderState, OrderType, Purpose, Refused, Side
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """A coin at a venue as the venue reports it. ``engine_owned`` is the part the engine's own fills explain."""
+
+    venue: str
+    account: str
+    currency: str
+    total: Decimal
+    free: Decimal
+    engine_owned: Decimal = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class VenuePosition:
+    """A derivative position as the venue reports it; ``quantity`` signed base."""
+
+    venue: str
+    account: str
+    instrument: InstrumentKey
+    quantity: Decimal
+    entry_price: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """What a sleeve holds. ``quantity`` signed base; prices in quote; money in base currency of the book.
+
+    ``unrealised`` is None while there is no trustworthy mark.
+    """
+
+    sleeve: str
+    instrument: InstrumentKey
+    quantity: Decimal
+    entry_price: Decimal
+    mark: Decimal | None
+    mark_source: str
+    mark_at: datetime | None
+    unrealised: Decimal | None
+    realised: Decimal
+    fees: Decimal
+    opened_at: datetime
+    stop_price: Decimal | None
+    notional: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkingOrder:
+    """An order the venue has not ended yet."""
+
+    client_id: str
+    venue_order_id: str | None
+    instrument: InstrumentKey
+    side: Side
+    quantity: Decimal
+    filled: Decimal
+    order_type: OrderType
+    limit_price: Decimal | None
+    stop_price: Decimal | None
+    state: OrderState
+    purpose: Purpose
+    sleeve: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Idea:
+    """The last thing a strategy wished for an instrument, and what became of it."""
+
+    strategy: str
+    instrument: InstrumentKey
+    conviction: float
+    stop_distance: Decimal | None
+    target: Decimal
+    held: Decimal
+    outcome: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SleeveView:
+    """A strategy (or ``manual``) inside a book. Money in base currency; ``values`` is the JSON of its config."""
+
+    strategy: str
+    running: bool
+    quarantined: str
+    values: str
+    instruments: tuple[InstrumentKey, ...]
+    weight: Decimal
+    equity: Decimal
+    realised: Decimal
+    unrealised: Decimal
+    fees: Decimal
+    funding: Decimal
+    fills: int
+    trades: int
+    wins: int
+    ideas: tuple[Idea, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LimitUse:
+    """One limit and how much of it is used; ``used`` None means unknown. Shares are 0 to 1, money in base currency."""
+
+    name: str
+    used: Decimal | None
+    limit: Decimal
+    unit: str
+    window: str
+    at_breach: str
+    when_unknown: str
+
+
+@dataclass(frozen=True, slots=True)
+class FeedView:
+    """A market source: online, when it last said something (market and wall), and how long it took (seconds)."""
+
+    venue: str
+    simulated: bool
+    online: bool
+    detail: str
+    last_market_time: datetime | None
+    last_wall_time: datetime | None
+    latency_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class StopView:
+    """An emergency stop or brake: the steps proven so far. ``flat`` is True only after VERIFIED FLAT."""
+
+    stop_id: str
+    reason: str
+    actor: str
+    started_at: datetime
+    steps: tuple[tuple[StopStep, str, datetime], ...]
+    flat: bool
+    waiting_for: str
+
+
+@dataclass(frozen=True, slots=True)
+class PeriodPnl:
+    """Change of unit value times units since the start of day, week, month (UTC, market time); base currency."""
+
+    today: Decimal
+    week: Decimal
+    month: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class BookSnapshot:
+    """Everything a page may say about a book at one instant."""
+
+    name: str
+    stage: str
+    simulated: bool
+    base_currency: str
+    state: TradingState
+    latched: bool
+    state_reason: str
+    market_time: datetime | None
+    published_at: datetime
+    sequence: int
+    equity: Decimal
+    cash: Decimal
+    capital: Decimal
+    unrealised: Decimal
+    realised: Decimal
+    fees: Decimal
+    funding: Decimal
+    peak_equity: Decimal
+    drawdown: Decimal
+    pnl: PeriodPnl
+    speed: int | None
+    positions: tuple[Position, ...]
+    orders: tuple[WorkingOrder, ...]
+    sleeves: tuple[SleeveView, ...]
+    allocation: str
+    balances: tuple[Balance, ...]
+    instruments: tuple[Instrument, ...]
+    marks: tuple[tuple[InstrumentKey, Decimal], ...]
+    feeds: tuple[FeedView, ...]
+    limits: tuple[LimitUse, ...]
+    risk: str
+    refused: tuple[Refused, ...]
+    stop: StopView | None
+    fills: int
+    unpriced: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSnapshot:
+    """The engine process: its books and how its loop feels. Latencies in seconds."""
+
+    started_at: datetime
+    published_at: datetime
+    version: str
+    epoch: int
+    restarts: int
+    books: tuple[BookSnapshot, ...]
+    loop_p50_s: float | None
+    loop_p99_s: float | None
+    queue_length: int
+    events: int
+
+    def book(self, name: str) -> BookSnapshot:
+        """The book of that name; KeyError names those that exist."""
+        for book in self.books:
+            if book.name == name:
+                return book
+        raise KeyError(f"no book {name!r}; there are {', '.join(b.name for b in self.books)}")

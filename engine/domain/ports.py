@@ -1,0 +1,132 @@
+"""The seams between the core and the world: protocols of one to three methods."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+from engine.domain.facts import Fact, Notice
+from engine.domain.instruments import Instrument, InstrumentKey
+from engine.domain.market import CandleArrays, FloatArray, MarketEvent
+from engine.domain.orders import Approved, Fill, FundingPaid, OrderUpdate
+from engine.domain.portfolio import Balance, VenuePosition
+
+
+class Clock(Protocol):
+    """Wall time; market time comes from the events."""
+
+    def now(self) -> datetime:
+        """Aware UTC."""
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+
+
+class Strategy(Protocol):
+    """A pure, causal view of one instrument. It never sizes and never knows what is held.
+
+    Both arrays have the length of the input; the value at bar t uses bars up to and including t. NaN means no
+    opinion yet (warm-up) and is treated as conviction 0.
+    """
+
+    @property
+    def lookback_bars(self) -> int:
+        """Bars after which the last value no longer depends on older ones (within 1e-9)."""
+
+    def convictions(self, candles: CandleArrays) -> FloatArray:
+        """float64[n] in [-1, 1]: sign is direction, size a share of what risk allows."""
+
+    def stop_distances(self, candles: CandleArrays) -> FloatArray:
+        """float64[n], quote currency, positive: how far from the entry the protective stop lies."""
+
+
+class Orders(Protocol):
+    """Sends orders to one venue.
+
+    Raises `VenueRejected` (proof that it does not exist), `VenueUnreachable` (nothing was sent) or
+    `VenueAmbiguous` (sent, no proof).
+    """
+
+    def submit(self, approved: Approved) -> OrderUpdate:
+        """Place the order under its client id."""
+
+    def cancel(self, client_id: str) -> OrderUpdate:
+        """Ask for cancellation; the returned state is the venue's evidence."""
+
+    def amend(self, client_id: str, quantity: Any) -> OrderUpdate:
+        """Change the quantity (base, Decimal) of a resting order."""
+
+
+class Evidence(Protocol):
+    """What the venue itself says about orders and fills; errors are raised, never empty lists."""
+
+    def order(self, client_id: str) -> OrderUpdate:
+        """State of one order; raises `OrderNotFound`."""
+
+    def open_orders(self) -> Sequence[OrderUpdate]:
+        """Every order that may still fill."""
+
+    def executions_since(self, cursor: str) -> tuple[Sequence[Fill | FundingPaid], str]:
+        """Fills and funding after ``cursor`` ("" is the beginning), oldest first, and the new cursor."""
+
+
+class Accounts(Protocol):
+    """What the venue says is held."""
+
+    def balances(self) -> Sequence[Balance]:
+        """Every coin, the trader's own holdings included."""
+
+    def positions(self) -> Sequence[VenuePosition]:
+        """Every derivative position."""
+
+
+class Matching(Protocol):
+    """Only simulated venues: market data drives their matching, on the engine's thread, before the core sees it."""
+
+    def observe(self, event: MarketEvent) -> Sequence[OrderUpdate | Fill | FundingPaid]:
+        """Match resting orders against the event; what happened, in order."""
+
+
+class Gateway(Orders, Evidence, Accounts, Protocol):
+    """A venue as one book uses it."""
+
+    @property
+    def venue(self) -> str:
+        """Name as in the settings."""
+
+
+class Journal(Protocol):
+    """The durable, hash-chained record of one book."""
+
+    def append(self, facts: Sequence[Fact], market_time: datetime) -> int:
+        """Make the facts durable in one transaction; the sequence of the last. Raises `CannotRecord`, `Fenced`."""
+
+    def read(self, after: int) -> Iterator[tuple[int, Fact]]:
+        """Facts after a sequence, oldest first."""
+
+    def checkpoint(self, sequence: int, state: Mapping[str, Any]) -> None:
+        """Store the state that the facts up to ``sequence`` add up to (JSON values only)."""
+
+    def latest_checkpoint(self) -> tuple[int, Mapping[str, Any]] | None:
+        """The newest checkpoint, or None before the first."""
+
+
+class MarketSource(Protocol):
+    """Where a book's market events come from."""
+
+    def instruments(self) -> Sequence[Instrument]:
+        """What can be traded there."""
+
+    def history(self, key: InstrumentKey, bars: int) -> CandleArrays:
+        """The last closed candles, at most ``bars``, for warm-up and charts."""
+
+    def events(self) -> Iterator[MarketEvent]:
+        """Blocks until the next event; ends when the source is closed or exhausted."""
+
+
+class AlertChannel(Protocol):
+    """Delivers a notice to people."""
+
+    def send(self, notice: Notice) -> None:
+        """Raises an error that says what the channel answered."""
