@@ -126,7 +126,7 @@ class ConfigureStrategy:
 
 @dataclass(frozen=True, slots=True)
 class SetAllocation:
-    """Share of the book's capital per strategy; weights sum to at most 1. ``method`` is ``fixed`` or ``performance``."""
+    """Share of the book's capital per strategy, summing to at most 1; ``method`` is ``fixed`` or ``performance``."""
 
     book: str
     method: str

@@ -139,7 +139,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class OrderUpdate:
-    """What a venue said about an order. ``filled`` is cumulative in base; ``quantity`` only where the venue changed it."""
+    """What a venue said about an order: ``filled`` cumulative in base, ``quantity`` only where the venue changed it."""
 
     client_id: str
     venue: str
