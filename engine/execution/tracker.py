@@ -1,0 +1,207 @@
+"""Every order of a book from intent to settled end, and which executions were already booked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from engine.domain.instruments import InstrumentKey
+from engine.domain.orders import Fill, OrderIntent, OrderState, OrderUpdate, Purpose, Side
+from engine.execution.states import advance
+
+ZERO = Decimal(0)
+KEEP_ENDED = 1000
+
+
+@dataclass(slots=True)
+class TrackedOrder:
+    """An order as the engine believes it. ``filled`` sums the booked fills, ``reported`` is the venue's own figure."""
+
+    intent: OrderIntent
+    state: OrderState = OrderState.INTENT
+    quantity: Decimal = ZERO
+    filled: Decimal = ZERO
+    reported: Decimal = ZERO
+    venue_order_id: str | None = None
+    updated_at: datetime | None = None
+    trade_ids: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.quantity = self.quantity or self.intent.quantity
+
+    @property
+    def remaining(self) -> Decimal:
+        """Base quantity that may still fill, never negative."""
+        return ZERO if self.state.is_final else max(ZERO, self.quantity - self.filled)
+
+    @property
+    def is_settled(self) -> bool:
+        """Ended, with every fill the venue reported booked."""
+        return self.state.is_final and self.filled >= self.reported
+
+
+class Tracker:
+    """The orders of one book.
+
+    Ended and settled orders are forgotten after `KEEP_ENDED` further ones: a fill that names a forgotten order of ours
+    can only be a repeat, because settled orders have no fills left to come.
+    """
+
+    def __init__(self) -> None:
+        self._orders: dict[str, TrackedOrder] = {}
+        self._open: dict[str, TrackedOrder] = {}
+        self.ignored_reports = 0
+
+    def add(self, intent: OrderIntent) -> TrackedOrder:
+        """Track an intent; the same id again returns the order that is there."""
+        order = self._orders.get(intent.client_id)
+        if order is None:
+            order = TrackedOrder(intent)
+            self._orders[intent.client_id] = self._open[intent.client_id] = order
+        return order
+
+    def drop(self, client_id: str) -> None:
+        """Forget an intent that was never made durable nor sent."""
+        assert self._orders[client_id].state is OrderState.INTENT, client_id
+        del self._orders[client_id], self._open[client_id]
+
+    def get(self, client_id: str) -> TrackedOrder | None:
+        """The order of that id, or None."""
+        return self._orders.get(client_id)
+
+    def apply_update(self, update: OrderUpdate) -> TrackedOrder | None:
+        """Advance an order by a venue's report; None where the order is not ours or was forgotten."""
+        order = self._orders.get(update.client_id)
+        if order is None:
+            self.ignored_reports += 1
+            return None
+        state = advance(order.state, update.state)
+        if state is order.state and update.state is not order.state:
+            self.ignored_reports += 1
+        order.state = state
+        order.reported = max(order.reported, update.filled)
+        order.venue_order_id = update.venue_order_id or order.venue_order_id
+        order.updated_at = update.at
+        if update.quantity is not None and not state.is_final:
+            order.quantity = update.quantity
+        self._file(order)
+        return order
+
+    def is_new_fill(self, fill: Fill) -> bool:
+        """Whether this execution still has to be booked."""
+        order = self._orders.get(fill.client_id)
+        return order is not None and _trade_key(fill) not in order.trade_ids
+
+    def apply_fill(self, fill: Fill) -> TrackedOrder | None:
+        """Count an execution towards its order."""
+        order = self._orders.get(fill.client_id)
+        if order is None:
+            return None
+        order.trade_ids.add(_trade_key(fill))
+        order.filled += fill.quantity
+        order.reported = max(order.reported, order.filled)
+        order.updated_at = fill.at
+        if order.filled >= order.quantity:
+            order.state = advance(order.state, OrderState.FILLED)
+        elif order.state in (OrderState.INTENT, OrderState.SENT, OrderState.UNKNOWN, OrderState.WORKING):
+            order.state = advance(order.state, OrderState.PARTIAL)
+        self._file(order)
+        return order
+
+    def _file(self, order: TrackedOrder) -> None:
+        client_id = order.intent.client_id
+        if not order.is_settled:
+            self._open[client_id] = order
+            return
+        if self._open.pop(client_id, None) is not None:
+            self._orders.pop(client_id)
+            self._orders[client_id] = order
+        while len(self._orders) - len(self._open) > KEEP_ENDED:
+            self._forget_oldest()
+
+    def _forget_oldest(self) -> None:
+        for client_id in self._orders:
+            if client_id not in self._open:
+                del self._orders[client_id]
+                return
+
+    def open_orders(self) -> Iterator[TrackedOrder]:
+        """Orders that are not settled, oldest first."""
+        return iter(tuple(self._open.values()))
+
+    def working(self, sleeve: str, key: InstrumentKey) -> Decimal:
+        """Signed base that entries and exits may still add to a sleeve (protective stops and targets apart)."""
+        total = ZERO
+        for order in self._open.values():
+            intent = order.intent
+            if intent.sleeve == sleeve and intent.instrument == key and intent.purpose not in _RESTING:
+                total += order.remaining * intent.side.sign
+        return total
+
+    def pending_exits(self, key: InstrumentKey, sleeve: str | None = None) -> Decimal:
+        """Unsigned base that exits in flight will still take off."""
+        total = ZERO
+        for order in self._open.values():
+            intent = order.intent
+            if intent.instrument == key and intent.purpose in _EXITS and sleeve in (None, intent.sleeve):
+                total += order.remaining
+        return total
+
+    def stops(self, sleeve: str, key: InstrumentKey) -> list[TrackedOrder]:
+        """A sleeve's protective stops that may still trigger, oldest first."""
+        return [
+            order
+            for order in self._open.values()
+            if order.intent.purpose is Purpose.STOP
+            and order.intent.sleeve == sleeve
+            and order.intent.instrument == key
+            and not order.state.is_final
+        ]
+
+    def has_unknown(self, key: InstrumentKey) -> bool:
+        """Whether an order on the instrument is neither proven alive nor dead."""
+        return any(o.state is OrderState.UNKNOWN and o.intent.instrument == key for o in self._open.values())
+
+    def covered(self, stop: TrackedOrder) -> Decimal:
+        """Base quantity a stop protects: a child covers just what its entry filled."""
+        parent = self._orders.get(stop.intent.parent_id or "")
+        if parent is None or stop.quantity != stop.intent.quantity:
+            return stop.remaining
+        return min(stop.remaining, parent.filled)
+
+    def state(self) -> list[Any]:
+        """JSON values of every order still known."""
+        from_codec = [
+            [o.state.value, str(o.quantity), str(o.filled), str(o.reported), o.venue_order_id, sorted(o.trade_ids)]
+            for o in self._orders.values()
+        ]
+        return [[i, row] for i, row in zip(self._orders, from_codec, strict=True)]
+
+    def restore(self, intents: Mapping[str, OrderIntent], rows: list[Any]) -> None:
+        """Take over a checkpoint; ``intents`` holds the intent of every row."""
+        for client_id, (state, quantity, filled, reported, venue_order_id, trade_ids) in rows:
+            order = TrackedOrder(intents[client_id], OrderState(state), Decimal(quantity), Decimal(filled))
+            order.reported, order.venue_order_id, order.trade_ids = Decimal(reported), venue_order_id, set(trade_ids)
+            self._orders[client_id] = order
+            if not order.is_settled:
+                self._open[client_id] = order
+
+    def intents(self) -> list[OrderIntent]:
+        """The intents of every order still known, in the order of `state`."""
+        return [order.intent for order in self._orders.values()]
+
+
+_RESTING = frozenset({Purpose.STOP, Purpose.TARGET})
+_EXITS = frozenset({Purpose.EXIT, Purpose.FLATTEN})
+
+
+def _trade_key(fill: Fill) -> str:
+    return f"{fill.venue}|{fill.account}|{fill.trade_id}"
+
+
+def side_of(quantity: Decimal) -> Side:
+    """Side of a signed quantity."""
+    return Side.BUY if quantity > 0 else Side.SELL

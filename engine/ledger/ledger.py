@@ -1,0 +1,280 @@
+"""The book of one stage: every balance and position, moved by fills, funding and cash flows alone.
+
+Realised P&L is by average cost and gross of fees; fees and funding are kept beside it, so that
+
+    equity = capital flows + realised + unrealised - fees + funding
+
+holds to the last digit (a property test shows it). Balances are in the currency moved; a fee is booked in the
+currency it was charged in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from engine.domain.errors import BadInput
+from engine.domain.instruments import Instrument, InstrumentKey, Kind
+from engine.domain.orders import CashFlow, Fill, FundingPaid
+from engine.domain.positions import Booked, book_change
+
+ZERO = Decimal(0)
+FLAT = Booked(ZERO, ZERO, ZERO)
+PriceOf = Callable[[InstrumentKey], Decimal | None]
+
+
+@dataclass(slots=True)
+class Holding:
+    """A sleeve's position in one instrument. ``quantity`` signed base, ``cost`` signed quote, money in quote."""
+
+    quantity: Decimal = ZERO
+    cost: Decimal = ZERO
+    opened_at: datetime | None = None
+    trade_pnl: Decimal = ZERO
+    realised: Decimal = ZERO
+    fees: Decimal = ZERO
+    funding: Decimal = ZERO
+
+    def unrealised(self, mark: Decimal) -> Decimal:
+        """P&L of the open quantity at ``mark``, quote currency, positive is a gain."""
+        return mark * self.quantity - self.cost
+
+    @property
+    def entry_price(self) -> Decimal:
+        """Average entry, quote; zero where flat."""
+        return self.cost / self.quantity if self.quantity else ZERO
+
+
+@dataclass(slots=True)
+class SleeveTotals:
+    """Sums over a sleeve's life; money in quote. A trade is a round trip that ended flat; a win made money net."""
+
+    realised: Decimal = ZERO
+    fees: Decimal = ZERO
+    funding: Decimal = ZERO
+    fills: int = 0
+    trades: int = 0
+    wins: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FillEffect:
+    """What a fill did to its sleeve: P&L realised (quote, gross of fees) and whether it ended a trade."""
+
+    realised: Decimal
+    closed_trade: bool
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Positions and balances of one book.
+
+    Parameters
+    ----------
+    base_currency : str
+        What equity is in; every quote currency of a book's instruments is this one.
+    """
+
+    base_currency: str
+    instruments: dict[InstrumentKey, Instrument] = field(default_factory=dict)
+    holdings: dict[tuple[str, InstrumentKey], Holding] = field(default_factory=dict)
+    balances: dict[tuple[str, str], Decimal] = field(default_factory=dict)
+    sleeves: dict[str, SleeveTotals] = field(default_factory=dict)
+    capital: Decimal = ZERO
+    fills: int = 0
+    _accounts: dict[InstrumentKey, Booked] = field(default_factory=dict)
+
+    def register(self, instrument: Instrument) -> None:
+        """Make an instrument known; raises `BadInput` where its quote is not the base currency."""
+        if instrument.quote != self.base_currency:
+            raise BadInput(f"{instrument.key}: quoted in {instrument.quote}, this book counts in {self.base_currency}")
+        self.instruments[instrument.key] = instrument
+
+    # -- what moves it -------------------------------------------------------------------------------------------
+
+    def apply_flow(self, flow: CashFlow) -> None:
+        """Capital given (positive) or taken; only flows in the base currency count as capital."""
+        self._move(flow.venue, flow.currency, flow.amount)
+        if flow.currency == self.base_currency:
+            self.capital += flow.amount
+
+    def apply_funding(self, paid: FundingPaid) -> None:
+        """Funding of a perpetual, split over the sleeves by their share of the account's position."""
+        self._move(paid.venue, paid.currency, paid.amount)
+        held = [(s, h) for (s, k), h in sorted(self.holdings.items()) if k == paid.instrument and h.quantity]
+        net = sum((h.quantity for _, h in held), ZERO)
+        rest = paid.amount
+        for number, (sleeve, holding) in enumerate(held):
+            last = number == len(held) - 1
+            part = rest if last or not net else (paid.amount * holding.quantity / net).quantize(Decimal("1E-8"))
+            rest -= part
+            holding.funding += part
+            holding.trade_pnl += part
+            self._totals(sleeve).funding += part
+        if not held:
+            self._totals("external").funding += paid.amount
+
+    def apply_fill(self, fill: Fill, sleeve: str) -> FillEffect:
+        """Book an execution; the only way a position changes. The caller has refused duplicates."""
+        instrument = self._known(fill.instrument)
+        holding = self.holdings.setdefault((sleeve, fill.instrument), Holding())
+        change = fill.quantity * fill.side.sign
+        account = self._account(fill.instrument, change, fill.price)
+        if instrument.kind is Kind.SPOT:
+            self._move(fill.venue, instrument.base, change)
+            self._move(fill.venue, instrument.quote, -change * fill.price)
+        else:
+            self._move(fill.venue, instrument.quote, account.realised)
+        effect = _book(holding, change, fill)
+        self._charge(fill, holding, sleeve, instrument)
+        self._count(effect, holding, sleeve)
+        return effect
+
+    def _account(self, key: InstrumentKey, change: Decimal, price: Decimal) -> Booked:
+        before = self._accounts.get(key, FLAT)
+        booked = self._accounts[key] = book_change(before.quantity, before.cost, change, price)
+        return booked
+
+    def _charge(self, fill: Fill, holding: Holding, sleeve: str, instrument: Instrument) -> None:
+        self._move(fill.venue, fill.fee_currency, -fill.fee)
+        in_quote = fill.fee
+        if fill.fee and fill.fee_currency == instrument.base and instrument.kind is Kind.SPOT:
+            in_quote = fill.fee * fill.price
+            self._account(fill.instrument, -fill.fee, fill.price)
+            booked = book_change(holding.quantity, holding.cost, -fill.fee, fill.price)
+            holding.quantity, holding.cost = booked.quantity, booked.cost
+            holding.realised += booked.realised
+            holding.trade_pnl += booked.realised
+            self._totals(sleeve).realised += booked.realised
+        holding.fees += in_quote
+        holding.trade_pnl -= in_quote
+        self._totals(sleeve).fees += in_quote
+
+    def _count(self, effect: FillEffect, holding: Holding, sleeve: str) -> None:
+        totals = self._totals(sleeve)
+        totals.fills += 1
+        self.fills += 1
+        totals.realised += effect.realised
+        if effect.closed_trade:
+            totals.trades += 1
+            totals.wins += 1 if holding.trade_pnl > 0 else 0
+            holding.trade_pnl = ZERO
+        if not holding.quantity:
+            holding.opened_at = None
+
+    # -- what can be asked ---------------------------------------------------------------------------------------
+
+    def held(self, sleeve: str, key: InstrumentKey) -> Decimal:
+        """A sleeve's position, signed base."""
+        holding = self.holdings.get((sleeve, key))
+        return holding.quantity if holding else ZERO
+
+    def account_position(self, key: InstrumentKey) -> Decimal:
+        """Sum of all sleeves' positions, signed base."""
+        return self._accounts.get(key, FLAT).quantity
+
+    def account_unrealised(self, key: InstrumentKey, mark: Decimal) -> Decimal:
+        """Open P&L of the account's position at ``mark``, quote currency."""
+        account = self._accounts.get(key, FLAT)
+        return mark * account.quantity - account.cost
+
+    def open_holdings(self) -> Iterator[tuple[str, InstrumentKey, Holding]]:
+        """Every non-zero position in a stated order (sleeve, instrument)."""
+        for (sleeve, key), holding in sorted(self.holdings.items()):
+            if holding.quantity:
+                yield sleeve, key, holding
+
+    def cash(self, venue: str | None = None) -> Decimal:
+        """Base currency held at a venue, or at all."""
+        return sum(
+            (amount for (v, c), amount in self.balances.items() if c == self.base_currency and venue in (None, v)), ZERO
+        )
+
+    def equity(self, price_of: PriceOf) -> Decimal | None:
+        """Cash + spot at mark + unrealised P&L of derivatives; None while a held instrument has no trustworthy mark."""
+        total = self.cash()
+        for key, account in self._accounts.items():
+            if not account.quantity and not account.cost:
+                continue
+            mark = price_of(key)
+            if mark is None:
+                return None
+            total += mark * account.quantity
+            total -= account.cost if self.instruments[key].kind is Kind.PERPETUAL else ZERO
+        return total
+
+    def unrealised(self, price_of: PriceOf, sleeve: str | None = None) -> Decimal:
+        """Open P&L at the marks known, base currency; positions without a mark are left out."""
+        total = ZERO
+        for name, key, holding in self.open_holdings():
+            mark = price_of(key) if sleeve in (None, name) else None
+            total += holding.unrealised(mark) if mark is not None else ZERO
+        return total
+
+    def _move(self, venue: str, currency: str, amount: Decimal) -> None:
+        self.balances[(venue, currency)] = self.balances.get((venue, currency), ZERO) + amount
+
+    def _totals(self, sleeve: str) -> SleeveTotals:
+        return self.sleeves.setdefault(sleeve, SleeveTotals())
+
+    def _known(self, key: InstrumentKey) -> Instrument:
+        try:
+            return self.instruments[key]
+        except KeyError:
+            raise BadInput(f"{key}: a fill for an instrument this book does not know") from None
+
+    # -- checkpoints ---------------------------------------------------------------------------------------------
+
+    def state(self) -> dict[str, Any]:
+        """JSON values from which `restore` makes the same ledger (instruments apart)."""
+        return {
+            "capital": str(self.capital),
+            "fills": self.fills,
+            "balances": [[v, c, str(a)] for (v, c), a in sorted(self.balances.items())],
+            "accounts": [[k, str(a.quantity), str(a.cost)] for k, a in sorted(self._accounts.items())],
+            "holdings": [[s, k, _dump(h)] for (s, k), h in sorted(self.holdings.items())],
+            "sleeves": [[s, _dump(t)] for s, t in sorted(self.sleeves.items())],
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take over a checkpoint."""
+        self.capital = Decimal(state["capital"])
+        self.fills = state["fills"]
+        self.balances = {(v, c): Decimal(a) for v, c, a in state["balances"]}
+        self.holdings = {(s, k): _holding(h) for s, k, h in state["holdings"]}
+        self.sleeves = {s: _totals(t) for s, t in state["sleeves"]}
+        self._accounts = {InstrumentKey(k): Booked(Decimal(q), Decimal(c), ZERO) for k, q, c in state["accounts"]}
+
+
+def _book(holding: Holding, change: Decimal, fill: Fill) -> FillEffect:
+    before = holding.quantity
+    booked = book_change(before, holding.cost, change, fill.price)
+    turned = bool(before) and bool(booked.quantity) and (before > 0) != (booked.quantity > 0)
+    if not before or turned:
+        holding.opened_at = fill.at
+    holding.quantity, holding.cost = booked.quantity, booked.cost
+    holding.realised += booked.realised
+    holding.trade_pnl += booked.realised
+    return FillEffect(booked.realised, bool(before) and (turned or not booked.quantity))
+
+
+def _dump(row: Holding | SleeveTotals) -> list[Any]:
+    if isinstance(row, SleeveTotals):
+        return [str(row.realised), str(row.fees), str(row.funding), row.fills, row.trades, row.wins]
+    opened = row.opened_at.isoformat() if row.opened_at else None
+    money = (row.quantity, row.cost, row.trade_pnl, row.realised, row.fees, row.funding)
+    return [*(str(x) for x in money), opened]
+
+
+def _holding(row: list[Any]) -> Holding:
+    quantity, cost, trade, realised, fees, funding = (Decimal(x) for x in row[:6])
+    opened = datetime.fromisoformat(row[6]) if row[6] else None
+    return Holding(quantity, cost, opened, trade, realised, fees, funding)
+
+
+def _totals(row: list[Any]) -> SleeveTotals:
+    realised, fees, funding = (Decimal(x) for x in row[:3])
+    return SleeveTotals(realised, fees, funding, *row[3:])

@@ -1,0 +1,220 @@
+"""The state of one book: what facts add up to, and nothing that cannot be rebuilt from them and the market."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from engine.domain.codec import decode, encode
+from engine.domain.commands import TradingState
+from engine.domain.facts import CommandDone
+from engine.domain.instruments import Instrument, InstrumentKey, venue_of
+from engine.domain.market import CandleArrays
+from engine.domain.orders import OrderIntent, Refused
+from engine.execution.identity import ClientIds
+from engine.execution.tracker import Tracker
+from engine.ledger.ledger import Ledger
+from engine.market.marks import Mark, Marks
+from engine.market.windows import CandleWindow
+from engine.risk.allocation import AllocationMethod
+from engine.risk.brake import BrakeWatch
+from engine.risk.counters import ErrorWindow, FailedTrades
+from engine.risk.limits import RiskConfig
+from engine.trading.config import BookConfig
+from engine.trading.emergency import StopRun
+from engine.trading.sleeves import Sleeve, dump, restored
+from engine.trading.unit_value import UnitValue
+
+REMEMBERED_COMMANDS = 2000
+REMEMBERED_REFUSALS = 200
+WINDOW_BARS = 2500
+
+
+@dataclass(slots=True)
+class Feed:
+    """What is known of a venue's market data."""
+
+    online: bool = False
+    detail: str = "no data yet"
+    last_market_time: datetime | None = None
+    last_wall_time: datetime | None = None
+    latency_s: float | None = None
+
+
+@dataclass(slots=True)
+class Book:
+    """Everything `TradingCore` decides on."""
+
+    config: BookConfig
+    ids: ClientIds
+    ledger: Ledger
+    risk: RiskConfig = field(default_factory=RiskConfig)
+    allocation: AllocationMethod = AllocationMethod.FIXED
+    tracker: Tracker = field(default_factory=Tracker)
+    marks: Marks = field(default_factory=Marks)
+    windows: dict[InstrumentKey, CandleWindow] = field(default_factory=dict)
+    units: UnitValue = field(default_factory=UnitValue)
+    sleeves: dict[str, Sleeve] = field(default_factory=dict)
+    feeds: dict[str, Feed] = field(default_factory=dict)
+    state: TradingState = TradingState.ACTIVE
+    latched: bool = False
+    state_reason: str = "first start"
+    stop: StopRun | None = None
+    now: datetime | None = None
+    equity: Decimal | None = None
+    stop_prices: dict[tuple[str, InstrumentKey], Decimal] = field(default_factory=dict)
+    stopped_out: dict[tuple[str, InstrumentKey], int] = field(default_factory=dict)
+    sleeve_peaks: dict[str, Decimal] = field(default_factory=dict)
+    failed_trades: FailedTrades = field(default_factory=lambda: FailedTrades(RiskConfig().failed_trades_limit))
+    venue_errors: dict[str, ErrorWindow] = field(default_factory=dict)
+    brake: BrakeWatch = field(default_factory=lambda: BrakeWatch.from_config(RiskConfig()))
+    entry_times: deque[datetime] = field(default_factory=deque)
+    commands: dict[str, CommandDone] = field(default_factory=dict)
+    payments: dict[str, None] = field(default_factory=dict)
+    cursors: dict[str, str] = field(default_factory=dict)
+    refused: deque[Refused] = field(default_factory=lambda: deque(maxlen=REMEMBERED_REFUSALS))
+    rejected_prices: int = 0
+    brake_tripped_at: datetime | None = None
+    external: dict[tuple[str, str], Decimal] = field(default_factory=dict)
+    speed: int | None = None
+
+    def add_instrument(self, instrument: Instrument) -> None:
+        """Make an instrument tradable in this book."""
+        self.ledger.register(instrument)
+        self.windows.setdefault(instrument.key, CandleWindow(self.config.bar, WINDOW_BARS))
+        self.feeds.setdefault(instrument.venue, Feed())
+
+    def warm_up(self, key: InstrumentKey, candles: CandleArrays) -> None:
+        """Fill a window with closed candles; they decide nothing and mark nothing."""
+        if len(candles):
+            self.windows[key].extend(candles)
+
+    def mark(self, key: InstrumentKey) -> Mark | None:
+        """The last trustworthy price."""
+        return self.marks.price(key)
+
+    def price(self, key: InstrumentKey) -> Decimal | None:
+        """The last trustworthy price, quote currency."""
+        mark = self.marks.price(key)
+        return mark.price if mark else None
+
+    def venue_state(self, key: InstrumentKey) -> TradingState:
+        """The more restrictive of book and venue."""
+        errors = self.venue_errors.get(venue_of(key))
+        if errors and self.now and errors.tripped(self.now):
+            return max(self.state, TradingState.CLOSE_ONLY, key=lambda state: state.severity)
+        return self.state
+
+    def sleeve_equity(self, name: str) -> Decimal:
+        """Capital a strategy sizes on: its weight of the book's equity, base currency."""
+        sleeve = self.sleeves.get(name)
+        return (self.equity or Decimal(0)) * sleeve.weight if sleeve else Decimal(0)
+
+    def sleeve_pnl(self, name: str) -> Decimal:
+        """What a sleeve has made since it began, net of fees, funding included, base currency."""
+        totals = self.ledger.sleeves.get(name)
+        if totals is None:
+            return Decimal(0)
+        return totals.realised - totals.fees + totals.funding + self.ledger.unrealised(self.price, name)
+
+    def entries_last_minute(self, now: datetime) -> int:
+        """Entries approved within 60 s of market time."""
+        while self.entry_times and self.entry_times[0] <= now - timedelta(seconds=60):
+            self.entry_times.popleft()
+        return len(self.entry_times)
+
+    def venue_failed(self, venue: str, at: datetime) -> None:
+        """Count an error of a venue (market time)."""
+        window = self.venue_errors.get(venue) or ErrorWindow(self.risk.api_errors_limit)
+        self.venue_errors[venue] = window.failed(at)
+
+    def see_payment(self, venue: str, payment_id: str) -> bool:
+        """Remember a funding payment; False where it was booked before."""
+        key = f"{venue}|{payment_id}"
+        if key in self.payments:
+            return False
+        self.payments[key] = None
+        while len(self.payments) > REMEMBERED_COMMANDS:
+            self.payments.pop(next(iter(self.payments)))
+        return True
+
+    def set_risk(self, risk: RiskConfig) -> None:
+        """Take over new limits; counters and watches keep what they remember."""
+        self.risk = risk
+        self.failed_trades = FailedTrades.from_state(risk.failed_trades_limit, self.failed_trades.to_state())
+        self.brake = BrakeWatch.from_config(risk).from_state(self.brake.to_state())
+
+    def remember(self, done: CommandDone) -> None:
+        """Keep a command's end, so that its id is carried out once."""
+        self.commands[done.command_id] = done
+        while len(self.commands) > REMEMBERED_COMMANDS:
+            self.commands.pop(next(iter(self.commands)))
+
+    # -- checkpoints ---------------------------------------------------------------------------------------------
+
+    def dump(self) -> dict[str, Any]:
+        """JSON values of everything that facts have added up to."""
+        return {
+            "ledger": self.ledger.state(),
+            "risk": self.risk.model_dump_json(),
+            "allocation": self.allocation.value,
+            "intents": [encode(intent) for intent in self.tracker.intents()],
+            "orders": self.tracker.state(),
+            "units": self.units.state(),
+            "sleeves": [dump(sleeve) for sleeve in self.sleeves.values()],
+            "trading": [self.state.value, self.latched, self.state_reason],
+            "stop": self.stop.state() if self.stop else None,
+            "now": self.now.isoformat() if self.now else None,
+            "stop_prices": [[s, k, str(p)] for (s, k), p in sorted(self.stop_prices.items())],
+            "stopped_out": [[s, k, sign] for (s, k), sign in sorted(self.stopped_out.items())],
+            "sleeve_peaks": {name: str(peak) for name, peak in self.sleeve_peaks.items()},
+            "failed_trades": self.failed_trades.to_state(),
+            "brake": self.brake.to_state(),
+            "venue_errors": {venue: errors.to_state() for venue, errors in self.venue_errors.items()},
+            "commands": [encode(done) for done in self.commands.values()],
+            "payments": list(self.payments),
+            "external": [[v, c, str(a)] for (v, c), a in sorted(self.external.items())],
+            "cursors": dict(self.cursors),
+            "brake_tripped_at": self.brake_tripped_at.isoformat() if self.brake_tripped_at else None,
+        }
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Take over a checkpoint."""
+        self.ledger.restore(state["ledger"])
+        self.risk = RiskConfig.model_validate_json(state["risk"])
+        self.allocation = AllocationMethod(state["allocation"])
+        intents = [_intent(row) for row in state["intents"]]
+        self.tracker.restore({intent.client_id: intent for intent in intents}, state["orders"])
+        self.units = UnitValue.restored(state["units"])
+        self.now = datetime.fromisoformat(state["now"]) if state["now"] else None
+        since = self.now or datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+        self.sleeves = {row["strategy"]: restored(row, since) for row in state["sleeves"]}
+        name, self.latched, self.state_reason = state["trading"]
+        self.state = TradingState(name)
+        self.stop = StopRun.restored(state["stop"]) if state["stop"] else None
+        self.stop_prices = {(s, InstrumentKey(k)): Decimal(p) for s, k, p in state["stop_prices"]}
+        self.stopped_out = {(s, InstrumentKey(k)): sign for s, k, sign in state["stopped_out"]}
+        self.sleeve_peaks = {name: Decimal(peak) for name, peak in state["sleeve_peaks"].items()}
+        self.failed_trades = FailedTrades.from_state(self.risk.failed_trades_limit, state["failed_trades"])
+        self.brake = BrakeWatch.from_config(self.risk).from_state(state["brake"])
+        limit = self.risk.api_errors_limit
+        self.venue_errors = {v: ErrorWindow.from_state(limit, row) for v, row in state["venue_errors"].items()}
+        for done in (decode(row) for row in state["commands"]):
+            if isinstance(done, CommandDone):
+                self.remember(done)
+        self.payments = dict.fromkeys(state["payments"])
+        self.external = {(v, c): Decimal(a) for v, c, a in state["external"]}
+        self.cursors = dict(state["cursors"])
+        tripped = state["brake_tripped_at"]
+        self.brake_tripped_at = datetime.fromisoformat(tripped) if tripped else None
+
+
+def _intent(row: Mapping[str, Any]) -> OrderIntent:
+    fact = decode(row)
+    assert isinstance(fact, OrderIntent)
+    return fact
+

@@ -1,0 +1,217 @@
+"""What each command does to a book; everything it decides goes through the same gate as a strategy's order."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from decimal import Decimal
+
+from engine.domain.commands import (
+    CancelOrder,
+    ClosePosition,
+    Command,
+    CommandStatus,
+    ConfigureRisk,
+    ConfigureStrategy,
+    EmergencyStop,
+    PlaceOrder,
+    Rearm,
+    SetAllocation,
+    SetStrategy,
+    SetTrading,
+    TradingState,
+)
+from engine.domain.errors import BadInput, CommandRefused
+from engine.domain.facts import BookConfigured, CancelRequest, CommandDone, Fact, Notice, Outcome, Severity
+from engine.domain.instruments import Instrument, InstrumentKey
+from engine.domain.orders import OrderType, Purpose
+from engine.risk.allocation import AllocationMethod, fixed_weights
+from engine.risk.limits import Sizer, read_config
+from engine.trading.core import TradingCore, outcome_of
+from engine.trading.decisions import Decider
+from engine.trading.sleeves import Sleeve, build_strategy
+
+
+def carry_out(core: TradingCore, command: Command, at: datetime) -> Outcome:
+    """Carry out a command once; a refusal changes nothing and says why.
+
+    Returns
+    -------
+    Outcome
+        Its facts begin with the command and end with its `CommandDone`: journaled together, it is done whole or not
+        at all.
+    """
+    if command.command_id in core.book.commands:
+        return Outcome()
+    handler = _Handler(core, command, at)
+    try:
+        detail = handler.run()
+        status = CommandStatus.DONE
+    except (CommandRefused, BadInput) as refusal:
+        handler = _Handler(core, command, at)
+        status, detail = CommandStatus.REFUSED, str(refusal)
+    done = CommandDone(command.command_id, status.value, detail, at)
+    core.apply(done)
+    return outcome_of(handler.decider.decided, [command, *handler.facts, done], handler.notices)
+
+
+class _Handler:
+    def __init__(self, core: TradingCore, command: Command, at: datetime) -> None:
+        self._core, self._command, self._at = core, command, at
+        self._book = core.book
+        self.decider = Decider(core.book, at)
+        self.facts: list[Fact] = []
+        self.notices: list[Notice] = []
+
+    def run(self) -> str:
+        """What was done, in words; raises what refuses it."""
+        match self._command.body:
+            case EmergencyStop():
+                return self._stop()
+            case Rearm():
+                return self._rearm()
+            case SetTrading(state=state):
+                return self._set_trading(state)
+            case ClosePosition() as body:
+                return self._close(body)
+            case CancelOrder(client_id=client_id):
+                return self._cancel(client_id)
+            case PlaceOrder() as body:
+                return self._place(body)
+            case SetStrategy() as body:
+                return self._set_strategy(body)
+            case ConfigureStrategy() as body:
+                return self._configure_strategy(body)
+            case SetAllocation() as body:
+                return self._set_allocation(body)
+            case ConfigureRisk(values=values):
+                return self._configure_risk(values)
+            case other:
+                raise CommandRefused(f"{type(other).__name__} is not for the book {self._book.config.name}")
+
+    def _stop(self) -> str:
+        if self._book.latched and self._book.stop is not None:
+            return f"stop {self._book.stop.stop_id} is already under way"
+        actor = f"{self._command.actor.name} ({self._command.actor.source})"
+        reason = self._command.reason or "emergency stop"
+        self.facts += self._core.begin_stop(self._command.command_id, reason, actor, self._at)
+        notice = self._core.notice("stop", Severity.CRITICAL, "Emergency stop", f"{reason}, by {actor}", self._at)
+        self.notices.append(notice)
+        return "latched; cancelling and flattening"
+
+    def _rearm(self) -> str:
+        if not self._book.latched:
+            raise CommandRefused("nothing is latched, so there is nothing to re-arm")
+        if self._book.stop is not None and not self._book.stop.is_flat:
+            waiting = self._book.stop.waiting_for or "the stop has not been carried to VERIFIED FLAT"
+            raise CommandRefused(f"NOT FLAT: {waiting}; re-arm after VERIFIED FLAT")
+        self.facts += self._core.rearm(self._at, self._command.reason or "re-armed")
+        return "re-armed: ACTIVE, drawdown counts from here"
+
+    def _set_trading(self, state: TradingState) -> str:
+        if self._book.latched:
+            raise CommandRefused(f"{self._book.config.name} is latched ({self._book.state_reason}); re-arm it first")
+        if state is TradingState.LOCKED:
+            raise CommandRefused("LOCKED is set by the engine alone, when credentials stop working")
+        reason = f"{self._command.reason or 'set'} by {self._command.actor.name}"
+        self.facts += self._core.move_state(state, reason, self._at)
+        return f"now {state.value}"
+
+    def _instrument(self, key: InstrumentKey) -> Instrument:
+        instrument = self._book.ledger.instruments.get(key)
+        if instrument is None:
+            raise CommandRefused(f"{key} is not an instrument of the book {self._book.config.name}")
+        return instrument
+
+    def _close(self, body: ClosePosition) -> str:
+        instrument = self._instrument(body.instrument)
+        if not Decimal(0) < body.share <= 1:
+            raise CommandRefused(f"share {body.share} must be above 0 and at most 1")
+        held = self._book.ledger.held(body.sleeve, body.instrument)
+        if not held:
+            raise CommandRefused(f"{body.sleeve} holds no {body.instrument}")
+        size = abs(held) * body.share
+        result = self.decider.close(body.sleeve, instrument, size, f"closed by {self._command.actor.name}")
+        if not self.decider.decided.approved:
+            raise CommandRefused(result)
+        return result
+
+    def _cancel(self, client_id: str) -> str:
+        order = self._book.tracker.get(client_id)
+        if order is None or order.state.is_final:
+            raise CommandRefused(f"order {client_id} is not working")
+        intent = order.intent
+        if intent.purpose is Purpose.STOP and self._book.ledger.held(intent.sleeve, intent.instrument):
+            raise CommandRefused(f"order {client_id} protects an open position; close the position instead")
+        self.decider.decided.cancels.append(CancelRequest(client_id, f"cancelled by {self._command.actor.name}"))
+        return "asked the venue to cancel"
+
+    def _place(self, body: PlaceOrder) -> str:
+        instrument = self._instrument(body.instrument)
+        if body.quantity <= 0 or instrument.round_quantity(body.quantity) != body.quantity:
+            raise CommandRefused(f"quantity {body.quantity} must be a positive multiple of {instrument.lot_size}")
+        if (body.order_type is OrderType.LIMIT) != (body.limit_price is not None):
+            raise CommandRefused("a limit order needs a limit price, and only a limit order has one")
+        if (body.order_type is OrderType.STOP) != (body.stop_price is not None):
+            raise CommandRefused("a stop order needs a stop price, and only a stop order has one")
+        reason = f"manual order by {self._command.actor.name}"
+        if not self.decider.place(body, reason):
+            refusal = self.decider.decided.refused[-1]
+            raise CommandRefused(f"{refusal.rule}: {refusal.detail}")
+        return f"{body.side.value} {body.quantity} {instrument.base} sent"
+
+    # -- strategies ----------------------------------------------------------------------------------------------
+
+    def _sleeve(self, name: str) -> Sleeve:
+        sleeve = self._book.sleeves.get(name)
+        if sleeve is None:
+            raise CommandRefused(f"no strategy {name!r} in {self._book.config.name}")
+        return sleeve
+
+    def _set_strategy(self, body: SetStrategy) -> str:
+        sleeve = self._sleeve(body.strategy)
+        sleeve.running = body.running
+        if body.running:
+            sleeve.quarantined, sleeve.errors = "", 0
+        self._record(sleeve)
+        return f"{body.strategy} is {'running' if body.running else 'paused; its positions keep their stops'}"
+
+    def _configure_strategy(self, body: ConfigureStrategy) -> str:
+        sleeve = self._sleeve(body.strategy)
+        strategy, values = build_strategy(body.strategy, body.values)
+        for key in body.instruments or ():
+            self._instrument(key)
+        sleeve.strategy, sleeve.values = strategy, values
+        if body.instruments is not None:
+            sleeve.instruments = tuple(sorted(body.instruments))
+        self._record(sleeve)
+        return f"{body.strategy} configured"
+
+    def _set_allocation(self, body: SetAllocation) -> str:
+        try:
+            method = AllocationMethod(body.method)
+        except ValueError:
+            raise CommandRefused(f"allocation {body.method!r} is neither fixed nor performance") from None
+        weights = fixed_weights(dict(body.weights))
+        sleeves = [self._sleeve(name) for name in weights]
+        for sleeve in sleeves:
+            sleeve.weight = weights[sleeve.name]
+            self._record(sleeve)
+        self._book.allocation = method
+        self._record_book()
+        return "allocation set"
+
+    def _configure_risk(self, values: str) -> str:
+        config = read_config(values)
+        if config.sizer is Sizer.WEIGHTS:
+            raise CommandRefused("sizer weights has no risk limits and is for replays only")
+        self._book.set_risk(config)
+        self._record_book()
+        return "limits set"
+
+    def _record(self, sleeve: Sleeve) -> None:
+        self.facts.append(sleeve.fact(self._at))
+
+    def _record_book(self) -> None:
+        risk = json.dumps(self._book.risk.model_dump(mode="json"), sort_keys=True)
+        self.facts.append(BookConfigured(risk, self._book.allocation.value, self._at))

@@ -1,0 +1,300 @@
+"""From a strategy's opinion to approved orders: target, difference, protective stop, gate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from decimal import Decimal
+
+from engine.domain.commands import PlaceOrder
+from engine.domain.facts import AmendRequest, CancelRequest
+from engine.domain.instruments import Instrument, InstrumentKey
+from engine.domain.orders import Approved, OrderIntent, OrderType, Purpose, Refused, Side
+from engine.domain.portfolio import Idea
+from engine.execution.tracker import TrackedOrder, side_of
+from engine.risk.gate import Gate
+from engine.risk.sizing import Elsewhere, SizeRequest, order_quantity, room, target_quantity
+from engine.trading.book import Book
+from engine.trading.exposure import coin_exposure, context_for, gross_exposure
+from engine.trading.sleeves import Opinion, Sleeve
+
+ZERO = Decimal(0)
+_BASIS_POINT = Decimal("0.0001")
+
+
+@dataclass(slots=True)
+class Decided:
+    """What a step has decided so far, in order."""
+
+    approved: list[Approved] = field(default_factory=list)
+    cancels: list[CancelRequest] = field(default_factory=list)
+    amends: list[AmendRequest] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
+
+
+class Decider:
+    """One step: sizes ideas, passes orders through the gate, and tracks approved ones at once: the next sees them."""
+
+    def __init__(self, book: Book, now: datetime) -> None:
+        self._book = book
+        self._now = now
+        self._gate = Gate(book.risk)
+        self.decided = Decided()
+
+    # -- ideas ---------------------------------------------------------------------------------------------------
+
+    def follow(self, sleeve: Sleeve, key: InstrumentKey, opinion: Opinion) -> None:
+        """Move a sleeve towards the target its opinion implies."""
+        book, instrument = self._book, self._book.ledger.instruments[key]
+        held = book.ledger.held(sleeve.name, key)
+        conviction = self._after_stop_out(sleeve.name, key, opinion.conviction)
+        if not conviction and not held and not opinion.conviction and not book.tracker.working(sleeve.name, key):
+            sleeve.ideas[key] = Idea(sleeve.name, key, 0.0, opinion.stop_distance, ZERO, held, "no opinion", self._now)
+            return
+        target = self._target(sleeve, instrument, conviction, opinion.stop_distance)
+        outcome = self._move_to(sleeve, instrument, target, opinion)
+        if conviction != opinion.conviction:
+            outcome = "stopped out: waits until the conviction has gone back to zero"
+        sleeve.ideas[key] = Idea(
+            sleeve.name, key, opinion.conviction, opinion.stop_distance, target, held, outcome, self._now
+        )
+
+    def _after_stop_out(self, sleeve: str, key: InstrumentKey, conviction: float) -> float:
+        latch = self._book.stopped_out.get((sleeve, key), 0)
+        if latch and conviction * latch > 0:
+            return 0.0
+        self._book.stopped_out.pop((sleeve, key), None)
+        return conviction
+
+    def _target(
+        self, sleeve: Sleeve, instrument: Instrument, conviction: float, stop_distance: Decimal | None
+    ) -> Decimal:
+        book = self._book
+        price = book.price(instrument.key)
+        direction = 1 if conviction >= 0 else -1
+        request = SizeRequest(
+            conviction=conviction,
+            stop_distance=stop_distance,
+            price=price,
+            instrument=instrument,
+            sleeve_equity=book.sleeve_equity(sleeve.name),
+            book_equity=book.equity,
+            config=book.risk,
+            notional_cap=self._room(sleeve, instrument, price, direction),
+            cost_rate=book.config.reserve_bps * _BASIS_POINT,
+        )
+        return target_quantity(request)
+
+    def _room(self, sleeve: Sleeve, instrument: Instrument, price: Decimal | None, direction: int) -> Decimal | None:
+        book = self._book
+        gross, coin = gross_exposure(book), coin_exposure(book, instrument.base)
+        if gross is None or coin is None or price is None:
+            return ZERO
+        key = instrument.key
+        own = (book.ledger.held(sleeve.name, key) + book.tracker.working(sleeve.name, key)) * price
+        return room(book.risk, book.equity, Elsewhere(gross - abs(own), coin - own), direction)
+
+    def _move_to(
+        self, sleeve: Sleeve, instrument: Instrument, target: Decimal, opinion: Opinion
+    ) -> str:
+        book, key = self._book, instrument.key
+        if book.tracker.has_unknown(key):
+            return "waits: an order on this instrument is UNKNOWN until the venue gives proof"
+        held, working = book.ledger.held(sleeve.name, key), book.tracker.working(sleeve.name, key)
+        quantity = order_quantity(target, held, working, instrument, book.price(key))
+        if not quantity:
+            return "on target" if target else "flat"
+        if self._cancel_opposing(sleeve.name, key, quantity):
+            return "cancels its working orders first"
+        exit_ = bool(held) and held * quantity < 0
+        if exit_:
+            return self.close(sleeve.name, instrument, min(abs(quantity), abs(held)), "target fell")
+        return self._enter(sleeve.name, instrument, quantity, opinion)
+
+    def _cancel_opposing(self, sleeve: str, key: InstrumentKey, quantity: Decimal) -> bool:
+        opposing = [
+            order
+            for order in self._book.tracker.open_orders()
+            if order.intent.sleeve == sleeve
+            and order.intent.instrument == key
+            and order.intent.purpose in (Purpose.ENTRY, Purpose.EXIT)
+            and order.remaining
+            and order.intent.side.sign * quantity < 0
+        ]
+        self.decided.cancels += [CancelRequest(o.intent.client_id, "the target turned") for o in opposing]
+        return bool(opposing)
+
+    # -- orders --------------------------------------------------------------------------------------------------
+
+    def _enter(
+        self, sleeve: str, instrument: Instrument, quantity: Decimal, opinion: Opinion
+    ) -> str:
+        book, key = self._book, instrument.key
+        price = book.price(key)
+        if price is None:
+            return "no trustworthy price"
+        side = side_of(quantity)
+        if opinion.stop_distance is not None:
+            stop = instrument.round_price(price - side.sign * opinion.stop_distance)
+            book.stop_prices[(sleeve, key)] = stop
+        else:
+            stop = None
+            book.stop_prices.pop((sleeve, key), None)
+        entry = self._intent(sleeve, key, side, abs(quantity), Purpose.ENTRY, f"conviction {opinion.conviction:g}")
+        if not self._pass(entry):
+            return f"refused: {self.decided.refused[-1].rule}"
+        book.entry_times.append(self._now)
+        if stop is not None and stop > 0:
+            self._protect(entry, stop)
+        return f"{side.value} {abs(quantity)} {instrument.base}"
+
+    def _protect(self, entry: OrderIntent, stop: Decimal) -> None:
+        child = OrderIntent(
+            client_id=self._book.ids.next(),
+            instrument=entry.instrument,
+            side=entry.side.opposite,
+            quantity=entry.quantity,
+            order_type=OrderType.STOP,
+            purpose=Purpose.STOP,
+            sleeve=entry.sleeve,
+            created_at=self._now,
+            reference_price=entry.reference_price,
+            stop_price=stop,
+            parent_id=entry.client_id,
+            reason=f"protects {entry.client_id}",
+        )
+        if not self._pass(child):
+            self.decided.approved = [a for a in self.decided.approved if a.intent is not entry]
+            self._book.tracker.drop(entry.client_id)
+
+    def close(
+        self, sleeve: str, instrument: Instrument, quantity: Decimal, reason: str
+    ) -> str:
+        """Send a market exit of ``quantity`` (base, positive) of a sleeve's position; stops shrink to the rest."""
+        key = instrument.key
+        held = self._book.ledger.held(sleeve, key)
+        left = abs(held) - self._book.tracker.pending_exits(key, sleeve)
+        size = instrument.round_quantity(min(quantity, left))
+        if size <= 0:
+            return "already on its way out"
+        side = side_of(-held)
+        intent = self._intent(sleeve, key, side, size, Purpose.EXIT, reason)
+        if not self._pass(intent):
+            return f"refused: {self.decided.refused[-1].rule}"
+        self.cover(sleeve, instrument)
+        return f"{side.value} {size} {instrument.base} to close"
+
+    def flatten(self) -> None:
+        """A market order for every position that has none on its way out; part of the emergency stop."""
+        for sleeve, key, holding in self._book.ledger.open_holdings():
+            instrument = self._book.ledger.instruments[key]
+            left = abs(holding.quantity) - self._book.tracker.pending_exits(key, sleeve)
+            size = instrument.round_quantity(left)
+            if size > 0:
+                side = side_of(-holding.quantity)
+                intent = self._intent(sleeve, key, side, size, Purpose.FLATTEN, "emergency stop")
+                self._pass(intent)
+
+    def cover(self, sleeve: str, instrument: Instrument) -> None:
+        """Make the sleeve's stops cover its position less what is already on its way out: no more, no less."""
+        key, book = instrument.key, self._book
+        held = book.ledger.held(sleeve, key)
+        wanted = max(ZERO, abs(held) - book.tracker.pending_exits(key, sleeve))
+        stops = book.tracker.stops(sleeve, key)
+        surplus = sum((book.tracker.covered(s) for s in stops), ZERO) - wanted
+        if surplus > 0:
+            self._shrink(stops, surplus)
+        elif surplus < 0 and not any(_still_arming(book, s) for s in stops):
+            self._add_stop(sleeve, instrument, -surplus)
+
+    def _shrink(self, stops: list[TrackedOrder], surplus: Decimal) -> None:
+        for stop in stops:
+            covered = self._book.tracker.covered(stop)
+            if surplus <= 0:
+                return
+            if covered <= 0:
+                continue
+            if covered <= surplus and not _still_arming(self._book, stop):
+                self.decided.cancels.append(CancelRequest(stop.intent.client_id, "its position is on its way out"))
+            else:
+                rest = max(covered - surplus, ZERO)
+                self.decided.amends.append(AmendRequest(stop.intent.client_id, rest, "its position became smaller"))
+            surplus -= covered
+
+    def _add_stop(
+        self, sleeve: str, instrument: Instrument, missing: Decimal
+    ) -> None:
+        key, book = instrument.key, self._book
+        price, size = book.stop_prices.get((sleeve, key)), instrument.round_quantity(missing)
+        if price is None or price <= 0 or size <= 0:
+            return
+        held = book.ledger.held(sleeve, key)
+        intent = OrderIntent(
+            client_id=book.ids.next(),
+            instrument=key,
+            side=side_of(-held),
+            quantity=size,
+            order_type=OrderType.STOP,
+            purpose=Purpose.STOP,
+            sleeve=sleeve,
+            created_at=self._now,
+            reference_price=book.price(key) or price,
+            stop_price=price,
+            reason="covers what no stop protected",
+        )
+        self._pass(intent)
+
+    def place(self, body: PlaceOrder, reason: str) -> bool:
+        """Pass a manual order through the gate; an exit where it can only reduce what the manual sleeve holds."""
+        held = self._book.ledger.held("manual", body.instrument)
+        reduces = held * body.side.sign < 0 and body.quantity <= abs(held)
+        purpose = Purpose.EXIT if reduces else Purpose.ENTRY
+        intent = self._intent("manual", body.instrument, body.side, body.quantity, purpose, reason)
+        return self._pass(
+            replace(
+                intent,
+                order_type=body.order_type,
+                limit_price=body.limit_price,
+                stop_price=body.stop_price,
+                reduce_only=intent.reduce_only or body.reduce_only,
+            )
+        )
+
+    def _intent(
+        self, sleeve: str, key: InstrumentKey, side: Side, quantity: Decimal, purpose: Purpose, reason: str
+    ) -> OrderIntent:
+        price = self._book.price(key)
+        reducing = purpose in (Purpose.EXIT, Purpose.FLATTEN) and self._reduces_account(key, side, quantity)
+        return OrderIntent(
+            client_id=self._book.ids.next(),
+            instrument=key,
+            side=side,
+            quantity=quantity,
+            order_type=OrderType.MARKET,
+            purpose=purpose,
+            sleeve=sleeve,
+            created_at=self._now,
+            reference_price=price if price is not None else ZERO,
+            reduce_only=reducing,
+            reason=reason,
+        )
+
+    def _reduces_account(self, key: InstrumentKey, side: Side, quantity: Decimal) -> bool:
+        account = self._book.ledger.account_position(key)
+        return account * side.sign < 0 and quantity <= abs(account)
+
+    def _pass(self, intent: OrderIntent) -> bool:
+        verdict = self._gate.check(intent, context_for(self._book, intent, self._now))
+        if isinstance(verdict, Refused):
+            self.decided.refused.append(verdict)
+            self._book.refused.append(verdict)
+            return False
+        self._book.tracker.add(verdict.intent)
+        self.decided.approved.append(verdict)
+        return True
+
+
+def _still_arming(book: Book, stop: TrackedOrder) -> bool:
+    """Whether the stop belongs to an entry that may still fill."""
+    parent = book.tracker.get(stop.intent.parent_id or "")
+    return parent is not None and bool(parent.remaining)

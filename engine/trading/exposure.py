@@ -1,0 +1,141 @@
+"""What the gate is told: reservations and exposures from ledger and orders, at worst where the venue owes an answer."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+
+from engine.domain.instruments import Instrument, InstrumentKey, Kind
+from engine.domain.orders import OrderIntent, Purpose, Side
+from engine.risk.gate import GateContext
+from engine.trading.book import Book
+
+ZERO = Decimal(0)
+_BASIS_POINT = Decimal("0.0001")
+
+
+def context_for(book: Book, intent: OrderIntent, now: datetime) -> GateContext:
+    """Everything the rules may ask about one intent at this instant."""
+    key = intent.instrument
+    instrument = book.ledger.instruments.get(key)
+    mark = book.mark(key)
+    feed = book.feeds.get(instrument.venue) if instrument else None
+    flatten = intent.purpose is Purpose.FLATTEN
+    working = _working_entries(book, key, intent.side)
+    return GateContext(
+        now=now,
+        instrument=instrument,
+        price=mark.price if mark else None,
+        price_at=mark.at if mark else None,
+        bar=book.config.bar,
+        state=book.venue_state(key),
+        venue_online=feed.online if feed else None,
+        equity=book.equity,
+        free_balance=free_quote(book, instrument) if instrument else None,
+        free_base=_free_base(book, instrument, intent.sleeve) if instrument else None,
+        account_position=book.ledger.account_position(key),
+        sleeve_position=book.ledger.held(intent.sleeve, key),
+        gross_exposure=gross_exposure(book),
+        coin_exposure=coin_exposure(book, instrument.base) if instrument else None,
+        orders_last_minute=book.entries_last_minute(now),
+        day_loss=book.units.day_loss if book.equity is not None else None,
+        drawdown=book.units.drawdown if book.equity is not None else None,
+        sleeve_drawdown=sleeve_drawdown(book, intent.sleeve),
+        stop_attached=intent.purpose is not Purpose.ENTRY or (intent.sleeve, key) in book.stop_prices,
+        fee_bps=book.config.reserve_bps,
+        pending_exits=book.tracker.pending_exits(key, None if flatten else intent.sleeve),
+        working_entries=working,
+        parent_quantity=_parent_quantity(book, intent),
+    )
+
+
+def free_quote(book: Book, instrument: Instrument) -> Decimal:
+    """Quote currency at the venue that nothing claims: cash less reserved buys, margin in use and open losses."""
+    venue, free = instrument.venue, ZERO
+    free += book.ledger.balances.get((venue, instrument.quote), ZERO)
+    for key, other in book.ledger.instruments.items():
+        if other.venue == venue and other.kind is Kind.PERPETUAL:
+            position, mark = book.ledger.account_position(key), book.price(key)
+            if position and mark is not None:
+                free -= abs(position) * mark / other.max_leverage
+                free += min(ZERO, book.ledger.account_unrealised(key, mark))
+    for order in book.tracker.open_orders():
+        intent = order.intent
+        if intent.purpose is not Purpose.ENTRY or not order.remaining:
+            continue
+        claimed = book.ledger.instruments[intent.instrument]
+        if claimed.venue == venue and (claimed.kind is Kind.PERPETUAL or intent.side is Side.BUY):
+            price = intent.limit_price or intent.stop_price or intent.reference_price
+            reserve = 1 + book.config.reserve_bps * _BASIS_POINT
+            free -= order.remaining * price * reserve / claimed.max_leverage
+    return free
+
+
+def gross_exposure(book: Book) -> Decimal | None:
+    """Sum of absolute notionals of positions and unfilled entries, base currency; None while a mark is missing."""
+    total = ZERO
+    for key in book.ledger.instruments:
+        part = _exposure(book, key)
+        if part is None:
+            return None
+        total += abs(part[0]) + part[1]
+    return total
+
+
+def coin_exposure(book: Book, coin: str) -> Decimal | None:
+    """Signed notional of a coin over all venues, unfilled entries included; base currency."""
+    total = ZERO
+    for key, instrument in book.ledger.instruments.items():
+        if instrument.base == coin:
+            part = _exposure(book, key)
+            if part is None:
+                return None
+            total += part[0] + part[2]
+    return total
+
+
+def _exposure(book: Book, key: InstrumentKey) -> tuple[Decimal, Decimal, Decimal] | None:
+    """Position notional (signed), unfilled entries (absolute, signed); None without a mark for them."""
+    position = book.ledger.account_position(key)
+    entries = [
+        o for o in book.tracker.open_orders() if o.intent.instrument == key and o.intent.purpose is Purpose.ENTRY
+    ]
+    if not position and not entries:
+        return ZERO, ZERO, ZERO
+    mark = book.price(key)
+    if mark is None:
+        return None
+    unsigned = sum((o.remaining for o in entries), ZERO) * mark
+    signed = sum((o.remaining * o.intent.side.sign for o in entries), ZERO) * mark
+    return position * mark, unsigned, signed
+
+
+def sleeve_drawdown(book: Book, name: str) -> Decimal | None:
+    """Fall of a sleeve's P&L from its best, as a share of its capital plus that best; 0 for manual orders."""
+    if name not in book.sleeves:
+        return ZERO
+    best = book.sleeve_peaks.get(name, ZERO)
+    capital = book.sleeve_equity(name) - book.sleeve_pnl(name) + best
+    return max(ZERO, (best - book.sleeve_pnl(name)) / capital) if capital > 0 else None
+
+
+def _free_base(book: Book, instrument: Instrument, sleeve: str) -> Decimal | None:
+    if instrument.kind is not Kind.SPOT:
+        return None
+    return book.ledger.held(sleeve, instrument.key) - book.tracker.pending_exits(instrument.key, sleeve)
+
+
+def _working_entries(book: Book, key: InstrumentKey, side: Side) -> Decimal:
+    return sum(
+        (
+            order.remaining
+            for order in book.tracker.open_orders()
+            if order.intent.instrument == key and order.intent.side is side and order.intent.purpose is Purpose.ENTRY
+        ),
+        ZERO,
+    )
+
+
+def _parent_quantity(book: Book, intent: OrderIntent) -> Decimal:
+    parent = book.tracker.get(intent.parent_id) if intent.parent_id else None
+    return parent.remaining * parent.intent.side.sign if parent else ZERO

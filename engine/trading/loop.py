@@ -1,0 +1,271 @@
+"""The thin shell around the core: make facts durable, then act on them, then tell readers.
+
+Nothing is sent before its intent is durable, and nothing a venue says is believed before it is durable. When the record
+cannot be written, `CannotRecord` leaves this module: the engine stops the loop and starts it again through recovery.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Protocol
+
+from engine.domain.commands import Command
+from engine.domain.errors import OrderNotFound, VenueAmbiguous, VenueError, VenueRejected, VenueUnreachable
+from engine.domain.facts import AmendRequest, CancelRequest, CommandDone, Fact, Notice, Outcome, Severity
+from engine.domain.instruments import venue_of
+from engine.domain.market import MarketEvent
+from engine.domain.orders import Approved, CashFlow, Fill, FundingPaid, OrderState, OrderUpdate
+from engine.domain.ports import Clock, Gateway, Journal
+from engine.execution.tracker import TrackedOrder
+from engine.trading.commands import carry_out
+from engine.trading.core import TradingCore
+
+CHECKPOINT_FACTS = 400
+_UNSENT = (OrderState.INTENT, OrderState.SENT, OrderState.UNKNOWN)
+
+
+class MarketVenue(Gateway, Protocol):
+    """A gateway whose matching is driven by the market data of the book; others return nothing."""
+
+    def observe(self, event: MarketEvent) -> Sequence[OrderUpdate | Fill | FundingPaid]:
+        """What the event did to resting orders."""
+
+
+Observer = Callable[[MarketEvent | Command | None, Outcome], None]
+
+
+class TradingLoop:
+    """Runs one book on one thread."""
+
+    def __init__(
+        self,
+        core: TradingCore,
+        journal: Journal,
+        venues: Mapping[str, MarketVenue],
+        clock: Clock,
+        observer: Observer | None = None,
+    ) -> None:
+        self.core = core
+        self.book = core.book
+        self.venues = dict(sorted(venues.items()))
+        self.sequence = 0
+        self._journal = journal
+        self._clock = clock
+        self._observer = observer
+        self._since_checkpoint = 0
+        self._not_found: dict[str, float] = {}
+
+    # -- one event -----------------------------------------------------------------------------------------------
+
+    def step(self, event: MarketEvent) -> None:
+        """Take one market event: match at simulated venues, decide, make durable, submit."""
+        happened: list[Fact] = []
+        for venue in self.venues.values():
+            happened.extend(venue.observe(event))
+        self.take(happened, event.at)
+        self._act(event, self.core.process(event), event.at)
+
+    def command(self, command: Command) -> CommandDone | None:
+        """Carry out a command once; what became of it (None where it had been done before)."""
+        at = self.market_time()
+        outcome = carry_out(self.core, command, at)
+        self._act(command, outcome, at)
+        return self.book.commands.get(command.command_id)
+
+    def market_time(self) -> datetime:
+        """Market time of the last close, wall time before the first."""
+        return self.book.now or self._clock.now()
+
+    def take(self, facts: Iterable[Fact], at: datetime) -> None:
+        """Make facts that happened durable and fold them; repeats of a fill are dropped."""
+        seen: set[tuple[str, str, str]] = set()
+        new = [fact for fact in facts if not self._is_repeat(fact, seen)]
+        if not new:
+            return
+        self._record(new, at)
+        for fact in new:
+            self.core.apply(fact)
+
+    def _is_repeat(self, fact: Fact, seen: set[tuple[str, str, str]]) -> bool:
+        if isinstance(fact, FundingPaid):
+            return not self.book.see_payment(fact.venue, fact.payment_id)
+        if not isinstance(fact, Fill):
+            return False
+        key = (fact.venue, fact.account, fact.trade_id)
+        if key in seen:
+            return True
+        seen.add(key)
+        if self.book.tracker.get(fact.client_id) is not None:
+            return not self.book.tracker.is_new_fill(fact)
+        return self.book.ids.owns(fact.client_id) or not self.book.see_payment(fact.venue, fact.trade_id)
+
+    def _record(self, facts: Sequence[Fact], at: datetime) -> None:
+        self.sequence = self._journal.append(facts, at)
+        self._since_checkpoint += len(facts)
+
+    def _act(self, event: MarketEvent | Command | None, outcome: Outcome, at: datetime) -> None:
+        facts = [*outcome.facts[:-1], *(a.intent for a in outcome.approved), *outcome.facts[-1:]]
+        if facts:
+            self._record(facts, at)
+        answers: list[Fact] = []
+        answers += [answer for request in outcome.cancels for answer in self._cancel(request, at)]
+        answers += [answer for request in outcome.amends for answer in self._amend(request, at)]
+        answers += self._submit_all(outcome.approved, at)
+        self.take(answers, at)
+        if self._observer is not None:
+            self._observer(event, outcome)
+
+    def send(self, outcome: Outcome) -> None:
+        """Make decisions that no event led to durable and submit them; used by the emergency stop."""
+        self._act(None, outcome, self.market_time())
+
+    def send_cancel(self, request: CancelRequest) -> None:
+        """Ask the venue for one cancellation and take its answer."""
+        at = self.market_time()
+        self.take(self._cancel(request, at), at)
+
+    # -- to the venue --------------------------------------------------------------------------------------------
+
+    def _submit_all(self, approved: Sequence[Approved], at: datetime) -> list[Fact]:
+        answers: list[Fact] = []
+        dead: set[str] = set()
+        for order in approved:
+            intent = order.intent
+            if intent.parent_id in dead:
+                answers.append(self._ended(order, OrderState.ABANDONED, at, "its entry was not placed"))
+                continue
+            answer = self._submit(order, at)
+            if answer.state not in (OrderState.WORKING, OrderState.PARTIAL, OrderState.FILLED):
+                dead.add(intent.client_id)
+            answers.append(answer)
+        return answers
+
+    def _submit(self, order: Approved, at: datetime) -> OrderUpdate:
+        venue = self.venues[venue_of(order.intent.instrument)]
+        try:
+            return venue.submit(order)
+        except VenueRejected as error:
+            return self._ended(order, OrderState.REJECTED, at, str(error))
+        except VenueUnreachable as error:
+            self.book.venue_failed(venue.venue, at)
+            return self._ended(order, OrderState.ABANDONED, at, f"never sent: {error}")
+        except VenueAmbiguous as error:
+            self.book.venue_failed(venue.venue, at)
+            return self._ended(order, OrderState.UNKNOWN, at, str(error))
+
+    def _ended(self, order: Approved, state: OrderState, at: datetime, reason: str) -> OrderUpdate:
+        key = order.intent.instrument
+        return OrderUpdate(order.intent.client_id, venue_of(key), key, state, Decimal(0), at, reason=reason)
+
+    def _cancel(self, request: CancelRequest, at: datetime) -> list[OrderUpdate]:
+        order = self.book.tracker.get(request.client_id)
+        if order is None or order.state.is_final:
+            return []
+        venue = self.venues[venue_of(order.intent.instrument)]
+        try:
+            return [venue.cancel(request.client_id)]
+        except OrderNotFound:
+            return []
+        except VenueRejected as error:
+            return [self._report(order, order.state, at, str(error))]
+        except (VenueUnreachable, VenueAmbiguous) as error:
+            self.book.venue_failed(venue.venue, at)
+            return [self._report(order, OrderState.PENDING_CANCEL, at, str(error))]
+
+    def _amend(self, request: AmendRequest, at: datetime) -> list[OrderUpdate]:
+        order = self.book.tracker.get(request.client_id)
+        if order is None or order.state.is_final:
+            return []
+        venue = self.venues[venue_of(order.intent.instrument)]
+        try:
+            return [venue.amend(request.client_id, request.quantity)]
+        except VenueError as error:
+            self.book.venue_failed(venue.venue, at)
+            return [self._report(order, order.state, at, str(error))]
+
+    def _report(self, order: TrackedOrder, state: OrderState, at: datetime, reason: str) -> OrderUpdate:
+        key = order.intent.instrument
+        return OrderUpdate(
+            order.intent.client_id, venue_of(key), key, state, order.reported, at, order.venue_order_id, reason=reason
+        )
+
+    # -- evidence ------------------------------------------------------------------------------------------------
+
+    def pull(self) -> None:
+        """Book what the venues executed and the engine has not seen; raises `VenueError` where one does not answer."""
+        at = self.market_time()
+        for name, venue in self.venues.items():
+            executions, cursor = venue.executions_since(self.book.cursors.get(name, ""))
+            self.take(executions, at)
+            self.book.cursors[name] = cursor
+
+    def resolve(self, *, everything: bool = False) -> bool:
+        """Ask the venues about every order without proof (or about every open one); True when no doubt is left.
+
+        An order that is not found twice, `not_found_window_s` apart, was never placed and is ABANDONED, never sent
+        again.
+        """
+        at, now = self.market_time(), self._clock.monotonic()
+        open_ = [o for o in self.book.tracker.open_orders() if not o.is_settled]
+        doubtful = [o for o in open_ if everything or o.state in _UNSENT or o.state is OrderState.PENDING_CANCEL]
+        for order in doubtful:
+            client_id = order.intent.client_id
+            try:
+                self.take([self.venues[venue_of(order.intent.instrument)].order(client_id)], at)
+                self._not_found.pop(client_id, None)
+            except OrderNotFound:
+                first = self._not_found.setdefault(client_id, now)
+                if now - first >= self.book.config.not_found_window_s and first != now:
+                    self._abandon(order, at)
+            except VenueError:
+                self.book.venue_failed(venue_of(order.intent.instrument), at)
+        return not any(o.state in _UNSENT for o in self.book.tracker.open_orders())
+
+    def _abandon(self, order: TrackedOrder, at: datetime) -> None:
+        self._not_found.pop(order.intent.client_id, None)
+        self.take([self._report(order, OrderState.ABANDONED, at, "not found twice: it was never placed")], at)
+
+    # -- start and checkpoints -----------------------------------------------------------------------------------
+
+    def load(self) -> int:
+        """Fold the newest checkpoint and every fact after it; how many facts were folded."""
+        checkpoint = self._journal.latest_checkpoint()
+        after = 0
+        if checkpoint is not None:
+            after, state = checkpoint
+            self.book.load(state)
+        count = 0
+        for sequence, fact in self._journal.read(after):
+            self.core.apply(fact)
+            if isinstance(fact, FundingPaid | Fill):
+                self.book.see_payment(fact.venue, fact.payment_id if isinstance(fact, FundingPaid) else fact.trade_id)
+            after, count = sequence, count + 1
+        self.sequence = after
+        return count
+
+    def fund(self, flows: Sequence[CashFlow]) -> None:
+        """Give the book its capital; the units of its equity begin here."""
+        at = flows[0].at
+        self.take(flows, at)
+        self.book.equity = self.book.ledger.equity(self.book.price)
+        if self.book.equity is not None:
+            for flow in flows:
+                self.book.units.flow(flow.amount)
+            self._record([self.book.units.mark(self.book.equity, at)], at)
+
+    def maybe_checkpoint(self, *, force: bool = False) -> None:
+        """Store the book's state once enough facts have passed."""
+        if self._since_checkpoint >= CHECKPOINT_FACTS or (force and self._since_checkpoint):
+            self._journal.checkpoint(self.sequence, self.book.dump())
+            self._since_checkpoint = 0
+
+    def tell(self, notice: Notice) -> None:
+        """Hand a notice to the observer."""
+        if self._observer is not None:
+            self._observer(None, Outcome(notices=(notice,)))
+
+    def alarm(self, key: str, title: str, detail: str) -> None:
+        """A critical notice of this book."""
+        self.tell(self.core.notice(key, Severity.CRITICAL, title, detail, self.market_time()))

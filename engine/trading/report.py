@@ -1,0 +1,208 @@
+"""The book as readers see it: one frozen snapshot, built between two events."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+
+from engine.domain.instruments import Instrument, InstrumentKey, Kind
+from engine.domain.portfolio import (
+    Balance,
+    BookSnapshot,
+    FeedView,
+    LimitUse,
+    Position,
+    SleeveView,
+    WorkingOrder,
+)
+from engine.execution.tracker import TrackedOrder
+from engine.ledger.ledger import Holding, SleeveTotals
+from engine.risk.limits import limit_rows
+from engine.trading.book import Book
+from engine.trading.exposure import coin_exposure, gross_exposure
+
+ZERO = Decimal(0)
+
+
+def report(book: Book, balances: tuple[Balance, ...], published_at: datetime, sequence: int) -> BookSnapshot:
+    """Everything a page may say about the book now; ``balances`` are the venues' own words."""
+    positions = tuple(_position(book, s, k, h, published_at) for s, k, h in book.ledger.open_holdings())
+    equity = book.equity if book.equity is not None else ZERO
+    totals = book.ledger.sleeves.values()
+    unpriced = [k for _, k, _ in book.ledger.open_holdings() if book.price(k) is None]
+    return BookSnapshot(
+        name=book.config.name,
+        stage=book.config.stage,
+        simulated=book.config.simulated,
+        base_currency=book.config.base_currency,
+        state=book.state,
+        latched=book.latched,
+        state_reason=book.state_reason,
+        market_time=book.now,
+        published_at=published_at,
+        sequence=sequence,
+        equity=equity,
+        cash=book.ledger.cash(),
+        capital=book.ledger.capital,
+        unrealised=book.ledger.unrealised(book.price),
+        realised=sum((t.realised for t in totals), ZERO),
+        fees=sum((t.fees for t in totals), ZERO),
+        funding=sum((t.funding for t in totals), ZERO),
+        peak_equity=book.units.peak * book.units.units,
+        drawdown=book.units.drawdown,
+        pnl=book.units.pnl(),
+        speed=book.speed,
+        positions=positions,
+        orders=tuple(_order(o) for o in book.tracker.open_orders() if not o.state.is_final),
+        sleeves=tuple(_sleeve(book, name) for name in _names(book)),
+        allocation=book.allocation.value,
+        balances=balances,
+        instruments=tuple(book.ledger.instruments.values()),
+        marks=tuple((k, m.price) for k in book.ledger.instruments if (m := book.mark(k)) is not None),
+        feeds=tuple(_feed(book, venue) for venue in sorted(book.feeds)),
+        limits=_limits(book),
+        risk=book.risk.model_dump_json(),
+        refused=tuple(reversed(book.refused)),
+        stop=book.stop.view() if book.stop else None,
+        fills=book.ledger.fills,
+        unpriced=tuple(dict.fromkeys(unpriced)),
+    )
+
+
+def _position(
+    book: Book, sleeve: str, key: InstrumentKey, holding: Holding, published_at: datetime
+) -> Position:
+    mark = book.mark(key)
+    stops = [s.intent.stop_price for s in book.tracker.stops(sleeve, key) if s.intent.stop_price is not None]
+    return Position(
+        sleeve=sleeve,
+        instrument=key,
+        quantity=holding.quantity,
+        entry_price=holding.entry_price,
+        mark=mark.price if mark else None,
+        mark_source=mark.source.value if mark else "none",
+        mark_at=mark.at if mark else None,
+        unrealised=holding.unrealised(mark.price) if mark else None,
+        realised=holding.realised,
+        fees=holding.fees,
+        opened_at=holding.opened_at or published_at,
+        stop_price=stops[-1] if stops else None,
+        notional=holding.quantity * mark.price if mark else None,
+    )
+
+
+def _order(order: TrackedOrder) -> WorkingOrder:
+    intent = order.intent
+    return WorkingOrder(
+        client_id=intent.client_id,
+        venue_order_id=order.venue_order_id,
+        instrument=intent.instrument,
+        side=intent.side,
+        quantity=order.quantity,
+        filled=order.filled,
+        order_type=intent.order_type,
+        limit_price=intent.limit_price,
+        stop_price=intent.stop_price,
+        state=order.state,
+        purpose=intent.purpose,
+        sleeve=intent.sleeve,
+        created_at=intent.created_at,
+    )
+
+
+def _names(book: Book) -> list[str]:
+    return [*sorted(book.sleeves), *sorted(set(book.ledger.sleeves) - set(book.sleeves))]
+
+
+def _sleeve(book: Book, name: str) -> SleeveView:
+    sleeve = book.sleeves.get(name)
+    totals = book.ledger.sleeves.get(name) or SleeveTotals()
+    ideas = sorted(sleeve.ideas.values(), key=lambda idea: idea.instrument) if sleeve else []
+    return SleeveView(
+        strategy=name,
+        running=sleeve.running if sleeve else False,
+        quarantined=sleeve.quarantined if sleeve else "",
+        values=sleeve.values if sleeve else "{}",
+        instruments=sleeve.instruments if sleeve else (),
+        weight=sleeve.weight if sleeve else ZERO,
+        equity=book.sleeve_equity(name),
+        realised=totals.realised,
+        unrealised=book.ledger.unrealised(book.price, name),
+        fees=totals.fees,
+        funding=totals.funding,
+        fills=totals.fills,
+        trades=totals.trades,
+        wins=totals.wins,
+        ideas=tuple(ideas),
+    )
+
+
+def _feed(book: Book, venue: str) -> FeedView:
+    feed = book.feeds[venue]
+    market, wall = feed.last_market_time, feed.last_wall_time
+    return FeedView(venue, book.config.simulated, feed.online, feed.detail, market, wall, feed.latency_s)
+
+
+def _limits(book: Book) -> tuple[LimitUse, ...]:
+    used = _used(book)
+    return tuple(row.with_use(used.get(row.name)) for row in limit_rows(book.risk))
+
+
+def _used(book: Book) -> dict[str, Decimal | None]:
+    equity = book.equity
+    gross = gross_exposure(book)
+    share = gross / equity if gross is not None and equity else None
+    drawdown = book.units.drawdown if equity is not None else None
+    return {
+        "brake_drawdown": drawdown,
+        "portfolio_drawdown": drawdown,
+        "daily_loss": max(ZERO, book.units.day_loss) if equity is not None else None,
+        "max_exposure": share,
+        "max_position_share": _largest_position(book, equity),
+        "max_concentration": _largest_coin(book, equity),
+        "max_leverage": _leverage(book, equity),
+        "max_orders_per_minute": Decimal(book.entries_last_minute(book.now)) if book.now else ZERO,
+        "failed_trades_limit": Decimal(book.failed_trades.in_a_row),
+        "api_errors_limit": _errors(book),
+    }
+
+
+def _largest_position(book: Book, equity: Decimal | None) -> Decimal | None:
+    return _largest([_notional(book, key) for key in book.ledger.instruments], equity)
+
+
+def _largest_coin(book: Book, equity: Decimal | None) -> Decimal | None:
+    coins = sorted({i.base for i in book.ledger.instruments.values()})
+    return _largest([coin_exposure(book, coin) for coin in coins], equity)
+
+
+def _leverage(book: Book, equity: Decimal | None) -> Decimal | None:
+    perpetuals = [i for i in book.ledger.instruments.values() if i.kind is Kind.PERPETUAL]
+    notionals = [_absolute(book, i) for i in perpetuals]
+    if equity is None or equity <= 0 or any(n is None for n in notionals):
+        return None
+    return sum((n for n in notionals if n is not None), ZERO) / equity
+
+
+def _absolute(book: Book, instrument: Instrument) -> Decimal | None:
+    notional = _notional(book, instrument.key)
+    return abs(notional) if notional is not None else None
+
+
+def _notional(book: Book, key: InstrumentKey) -> Decimal | None:
+    held, price = book.ledger.account_position(key), book.price(key)
+    if not held:
+        return ZERO
+    return held * price if price is not None else None
+
+
+def _largest(values: list[Decimal | None], equity: Decimal | None) -> Decimal | None:
+    if equity is None or equity <= 0 or any(v is None for v in values):
+        return None
+    return max((abs(v) for v in values if v is not None), default=ZERO) / equity
+
+
+def _errors(book: Book) -> Decimal:
+    if book.now is None:
+        return ZERO
+    return Decimal(max((e.count(book.now) for e in book.venue_errors.values()), default=0))

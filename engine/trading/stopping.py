@@ -1,0 +1,163 @@
+"""Drives an emergency stop to VERIFIED FLAT, one proof at a time, for as long as it takes."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from engine.domain.errors import OrderNotFound, VenueError
+from engine.domain.facts import CancelRequest, StopProgress, StopStep
+from engine.domain.instruments import Kind
+from engine.domain.orders import OrderState, Purpose
+from engine.domain.ports import Clock
+from engine.risk.sizing import is_dust
+from engine.trading.core import outcome_of
+from engine.trading.decisions import Decider
+from engine.trading.emergency import StopRun
+from engine.trading.loop import TradingLoop
+
+FLATTEN_PAUSE_S = 0.5
+"""Wall seconds between two rounds of flattening orders, so that a venue that refuses is not flooded."""
+_IN_FLIGHT = (OrderState.INTENT, OrderState.SENT, OrderState.UNKNOWN, OrderState.PENDING_CANCEL)
+
+
+class StopDriver:
+    """Advances the stop of one book; call it often. It never blocks and never gives up."""
+
+    def __init__(self, loop: TradingLoop, clock: Clock) -> None:
+        self._loop = loop
+        self._book = loop.book
+        self._clock = clock
+        self._first_look: dict[StopStep, float] = {}
+        self._flattened_at = -FLATTEN_PAUSE_S
+
+    def drive(self) -> None:
+        """Prove as many steps as the venues' evidence allows now; what is missing is left in ``waiting_for``."""
+        run = self._book.stop
+        if run is None or not self._book.latched:
+            self._first_look.clear()
+            return
+        try:
+            self._loop.pull()
+            self._loop.resolve()
+            while (step := run.next_step) is not None:
+                proof = self._prove(step)
+                if proof is None:
+                    return
+                self._record(run, step, proof)
+        except VenueError as error:
+            self._first_look.clear()
+            run.waiting_for = f"a venue that does not answer: {error}"
+
+    def _record(self, run: StopRun, step: StopStep, proof: str) -> None:
+        at = self._loop.market_time()
+        self._loop.take([StopProgress(run.stop_id, step, proof, at)], at)
+        if step is StopStep.VERIFIED_FLAT:
+            run.waiting_for = ""
+
+    def _prove(self, step: StopStep) -> str | None:
+        match step:
+            case StopStep.ORDERS_CANCELLED:
+                return self._cancel_all()
+            case StopStep.IN_FLIGHT_SETTLED:
+                return self._settled()
+            case StopStep.NO_OPEN_ORDERS:
+                return self._twice(step, self._open_at_venues(), "open orders")
+            case StopStep.POSITIONS_FLATTENED:
+                return self._flatten()
+            case StopStep.NO_POSITIONS:
+                return self._twice(step, self._positions(), "positions")
+            case StopStep.VERIFIED_FLAT:
+                return self._dust() or "no open order and no position, each seen twice"
+            case _:
+                return "proven by the latch"
+
+    def _wait(self, what: str) -> None:
+        assert self._book.stop is not None
+        self._book.stop.waiting_for = what
+
+    def _cancel_all(self) -> str | None:
+        cancelled = 0
+        for venue in self._loop.venues.values():
+            for update in venue.open_orders():
+                order = self._book.tracker.get(update.client_id)
+                if order is not None and order.intent.purpose is Purpose.FLATTEN:
+                    continue
+                try:
+                    self._loop.take([venue.cancel(update.client_id)], self._loop.market_time())
+                    cancelled += 1
+                except OrderNotFound:
+                    continue
+        for order in list(self._book.tracker.open_orders()):
+            if not order.state.is_final and order.intent.purpose is not Purpose.FLATTEN:
+                request = CancelRequest(order.intent.client_id, "emergency stop")
+                self._loop.send_cancel(request)
+        return f"{cancelled} cancelled, as the venues confirmed"
+
+    def _settled(self) -> str | None:
+        flying = [o.intent.client_id for o in self._book.tracker.open_orders() if o.state in _IN_FLIGHT]
+        late = [o.intent.client_id for o in self._book.tracker.open_orders() if o.state.is_final and not o.is_settled]
+        if flying or late:
+            self._wait(f"proof about {', '.join(sorted(flying + late))}")
+            return None
+        return "every order has an end or is known to work"
+
+    def _open_at_venues(self) -> list[str]:
+        found: list[str] = []
+        for venue in self._loop.venues.values():
+            for update in venue.open_orders():
+                order = self._book.tracker.get(update.client_id)
+                if order is None or order.intent.purpose is not Purpose.FLATTEN:
+                    found.append(update.client_id)
+                    self._loop.take([venue.cancel(update.client_id)], self._loop.market_time())
+        return found
+
+    def _twice(self, step: StopStep, found: list[str], what: str) -> str | None:
+        """Two looks, `look_gap_s` of wall time apart, that both find nothing."""
+        now, gap = self._clock.monotonic(), self._book.config.look_gap_s
+        if found:
+            self._first_look.pop(step, None)
+            self._wait(f"{what}: {', '.join(found)}")
+            return None
+        first = self._first_look.setdefault(step, now)
+        if now - first < gap:
+            self._wait(f"a second look at {what}")
+            return None
+        self._first_look.pop(step, None)
+        return f"none in two looks {now - first:.1f} s apart"
+
+    def _flatten(self) -> str | None:
+        left = self._positions()
+        if not left:
+            return self._dust() or "every position is zero"
+        at, now = self._loop.market_time(), self._clock.monotonic()
+        if now - self._flattened_at < FLATTEN_PAUSE_S:
+            return None
+        self._flattened_at = now
+        decider = Decider(self._book, at)
+        decider.flatten()
+        if decider.decided.approved:
+            self._loop.send(outcome_of(decider.decided, [], []))
+        refused = decider.decided.refused
+        self._wait(f"{refused[-1].detail}" if refused else f"fills that close {', '.join(left)}")
+        return None
+
+    def _positions(self) -> list[str]:
+        book = self._book
+        left = []
+        for sleeve, key, holding in book.ledger.open_holdings():
+            price = book.price(key)
+            if price is None or not is_dust(holding.quantity, book.ledger.instruments[key], price):
+                left.append(f"{sleeve} {holding.quantity} {key}")
+        for venue in self._loop.venues.values():
+            for position in venue.positions():
+                instrument = book.ledger.instruments.get(position.instrument)
+                if instrument is None or instrument.kind is not Kind.PERPETUAL:
+                    continue
+                if position.quantity != book.ledger.account_position(position.instrument):
+                    left.append(f"{position.instrument}: the venue says {position.quantity}")
+        return left
+
+    def _dust(self) -> str:
+        rest = [f"{h.quantity} {key}" for _, key, h in self._book.ledger.open_holdings() if h.quantity != Decimal(0)]
+        return f"flat except dust: {', '.join(rest)}" if rest else ""
+
