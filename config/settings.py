@@ -1,0 +1,225 @@
+"""Reads settings from their four layers and checks every one; a message names the setting, its value and the layer."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from engine.domain.errors import SettingsError
+from engine.domain.market import Timeframe
+from engine.exchanges.paper.costs import PaperCosts
+from engine.risk.limits import RiskConfig
+from engine.security.access_config import AccessConfig
+from engine.strategies import STRATEGIES
+
+PROJECT = Path(__file__).resolve().parents[1]
+DEFAULTS = Path(__file__).with_name("default.toml")
+USER_FILE = "quarterdeck.toml"
+PREFIX = "QUARTERDECK_"
+NOT_SETTINGS = frozenset({"QUARTERDECK_SHARED"})
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class EngineSettings(_Section):
+    """The engine process."""
+
+    hung_after_s: float = Field(15.0, ge=2, le=3600, description="Loop without progress is restarted after, seconds")
+    max_restarts: int = Field(5, ge=1, le=1000, description="Restarts within the window until HALTED")
+    restart_window_s: int = Field(600, ge=10, le=86_400, description="Window for counting restarts, seconds")
+    publish_every_s: float = Field(0.25, ge=0.05, le=5, description="Shortest time between snapshots, seconds")
+
+
+class _BookSettings(_Section):
+    enabled: bool = Field(description="Whether the book runs")
+    capital: Decimal = Field(gt=0, le=10**12, description="Capital at each venue, base currency")
+    strategies: tuple[str, ...] = Field(description="Strategies that run from the first start")
+    costs: PaperCosts = Field(default_factory=PaperCosts, description="Fees, spread, slippage and latency")
+
+    @field_validator("strategies")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name not in STRATEGIES:
+                raise ValueError(f"no strategy {name!r}; there are {', '.join(sorted(STRATEGIES))}")
+        return names
+
+
+class DemoSettings(_BookSettings):
+    """The simulated market and its book."""
+
+    seed: int = Field(7, ge=0, le=2**31, description="Seed of the simulated market")
+    speed: int = Field(60, ge=1, le=1000, description="Market seconds a wall second")
+
+
+class PaperSettings(_BookSettings):
+    """The paper book on public market data."""
+
+    exchange: str = Field("binance", description="Exchange whose public market data is read")
+    symbols: tuple[str, ...] = Field(description="Symbols, e.g. BTC/USDT")
+    timeframe: str = Field("1m", description="Candle length, e.g. 1m, 5m, 1h")
+    rest_url: str = Field("", description="Other address of the exchange's REST interface")
+
+    @field_validator("timeframe")
+    @classmethod
+    def _readable(cls, text: str) -> str:
+        return str(Timeframe.parse(text))
+
+
+class HealthSettings(_Section):
+    """Thresholds of the health monitor."""
+
+    cpu_percent: float = Field(85.0, gt=0, le=100, description="Processor use, percent")
+    memory_percent: float = Field(90.0, gt=0, le=100, description="Memory use, percent")
+    disk_percent: float = Field(95.0, gt=0, le=100, description="Disk use, percent")
+    exchange_latency_s: float = Field(5.0, gt=0, le=300, description="Answer time of a venue, seconds")
+    error_rate_percent: float = Field(5.0, gt=0, le=100, description="Failed calls, percent")
+    sample_every_s: float = Field(5.0, ge=1, le=300, description="Time between samples, seconds")
+
+
+class BackupSettings(_Section):
+    """Automatic backups."""
+
+    every_hours: int = Field(24, ge=0, le=8760, description="Hours between backups, 0 is never")
+    keep: int = Field(14, ge=1, le=1000, description="How many are kept")
+
+
+class Settings(_Section):
+    """Everything that can be set."""
+
+    data_dir: Path = Field(description="Folder for everything the product writes")
+    port: int = Field(8501, ge=1, le=65535, description="Port of the console")
+    database_url: str = Field("", description="Money database; empty: a file in the data folder")
+    base_currency: str = Field("USDT", pattern=r"^[A-Z0-9]{2,10}$", description="What equity and limits are in")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged")
+    engine: EngineSettings
+    demo: DemoSettings
+    paper: PaperSettings
+    risk: RiskConfig
+    health: HealthSettings
+    backup: BackupSettings
+    access: AccessConfig = Field(default_factory=AccessConfig)
+
+    @field_validator("data_dir")
+    @classmethod
+    def _absolute(cls, path: Path) -> Path:
+        return path.expanduser() if path.expanduser().is_absolute() else PROJECT / path
+
+    @field_validator("database_url")
+    @classmethod
+    def _sqlite(cls, url: str) -> str:
+        if url and not url.startswith("sqlite:///"):
+            raise ValueError("only sqlite:///PATH is supported so far; leave it empty for the data folder")
+        return url
+
+    @property
+    def money_file(self) -> Path:
+        """Path of the money database."""
+        given = self.database_url.removeprefix("sqlite:///")
+        return Path(given) if given else self.data_dir / "money.sqlite"
+
+
+@dataclass(frozen=True, slots=True)
+class Effective:
+    """Checked settings and the layer each came from (``default``, ``file``, ``console``, ``environment``)."""
+
+    settings: Settings
+    sources: Mapping[str, str]
+
+    def rows(self) -> Iterator[tuple[str, str, str]]:
+        """Dotted name, value and source of every setting, in the order of the file."""
+        for name, value in _flatten(self.settings.model_dump(mode="json")):
+            yield name, str(value), self.sources.get(name, "default")
+
+
+def load(
+    environment: Mapping[str, str] | None = None,
+    console: Mapping[str, Any] | None = None,
+    changes: Mapping[str, Any] | None = None,
+) -> Effective:
+    """Merge and check all layers.
+
+    Parameters
+    ----------
+    environment : Mapping
+        Default ``os.environ``.
+    console : Mapping
+        Dotted names set in the console.
+    changes : Mapping
+        Dotted names given on a command line; they win over everything.
+
+    Raises
+    ------
+    SettingsError
+        Names the setting, what is wrong with it and the layer it came from.
+    """
+    environment = os.environ if environment is None else environment
+    from_environment = dict(_from_environment(environment))
+    defaults = _read(DEFAULTS)
+    layers: list[tuple[str, dict[str, Any]]] = [("default", dict(_flatten(defaults)))]
+    folder = Path(str(from_environment.get("data_dir", defaults["data_dir"]))).expanduser()
+    user_file = (folder if folder.is_absolute() else PROJECT / folder) / USER_FILE
+    if user_file.exists():
+        layers.append(("file", dict(_flatten(_read(user_file)))))
+    layers += [("console", dict(console or {})), ("environment", from_environment)]
+    layers.append(("command line", dict(changes or {})))
+    merged: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for source, values in layers:
+        for name, value in values.items():
+            _put(merged, name, value, source)
+            sources[name] = source
+    return Effective(_checked(merged, sources), sources)
+
+
+def _checked(merged: dict[str, Any], sources: Mapping[str, str]) -> Settings:
+    try:
+        return Settings.model_validate(merged)
+    except ValidationError as error:
+        problems = []
+        for problem in error.errors(include_url=False):
+            name = ".".join(str(part) for part in problem["loc"])
+            what = "unknown setting" if problem["type"] == "extra_forbidden" else problem["msg"]
+            problems.append(f"{name} ({sources.get(name, 'default')}): {what}, got {problem['input']!r:.60}")
+        raise SettingsError("settings refused: " + "; ".join(problems)) from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"settings file {path} cannot be read: {error}") from error
+
+
+def _from_environment(environment: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
+    for key, text in sorted(environment.items()):
+        if key.startswith(PREFIX) and key not in NOT_SETTINGS:
+            name = key.removeprefix(PREFIX).lower().replace("__", ".")
+            yield name, text.split(",") if name.endswith(("strategies", "symbols")) else text
+
+
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _put(target: dict[str, Any], name: str, value: Any, source: str) -> None:
+    *parents, last = name.split(".")
+    for parent in parents:
+        nested = target.setdefault(parent, {})
+        if not isinstance(nested, dict):
+            raise SettingsError(f"{name} ({source}): {parent} is a setting, not a section")
+        target = nested
+    target[last] = value

@@ -1,0 +1,1 @@
+"""The past and the imagined market, replayed honestly."""

@@ -1,0 +1,236 @@
+"""A replay: recorded candles through the very loop that trades, with books of its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Protocol
+
+from engine.domain.codec import digest_of
+from engine.domain.facts import Outcome, SleeveConfigured
+from engine.domain.instruments import Instrument
+from engine.domain.market import Bars, FeedStatus, MarketEvent, Timeframe
+from engine.domain.orders import CashFlow, Fill
+from engine.domain.ports import MarketSource
+from engine.exchanges.paper import MemoryVenueJournal, PaperCosts, PaperVenue
+from engine.execution.identity import ClientIds
+from engine.ledger.ledger import Ledger
+from engine.risk.limits import RiskConfig
+from engine.simulation.memory import MarketClock, MemoryJournal
+from engine.trading.book import Book
+from engine.trading.config import BookConfig, BrakeMode
+from engine.trading.core import TradingCore
+from engine.trading.loop import TradingLoop
+from engine.trading.sleeves import LiveOpinions, Opinions, build_strategy
+from engine.trading.stopping import StopDriver
+
+ZERO = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayConfig:
+    """What a replay runs.
+
+    Attributes
+    ----------
+    strategies : mapping of str to str
+        Name to the JSON of its configuration; equal weights.
+    cash : Decimal
+        Capital in the quote currency, shared equally by the venues of the instruments.
+    costs : PaperCosts
+    risk : RiskConfig
+    brake : BrakeMode
+    brake_reset_days : int
+    """
+
+    strategies: Mapping[str, str]
+    cash: Decimal
+    costs: PaperCosts = field(default_factory=PaperCosts)
+    risk: RiskConfig = field(default_factory=RiskConfig)
+    brake: BrakeMode = BrakeMode.LATCH
+    brake_reset_days: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EquityPoint:
+    """Equity (base currency) and drawdown (share) at a close."""
+
+    at: datetime
+    equity: Decimal
+    drawdown: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayResult:
+    """What a replay did; money in the quote currency. ``stopped_at`` is when the brake latched, if it did."""
+
+    bars: int
+    trades: int
+    wins: int
+    fills: tuple[Fill, ...]
+    sleeves: Mapping[str, str]
+    final_equity: Decimal
+    fees: Decimal
+    funding: Decimal
+    digest: str
+    seconds: float
+    equity: tuple[EquityPoint, ...]
+    stopped_at: datetime | None
+    stop_reason: str
+    refused: int
+    rejected_prices: int
+
+    @property
+    def bars_per_second(self) -> float:
+        """Candles a wall second."""
+        return self.bars / self.seconds if self.seconds else 0.0
+
+
+class ReplaySourceLike(MarketSource, Protocol):
+    """A market source that ends and knows how many candles it holds."""
+
+    @property
+    def bars(self) -> int:
+        """Candles of a whole run."""
+
+
+Progress = Callable[[int, int], bool]
+"""Called with candles done and candles in all; returning False cancels the run."""
+
+
+class Replay:
+    """One run. `step` takes one event, so that a thread or a test may drive it; `run` takes them all."""
+
+    def __init__(self, source: MarketSource, config: ReplayConfig, opinions: Opinions | None = None) -> None:
+        self._config = config
+        self._source = source
+        self._clock = MarketClock()
+        self._journal = MemoryJournal()
+        self._equity: list[EquityPoint] = []
+        self._refused = 0
+        self.bars = 0
+        self._stopped_at: datetime | None = None
+        self._stop_reason = ""
+        self._sleeve_of: dict[str, str] = {}
+        self._loop = self._build(list(source.instruments()), opinions or LiveOpinions())
+        self._stop = StopDriver(self._loop, self._clock)
+        self._started = False
+
+    def _build(self, instruments: list[Instrument], opinions: Opinions) -> TradingLoop:
+        config = BookConfig(
+            name="replay",
+            stage="replay",
+            code="r0",
+            simulated=False,
+            base_currency=instruments[0].quote,
+            bar=_longest_bar(self._source, instruments),
+            reserve_bps=_reserve(self._config.costs),
+            brake=self._config.brake,
+            brake_reset_days=self._config.brake_reset_days,
+            look_gap_s=0.0,
+            not_found_window_s=0.0,
+        )
+        book = Book(config, ClientIds("r0", "00000", 0), Ledger(config.base_currency))
+        book.set_risk(self._config.risk)
+        for instrument in instruments:
+            book.add_instrument(instrument)
+        share = self._share(instruments)
+        venues = {name: self._venue(name, instruments, share) for name in sorted({i.venue for i in instruments})}
+        return TradingLoop(TradingCore(book, opinions), self._journal, venues, self._clock, self._observe)
+
+    def _share(self, instruments: list[Instrument]) -> Decimal:
+        return self._config.cash / len({i.venue for i in instruments})
+
+    def _venue(self, name: str, instruments: list[Instrument], cash: Decimal) -> PaperVenue:
+        own = [i for i in instruments if i.venue == name]
+        return PaperVenue(name, own, self._config.costs, MemoryVenueJournal(), {own[0].quote: cash})
+
+    def _observe(self, event: object, outcome: Outcome) -> None:
+        self._refused += len(outcome.refused)
+        for approved in outcome.approved:
+            self._sleeve_of[approved.intent.client_id] = approved.intent.sleeve
+
+    def _begin(self, at: datetime) -> None:
+        self._started = True
+        instruments = list(self._source.instruments())
+        share = self._share(instruments)
+        flows = [
+            CashFlow(venue, f"replay-{venue}", instruments[0].quote, share, at, "capital of the replay")
+            for venue in self._loop.venues
+        ]
+        self._loop.fund(flows)
+        weight = Decimal(1) / max(1, len(self._config.strategies))
+        keys = tuple(sorted(i.key for i in instruments))
+        for name, values in sorted(self._config.strategies.items()):
+            _, complete = build_strategy(name, values)
+            self._loop.take([SleeveConfigured(name, True, complete, keys, weight, at)], at)
+        for venue in self._loop.venues:
+            self._loop.step(FeedStatus(venue, at, True, "recorded candles"))
+
+    def step(self, event: MarketEvent) -> None:
+        """Take one event of the source."""
+        self._clock.set(event.at)
+        if not self._started:
+            self._begin(event.at)
+        self._loop.step(event)
+        self._stop.drive()
+        if isinstance(event, Bars):
+            self._note(event)
+
+    def _note(self, bars: Bars) -> None:
+        book = self._loop.book
+        self.bars += len(bars.candles)
+        if book.equity is not None:
+            self._equity.append(EquityPoint(bars.at, book.equity, book.units.drawdown))
+        if book.stop is not None and self._stopped_at is None:
+            self._stopped_at, self._stop_reason = bars.at, book.stop.reason
+
+    def run(self, total: int, progress: Progress | None = None) -> ReplayResult | None:
+        """Take every event; None when ``progress`` cancelled."""
+        started = time.perf_counter()
+        due = 0
+        for event in self._source.events():
+            self.step(event)
+            if progress is not None and self.bars >= due:
+                due = self.bars + max(500, total // 200)
+                if not progress(self.bars, total):
+                    return None
+        return self.result(time.perf_counter() - started)
+
+    def result(self, seconds: float) -> ReplayResult:
+        """What has happened so far."""
+        book = self._loop.book
+        totals = list(book.ledger.sleeves.values())
+        fills = tuple(self._journal.fills)
+        return ReplayResult(
+            bars=self.bars,
+            trades=sum(t.trades for t in totals),
+            wins=sum(t.wins for t in totals),
+            fills=fills,
+            sleeves={f.trade_id: self._sleeve_of.get(f.client_id, "external") for f in fills},
+            final_equity=book.ledger.equity(book.price) or ZERO,
+            fees=sum((t.fees for t in totals), ZERO),
+            funding=sum((t.funding for t in totals), ZERO),
+            digest=digest_of(fills),
+            seconds=seconds,
+            equity=tuple(self._equity),
+            stopped_at=self._stopped_at,
+            stop_reason=self._stop_reason,
+            refused=self._refused,
+            rejected_prices=book.rejected_prices,
+        )
+
+    def curve_since(self, start: int) -> Iterator[EquityPoint]:
+        """Equity points from the ``start``-th on, for live views."""
+        return iter(self._equity[start:])
+
+
+def _longest_bar(source: MarketSource, instruments: list[Instrument]) -> Timeframe:
+    return max(source.history(i.key, 1).timeframe for i in instruments)
+
+
+def _reserve(costs: PaperCosts) -> Decimal:
+    return costs.taker_bps + costs.spread_bps / 2 + costs.slippage_bps + 10

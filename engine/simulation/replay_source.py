@@ -1,0 +1,226 @@
+"""The past as a market source: candles and funding of many instruments, merged into one stream of events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from itertools import repeat
+
+import numpy as np
+
+from engine.domain.errors import BadInput
+from engine.domain.instruments import Instrument, InstrumentKey, Kind
+from engine.domain.market import Bars, Candle, CandleArrays, FundingRate, IntArray, MarketEvent, from_ms, to_ms
+from engine.market.checks import RowFault, row_faults
+from engine.market.funding import FundingSeries
+from engine.simulation.price_grid import decimal_price, decimal_prices, decimal_volumes, price_ticks
+
+_INSTANTS_AT_ONCE = 2048
+_END_OF_TIME = datetime(2100, 1, 1, tzinfo=UTC)
+Funding = Mapping[InstrumentKey, FundingSeries | None]
+"""Funding of each perpetual; None states that it is to be replayed without."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Track:
+    """One instrument's candles with what merging needs: close times, and the rows that are to be replayed."""
+
+    instrument: Instrument
+    candles: CandleArrays
+    closed_at_ms: IntArray
+    funding: FundingSeries | None
+    first: int
+    stop: int
+
+
+class ReplaySource:
+    """Replays recorded candles in the order of market time.
+
+    `Bars` hold every candle of one close, sorted by (venue, symbol) whatever the order of the arguments; a
+    `FundingRate` comes before the bars of its instant, with the last close known then as its mark. Candles before
+    ``start`` are history only.
+
+    Parameters
+    ----------
+    series : mapping of Instrument to CandleArrays
+        Checked candles, one timeframe for each instrument; timeframes may differ between instruments.
+    funding : mapping of InstrumentKey to FundingSeries or None
+        One entry for each perpetual; None states that it pays none in this replay.
+    start, stop : datetime or None
+        Replay candles that open from ``start`` on and close by ``stop``; None means all.
+
+    Raises
+    ------
+    BadInput
+        Nothing to replay, unusable candles, prices off any sensible tick, or a perpetual without a word on funding.
+    """
+
+    def __init__(
+        self,
+        series: Mapping[Instrument, CandleArrays],
+        funding: Funding | None = None,
+        start: datetime | None = None,
+        stop: datetime | None = None,
+    ) -> None:
+        ordered = sorted(series, key=lambda instrument: (instrument.venue, instrument.symbol))
+        self._tracks = [_track(one, series[one], funding or {}, (start, stop)) for one in ordered]
+        self._by_key = {track.instrument.key: track for track in self._tracks}
+        if len(self._by_key) < len(self._tracks):
+            raise BadInput("two of the instruments to replay have one name; give each instrument once")
+        if not any(track.first < track.stop for track in self._tracks):
+            raise BadInput(f"no candle to replay between {start or 'the beginning'} and {stop or 'the end'}")
+        opens = [int(track.candles.opened_at_ms[track.first]) for track in self._tracks if track.first < track.stop]
+        self._now_ms = min(opens) if start is None else to_ms(start)
+        self._closed = False
+
+    def instruments(self) -> Sequence[Instrument]:
+        """What is replayed, sorted by (venue, symbol)."""
+        return [track.instrument for track in self._tracks]
+
+    @property
+    def bars(self) -> int:
+        """Candles that a whole replay yields."""
+        return sum(track.stop - track.first for track in self._tracks)
+
+    def history(self, key: InstrumentKey, bars: int) -> CandleArrays:
+        """The last candles closed by the market time reached so far, at most ``bars``; views, no copy.
+
+        Before the first event these are the candles before the replay's start.
+        """
+        track = self._track(key)
+        known = int(np.searchsorted(track.closed_at_ms, self._now_ms, side="right"))
+        return track.candles.slice(max(0, known - bars), known)
+
+    def precomputed(self, key: InstrumentKey) -> CandleArrays:
+        """The whole series, future included: only for kernels and indicators that are proven causal."""
+        return self._track(key).candles
+
+    def events(self) -> Iterator[MarketEvent]:
+        """Every event in the order of market time; ends at the last candle or after `close`."""
+        instants = self._instants()
+        for first in range(0, len(instants), _INSTANTS_AT_ONCE):
+            chunk = instants[first : first + _INSTANTS_AT_ONCE]
+            for at_ms, events in self._chunk(chunk):
+                if self._closed:
+                    return
+                self._now_ms = at_ms
+                yield from events
+
+    def close(self) -> None:
+        """End the stream before its next instant; may be called from another thread."""
+        self._closed = True
+
+    def _track(self, key: InstrumentKey) -> _Track:
+        if key not in self._by_key:
+            raise BadInput(f"{key} is not replayed; there are {', '.join(self._by_key)}")
+        return self._by_key[key]
+
+    def _instants(self) -> IntArray:
+        closes = [track.closed_at_ms[track.first : track.stop] for track in self._tracks]
+        begin, end = (
+            min(int(part[0]) for part in closes if len(part)),
+            max(int(part[-1]) for part in closes if len(part)),
+        )
+        stamps = [track.funding.at_ms for track in self._tracks if track.funding is not None]
+        funding = [part[(part >= begin) & (part <= end)] for part in stamps]
+        return np.unique(np.concatenate([*closes, *funding]))
+
+    def _chunk(self, instants: IntArray) -> Iterator[tuple[int, list[MarketEvent]]]:
+        times = dict(zip(instants.tolist(), map(from_ms, instants.tolist()), strict=True))
+        candles: dict[int, list[Candle]] = {}
+        events: dict[int, list[MarketEvent]] = {at_ms: [] for at_ms in times}
+        for track in self._tracks:
+            first, stop = _within(track.closed_at_ms, instants, track.first, track.stop)
+            closes = track.closed_at_ms[first:stop].tolist()
+            for at_ms, candle in zip(closes, _candles(track, first, stop), strict=True):
+                candles.setdefault(at_ms, []).append(candle)
+            for rate in _funding(track, instants):
+                events[to_ms(rate.at)].append(rate)
+        for at_ms, at in times.items():
+            if at_ms in candles:
+                events[at_ms].append(Bars(at, tuple(candles[at_ms])))
+            yield at_ms, events[at_ms]
+
+
+def _track(
+    instrument: Instrument, candles: CandleArrays, funding: Funding, span: tuple[datetime | None, datetime | None]
+) -> _Track:
+    key = instrument.key
+    _require_clean(key, candles)
+    series = funding.get(key)
+    if instrument.kind is Kind.PERPETUAL and key not in funding:
+        raise BadInput(
+            f"{key} is a perpetual, and its funding was not given: add --funding FILE (columns timestamp and "
+            "funding_rate), or --no-funding to replay it as if none were paid"
+        )
+    if instrument.kind is Kind.SPOT and series is not None:
+        raise BadInput(f"{key} is spot and pays no funding; take its funding file away")
+    start, stop = span
+    first = 0 if start is None else int(np.searchsorted(candles.opened_at_ms, to_ms(start)))
+    closed_at_ms = candles.opened_at_ms + candles.timeframe.ms
+    last = len(candles) if stop is None else int(np.searchsorted(closed_at_ms, to_ms(stop), side="right"))
+    track = _Track(instrument, candles, closed_at_ms, series, first, max(first, last))
+    if series is not None:
+        _require_overlap(track, series)
+    # Prices that the tick would make zero must be refused before the replay, not in its middle.
+    price_ticks(candles.low[first:last], instrument.tick_size)
+    return track
+
+
+def _require_clean(key: InstrumentKey, candles: CandleArrays) -> None:
+    for fault, rows in row_faults(candles, _END_OF_TIME):
+        if rows.any() and fault is not RowFault.OFF_GRID:
+            at = candles.opened_at_ms[int(np.flatnonzero(rows)[0])]
+            raise BadInput(
+                f"{key}: the candle at {at} ms cannot be replayed: {fault.value}; import the file to clean it"
+            )
+    if (np.diff(candles.opened_at_ms) < candles.timeframe.ms).any():
+        raise BadInput(f"{key}: candles overlap or are out of order; import the file to clean it")
+
+
+def _require_overlap(track: _Track, series: FundingSeries) -> None:
+    closes = track.closed_at_ms[track.first : track.stop]
+    day_ms = 86_400_000
+    if len(closes) == 0 or int(closes[-1]) - int(closes[0]) < day_ms:
+        return
+    inside = (series.at_ms >= closes[0]) & (series.at_ms <= closes[-1])
+    if not inside.any():
+        raise BadInput(
+            f"{track.instrument.key}: the funding given has no rate between {from_ms(int(closes[0]))} and "
+            f"{from_ms(int(closes[-1]))}; give the funding of that time, or --no-funding"
+        )
+
+
+def _within(times: IntArray, instants: IntArray, first: int, stop: int) -> tuple[int, int]:
+    begin = max(first, int(np.searchsorted(times, instants[0])))
+    return begin, max(begin, min(stop, int(np.searchsorted(times, instants[-1], side="right"))))
+
+
+def _candles(track: _Track, first: int, stop: int) -> Iterator[Candle]:
+    part = track.candles.slice(first, stop)
+    tick_size = track.instrument.tick_size
+    return map(
+        Candle,
+        repeat(track.instrument.key, len(part)),
+        repeat(part.timeframe),
+        map(from_ms, part.opened_at_ms.tolist()),
+        decimal_prices(part.open, tick_size),
+        decimal_prices(part.high, tick_size),
+        decimal_prices(part.low, tick_size),
+        decimal_prices(part.close, tick_size),
+        decimal_volumes(part.volume),
+    )
+
+
+def _funding(track: _Track, instants: IntArray) -> Iterator[FundingRate]:
+    series = track.funding
+    if series is None:
+        return
+    for row in range(*_within(series.at_ms, instants, 0, len(series))):
+        at_ms = int(series.at_ms[row])
+        known = int(np.searchsorted(track.closed_at_ms, at_ms, side="right"))
+        if known:
+            mark: Decimal = decimal_price(float(track.candles.close[known - 1]), track.instrument.tick_size)
+            yield FundingRate(track.instrument.key, from_ms(at_ms), series.rates[row], mark)
