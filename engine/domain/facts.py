@@ -8,6 +8,7 @@ from decimal import Decimal
 from enum import Enum
 
 from engine.domain.commands import Command, Receipt, TradingState
+from engine.domain.instruments import InstrumentKey
 from engine.domain.orders import Approved, CashFlow, Fill, FundingPaid, OrderIntent, OrderUpdate, Refused
 
 
@@ -91,6 +92,21 @@ class BookConfigured:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Netted:
+    """Two sleeves' opposite positions closed against each other at a mark; the account does not move.
+
+    ``quantity`` base, positive; ``price`` quote.
+    """
+
+    instrument: InstrumentKey
+    long_sleeve: str
+    short_sleeve: str
+    quantity: Decimal
+    price: Decimal
+    at: datetime
+
+
 Fact = (
     OrderIntent
     | OrderUpdate
@@ -104,6 +120,7 @@ Fact = (
     | StopProgress
     | SleeveConfigured
     | BookConfigured
+    | Netted
 )
 
 

@@ -17,6 +17,7 @@ from decimal import Decimal
 from typing import Any
 
 from engine.domain.errors import BadInput
+from engine.domain.facts import Netted
 from engine.domain.instruments import Instrument, InstrumentKey, Kind
 from engine.domain.orders import CashFlow, Fill, FundingPaid
 from engine.domain.positions import Booked, book_change
@@ -132,6 +133,21 @@ class Ledger:
         self._charge(fill, holding, sleeve, instrument)
         self._count(effect, holding, sleeve)
         return effect
+
+    def apply_netting(self, netted: Netted) -> None:
+        """Close a long sleeve's and a short sleeve's quantity against each other; cash and account stay as they are."""
+        for sleeve, sign in ((netted.long_sleeve, -1), (netted.short_sleeve, 1)):
+            holding = self.holdings[(sleeve, netted.instrument)]
+            booked = book_change(holding.quantity, holding.cost, netted.quantity * sign, netted.price)
+            holding.quantity, holding.cost = booked.quantity, booked.cost
+            holding.realised += booked.realised
+            holding.trade_pnl += booked.realised
+            totals = self._totals(sleeve)
+            totals.realised += booked.realised
+            if not holding.quantity:
+                totals.trades += 1
+                totals.wins += 1 if holding.trade_pnl > 0 else 0
+                holding.trade_pnl, holding.opened_at = ZERO, None
 
     def _account(self, key: InstrumentKey, change: Decimal, price: Decimal) -> Booked:
         before = self._accounts.get(key, FLAT)

@@ -134,7 +134,7 @@ class Replay:
             not_found_window_s=0.0,
         )
         book = Book(config, ClientIds("r0", "00000", 0), Ledger(config.base_currency))
-        book.set_risk(self._config.risk)
+        book.set_risk(_limits(self._config))
         for instrument in instruments:
             book.add_instrument(instrument)
         share = self._share(instruments)
@@ -230,6 +230,14 @@ class Replay:
 
 def _longest_bar(source: MarketSource, instruments: list[Instrument]) -> Timeframe:
     return max(source.history(i.key, 1).timeframe for i in instruments)
+
+
+def _limits(config: ReplayConfig) -> RiskConfig:
+    """The limits; with the brake off, no drawdown stops entries either."""
+    if config.brake is not BrakeMode.OFF:
+        return config.risk
+    unlimited = {"brake_drawdown": Decimal(1), "portfolio_drawdown": Decimal(1), "strategy_drawdown": Decimal(1)}
+    return config.risk.model_copy(update=unlimited)
 
 
 def _reserve(costs: PaperCosts) -> Decimal:

@@ -147,6 +147,8 @@ class Book:
         self.risk = risk
         self.failed_trades = FailedTrades.from_state(risk.failed_trades_limit, self.failed_trades.to_state())
         self.brake = BrakeWatch.from_config(risk).from_state(self.brake.to_state())
+        limit = risk.api_errors_limit
+        self.venue_errors = {v: ErrorWindow.from_state(limit, w.to_state()) for v, w in self.venue_errors.items()}
 
     def remember(self, done: CommandDone) -> None:
         """Keep a command's end, so that its id is carried out once."""

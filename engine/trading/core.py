@@ -13,6 +13,7 @@ from engine.domain.facts import (
     CommandDone,
     EquityMark,
     Fact,
+    Netted,
     Notice,
     Outcome,
     Severity,
@@ -67,6 +68,8 @@ class TradingCore:
                 book.ledger.apply_funding(fact)
             case CashFlow():
                 book.ledger.apply_flow(fact)
+            case Netted():
+                book.ledger.apply_netting(fact)
             case EquityMark():
                 book.units.apply(fact)
             case StateChanged():

@@ -7,13 +7,21 @@ from datetime import datetime
 from decimal import Decimal
 
 from engine.domain.commands import PlaceOrder
-from engine.domain.facts import AmendRequest, CancelRequest
+from engine.domain.facts import AmendRequest, CancelRequest, Fact, Netted
 from engine.domain.instruments import Instrument, InstrumentKey
 from engine.domain.orders import Approved, OrderIntent, OrderType, Purpose, Refused, Side
 from engine.domain.portfolio import Idea
 from engine.execution.tracker import TrackedOrder, side_of
 from engine.risk.gate import Gate
-from engine.risk.sizing import Elsewhere, SizeRequest, order_quantity, room, target_quantity
+from engine.risk.sizing import (
+    Elsewhere,
+    SizeRequest,
+    is_dust,
+    missing_input,
+    order_quantity,
+    room,
+    target_quantity,
+)
 from engine.trading.book import Book
 from engine.trading.exposure import coin_exposure, context_for, gross_exposure
 from engine.trading.sleeves import Opinion, Sleeve
@@ -51,8 +59,10 @@ class Decider:
         if not conviction and not held and not opinion.conviction and not book.tracker.working(sleeve.name, key):
             sleeve.ideas[key] = Idea(sleeve.name, key, 0.0, opinion.stop_distance, ZERO, held, "no opinion", self._now)
             return
-        target = self._target(sleeve, instrument, conviction, opinion.stop_distance)
-        outcome = self._move_to(sleeve, instrument, target, opinion)
+        request = self._request(sleeve, instrument, conviction, opinion.stop_distance)
+        missing = missing_input(request) or ("" if request.notional_cap is not None else "every mark")
+        target = target_quantity(request) if not missing else held
+        outcome = f"waits: {missing} is unknown" if missing else self._move_to(sleeve, instrument, target, opinion)
         if conviction != opinion.conviction:
             outcome = "stopped out: waits until the conviction has gone back to zero"
         sleeve.ideas[key] = Idea(
@@ -66,13 +76,13 @@ class Decider:
         self._book.stopped_out.pop((sleeve, key), None)
         return conviction
 
-    def _target(
+    def _request(
         self, sleeve: Sleeve, instrument: Instrument, conviction: float, stop_distance: Decimal | None
-    ) -> Decimal:
+    ) -> SizeRequest:
         book = self._book
         price = book.price(instrument.key)
         direction = 1 if conviction >= 0 else -1
-        request = SizeRequest(
+        return SizeRequest(
             conviction=conviction,
             stop_distance=stop_distance,
             price=price,
@@ -83,16 +93,15 @@ class Decider:
             notional_cap=self._room(sleeve, instrument, price, direction),
             cost_rate=book.config.reserve_bps * _BASIS_POINT,
         )
-        return target_quantity(request)
 
     def _room(self, sleeve: Sleeve, instrument: Instrument, price: Decimal | None, direction: int) -> Decimal | None:
         book = self._book
         gross, coin = gross_exposure(book), coin_exposure(book, instrument.base)
         if gross is None or coin is None or price is None:
-            return ZERO
+            return None
         key = instrument.key
         own = (book.ledger.held(sleeve.name, key) + book.tracker.working(sleeve.name, key)) * price
-        return room(book.risk, book.equity, Elsewhere(gross - abs(own), coin - own), direction)
+        return room(book.risk, book.equity, Elsewhere(max(ZERO, gross - abs(own)), coin - own), direction)
 
     def _move_to(
         self, sleeve: Sleeve, instrument: Instrument, target: Decimal, opinion: Opinion
@@ -106,8 +115,9 @@ class Decider:
             return "on target" if target else "flat"
         if self._cancel_opposing(sleeve.name, key, quantity):
             return "cancels its working orders first"
-        exit_ = bool(held) and held * quantity < 0
-        if exit_:
+        if held and held * quantity < 0:
+            if self._is_dust(instrument, held):
+                return "holds dust, too small to be sold"
             return self.close(sleeve.name, instrument, min(abs(quantity), abs(held)), "target fell")
         return self._enter(sleeve.name, instrument, quantity, opinion)
 
@@ -134,17 +144,19 @@ class Decider:
         if price is None:
             return "no trustworthy price"
         side = side_of(quantity)
+        stop = None
+        if not book.ledger.held(sleeve, key):
+            book.stop_prices.pop((sleeve, key), None)
         if opinion.stop_distance is not None:
             stop = instrument.round_price(price - side.sign * opinion.stop_distance)
+            if stop <= 0:
+                return f"refused: its stop at {stop} is not a price"
             book.stop_prices[(sleeve, key)] = stop
-        else:
-            stop = None
-            book.stop_prices.pop((sleeve, key), None)
         entry = self._intent(sleeve, key, side, abs(quantity), Purpose.ENTRY, f"conviction {opinion.conviction:g}")
         if not self._pass(entry):
             return f"refused: {self.decided.refused[-1].rule}"
         book.entry_times.append(self._now)
-        if stop is not None and stop > 0:
+        if stop is not None:
             self._protect(entry, stop)
         return f"{side.value} {abs(quantity)} {instrument.base}"
 
@@ -177,6 +189,8 @@ class Decider:
         size = instrument.round_quantity(min(quantity, left))
         if size <= 0:
             return "already on its way out"
+        if self._is_dust(instrument, size):
+            return "too small to be sold: dust"
         side = side_of(-held)
         intent = self._intent(sleeve, key, side, size, Purpose.EXIT, reason)
         if not self._pass(intent):
@@ -184,16 +198,51 @@ class Decider:
         self.cover(sleeve, instrument)
         return f"{side.value} {size} {instrument.base} to close"
 
-    def flatten(self) -> None:
-        """A market order for every position that has none on its way out; part of the emergency stop."""
-        for sleeve, key, holding in self._book.ledger.open_holdings():
-            instrument = self._book.ledger.instruments[key]
-            left = abs(holding.quantity) - self._book.tracker.pending_exits(key, sleeve)
-            size = instrument.round_quantity(left)
-            if size > 0:
-                side = side_of(-holding.quantity)
-                intent = self._intent(sleeve, key, side, size, Purpose.FLATTEN, "emergency stop")
-                self._pass(intent)
+    def _is_dust(self, instrument: Instrument, quantity: Decimal) -> bool:
+        price = self._book.price(instrument.key)
+        return price is not None and is_dust(quantity, instrument, price)
+
+    def flatten(self) -> list[Fact]:
+        """Market orders that bring every account position to zero; part of the emergency stop.
+
+        Only sleeves on the account's own side sell; what then stands between opposite sleeves is netted at the mark.
+
+        Returns
+        -------
+        list of Fact
+            The nettings to make durable.
+        """
+        book = self._book
+        netted: list[Fact] = []
+        for key, instrument in book.ledger.instruments.items():
+            account = book.ledger.account_position(key)
+            left = instrument.round_quantity(abs(account) - book.tracker.pending_exits(key))
+            if not account and not book.tracker.pending_exits(key):
+                netted += self._net(key)
+            for sleeve, quantity in self._on_side(key, account) if left > 0 else ():
+                size = min(left, instrument.round_quantity(quantity))
+                if size > 0 and not self._is_dust(instrument, size):
+                    intent = self._intent(sleeve, key, side_of(-account), size, Purpose.FLATTEN, "emergency stop")
+                    left -= size if self._pass(intent) else ZERO
+        return netted
+
+    def _on_side(self, key: InstrumentKey, account: Decimal) -> list[tuple[str, Decimal]]:
+        held = [(s, h.quantity) for s, k, h in self._book.ledger.open_holdings() if k == key]
+        free = [(s, abs(q) - self._book.tracker.pending_exits(key, s)) for s, q in held if q * account > 0]
+        return [(sleeve, quantity) for sleeve, quantity in free if quantity > 0]
+
+    def _net(self, key: InstrumentKey) -> list[Fact]:
+        """Close opposite sleeves of a flat account against each other."""
+        held = {s: h.quantity for s, k, h in self._book.ledger.open_holdings() if k == key}
+        price = self._book.price(key)
+        facts: list[Fact] = []
+        while price is not None and (longs := [s for s, q in held.items() if q > 0]):
+            long, short = longs[0], next(s for s, q in held.items() if q < 0)
+            size = min(held[long], -held[short])
+            facts.append(Netted(key, long, short, size, price, self._now))
+            held[long] -= size
+            held[short] += size
+        return facts
 
     def cover(self, sleeve: str, instrument: Instrument) -> None:
         """Make the sleeve's stops cover its position less what is already on its way out: no more, no less."""

@@ -134,7 +134,8 @@ class StopDriver:
             return None
         self._flattened_at = now
         decider = Decider(self._book, at)
-        decider.flatten()
+        netted = decider.flatten()
+        self._loop.take(netted, at)
         if decider.decided.approved:
             self._loop.send(outcome_of(decider.decided, [], []))
         refused = decider.decided.refused
