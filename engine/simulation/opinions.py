@@ -7,29 +7,29 @@ from collections.abc import Mapping
 from engine.domain.errors import BadInput
 from engine.domain.instruments import InstrumentKey
 from engine.domain.market import CandleArrays, FloatArray
-from engine.trading.sleeves import NO_OPINION, Opinion, Sleeve, opinion_of
+from engine.trading.sleeves import Opinion, Sleeve, opinion_of
 
 
 class PrecomputedOpinions:
     """Looks a strategy's value up by the open time of the bar.
 
     The strategy sees the whole series, but its value at a bar depends on that bar and earlier ones alone: the tests
-    show for every registered strategy that window and whole agree. Bars before the lookback give no opinion, as live.
+    show for every registered strategy that window and whole agree. Bars before the lookback give no view, as live.
     """
 
     def __init__(self, series: Mapping[InstrumentKey, CandleArrays]) -> None:
         self._series = series
         self._known: dict[tuple[str, str, InstrumentKey], tuple[dict[int, int], FloatArray, FloatArray, int]] = {}
 
-    def opinion(self, sleeve: Sleeve, key: InstrumentKey, opened_at_ms: int, window: CandleArrays) -> Opinion:
-        """The value at the bar; no opinion before the strategy's lookback is full."""
+    def opinion(self, sleeve: Sleeve, key: InstrumentKey, opened_at_ms: int, window: CandleArrays) -> Opinion | None:
+        """The value at the bar; None before the strategy's lookback is full."""
         known = self._known.get((sleeve.name, sleeve.values, key))
         if known is None:
             known = self._known[(sleeve.name, sleeve.values, key)] = self._compute(sleeve, key)
         rows, convictions, distances, lookback = known
         row = rows.get(opened_at_ms, -1)
         if row < lookback - 1:
-            return NO_OPINION
+            return None
         return opinion_of(float(convictions[row]), float(distances[row]))
 
     def _compute(self, sleeve: Sleeve, key: InstrumentKey) -> tuple[dict[int, int], FloatArray, FloatArray, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -15,6 +15,7 @@ from engine.domain.facts import CommandDone
 from engine.domain.instruments import Instrument, InstrumentKey, venue_of
 from engine.domain.market import CandleArrays
 from engine.domain.orders import OrderIntent, Refused
+from engine.domain.portfolio import Balance
 from engine.execution.identity import ClientIds
 from engine.execution.tracker import Tracker
 from engine.ledger.ledger import Ledger
@@ -126,6 +127,11 @@ class Book:
         while self.entry_times and self.entry_times[0] <= now - timedelta(seconds=60):
             self.entry_times.popleft()
         return len(self.entry_times)
+
+    def with_owner(self, balance: Balance) -> Balance:
+        """A venue's balance with the part of it that the engine's own fills and capital explain."""
+        own = self.ledger.balances.get((balance.venue, balance.currency), Decimal(0))
+        return replace(balance, engine_owned=own)
 
     def venue_failed(self, venue: str, at: datetime) -> None:
         """Count an error of a venue (market time)."""

@@ -224,7 +224,10 @@ class TradingCore:
                     self.notice(f"quarantine-{sleeve.name}", Severity.CRITICAL, title, detail, self.book.now)
                 )
             return
-        decider.follow(sleeve, key, opinion)
+        if opinion is None:
+            decider.wait(sleeve, key)
+        else:
+            decider.follow(sleeve, key, opinion)
 
     def _cover(self, decider: Decider) -> None:
         for sleeve, key in sorted(self._touched):

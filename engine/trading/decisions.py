@@ -69,6 +69,11 @@ class Decider:
             sleeve.name, key, opinion.conviction, opinion.stop_distance, target, held, outcome, self._now
         )
 
+    def wait(self, sleeve: Sleeve, key: InstrumentKey) -> None:
+        """Hold what is held while the strategy has no view; its stops stay where they are."""
+        held = self._book.ledger.held(sleeve.name, key)
+        sleeve.ideas[key] = Idea(sleeve.name, key, 0.0, None, held, held, "no view yet: too few candles", self._now)
+
     def _after_stop_out(self, sleeve: str, key: InstrumentKey, conviction: float) -> float:
         latch = self._book.stopped_out.get((sleeve, key), 0)
         if latch and conviction * latch > 0:

@@ -31,29 +31,26 @@ class Opinion:
     stop_distance: Decimal | None
 
 
-NO_OPINION = Opinion(0.0, None)
-
-
 class Opinions(Protocol):
     """Where a sleeve's view of an instrument comes from: the live window, or a series computed ahead."""
 
-    def opinion(self, sleeve: Sleeve, key: InstrumentKey, opened_at_ms: int, window: CandleArrays) -> Opinion:
-        """The view at the last closed candle, which opened at ``opened_at_ms``."""
+    def opinion(self, sleeve: Sleeve, key: InstrumentKey, opened_at_ms: int, window: CandleArrays) -> Opinion | None:
+        """The view at the last closed candle, which opened at ``opened_at_ms``; None is no view: hold what is held."""
 
 
 class LiveOpinions:
     """Evaluates the strategy on the last window."""
 
-    def opinion(self, sleeve: Sleeve, key: InstrumentKey, opened_at_ms: int, window: CandleArrays) -> Opinion:
-        """Last value of the strategy over the window; no opinion while the window is too short."""
+    def opinion(self, sleeve: Sleeve, key: InstrumentKey, opened_at_ms: int, window: CandleArrays) -> Opinion | None:
+        """Last value of the strategy over the window; None while the window is too short or ends at another bar."""
         strategy = sleeve.strategy
         if len(window) < strategy.lookback_bars or int(window.opened_at_ms[-1]) != opened_at_ms:
-            return NO_OPINION
+            return None
         candles = window.tail(strategy.lookback_bars)
         return last_opinion(strategy.convictions(candles), strategy.stop_distances(candles), len(candles))
 
 
-def last_opinion(convictions: FloatArray, distances: FloatArray, bars: int) -> Opinion:
+def last_opinion(convictions: FloatArray, distances: FloatArray, bars: int) -> Opinion | None:
     """Check and convert the last values; the one line where strategy floats become Decimal.
 
     Raises
@@ -66,10 +63,10 @@ def last_opinion(convictions: FloatArray, distances: FloatArray, bars: int) -> O
     return opinion_of(float(convictions[-1]), float(distances[-1]))
 
 
-def opinion_of(conviction: float, distance: float) -> Opinion:
-    """One pair of values; NaN means no opinion."""
+def opinion_of(conviction: float, distance: float) -> Opinion | None:
+    """One pair of values; a conviction that is NaN is no view."""
     if np.isnan(conviction):
-        return NO_OPINION
+        return None
     if not -1.0 <= conviction <= 1.0:
         raise BadInput(f"conviction {conviction} lies outside -1 to 1")
     stop = Decimal(repr(distance)) if distance > 0 and np.isfinite(distance) else None

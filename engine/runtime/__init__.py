@@ -1,0 +1,1 @@
+"""Builds, runs, asks and stops the engine: the only place that knows every part."""

@@ -1,0 +1,241 @@
+"""Assembles books from settings: the one file that decides which parts a stage is made of."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+
+from config.settings import DemoSettings, PaperSettings, Settings
+from engine.domain.errors import BadInput
+from engine.domain.facts import BookConfigured, SleeveConfigured
+from engine.domain.instruments import Instrument, Kind
+from engine.domain.market import Timeframe, to_ms
+from engine.domain.orders import CashFlow
+from engine.domain.ports import Clock, Journal, MarketSource
+from engine.exchanges.paper import FileVenueJournal, PaperCosts, PaperVenue
+from engine.exchanges.public import PublicFeedConfig, PublicSource
+from engine.execution.identity import ClientIds
+from engine.ledger.ledger import Ledger
+from engine.risk.limits import RiskConfig
+from engine.simulation.demo_source import DemoSource
+from engine.simulation.instrument_table import instrument_for
+from engine.trading.book import WINDOW_BARS, Book
+from engine.trading.config import BookConfig
+from engine.trading.core import TradingCore
+from engine.trading.loop import Observer, TradingLoop
+from engine.trading.recovery import Recovered, recover, take_baseline
+from engine.trading.sleeves import build_strategy
+from engine.trading.stopping import StopDriver
+
+OWN_COINS: Mapping[str, Mapping[str, str]] = {"demo-a": {"BTC": "0.25", "ETH": "3", "SOL": "40"}, "demo-b": {}}
+"""Coins the demo's trader holds besides the engine's capital: never touched, shown on the Wallets page."""
+RESERVE_CUSHION_BPS = Decimal(10)
+MINUTE = Timeframe(60)
+
+
+@dataclass(slots=True)
+class RunningBook:
+    """A book with everything that drives it."""
+
+    name: str
+    loop: TradingLoop
+    stop: StopDriver
+    source: MarketSource
+    journals: tuple[FileVenueJournal, ...]
+    recovered: Recovered
+
+    def close(self) -> None:
+        """End the source and give the venue files back."""
+        close = getattr(self.source, "close", None)
+        if close is not None:
+            close()
+
+    def release(self) -> None:
+        """Close the venues' journals; call once nothing uses the book any more."""
+        for journal in self.journals:
+            journal.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What every book of one engine shares."""
+
+    settings: Settings
+    clock: Clock
+    epoch: int
+    installation: str
+    journal_of: Callable[[str], Journal]
+    observe: Callable[[Book], Observer]
+    wait: Callable[[float], None]
+
+
+def installation_id(folder: Path) -> str:
+    """Five random characters that name this installation in every client order id; made once."""
+    path = folder / "installation"
+    if path.exists():
+        text = path.read_text(encoding="ascii").strip()
+        if len(text) == 5 and text.isalnum():
+            return text
+        raise BadInput(f"{path} must hold five letters or digits, found {text!r}; restore it from a backup")
+    text = "".join(secrets.choice("0123456789abcdefghijklmnopqrstuvwxyz") for _ in range(5))
+    path.write_text(text, encoding="ascii")
+    return text
+
+
+def build_demo(parts: Parts, demo: DemoSettings) -> RunningBook:
+    """The simulated market with two simulated venues."""
+    folder = parts.settings.data_dir / "venues"
+    folder.mkdir(parents=True, exist_ok=True)
+    source = DemoSource(demo.seed, demo.speed, folder)
+    config = BookConfig(
+        name="demo",
+        stage="demo",
+        code="d0",
+        simulated=True,
+        base_currency=parts.settings.base_currency,
+        bar=MINUTE,
+        reserve_bps=_reserve(demo.costs),
+        not_found_window_s=0.0,
+    )
+    book = _book(parts, config, source.instruments())
+    start = {
+        venue: {parts.settings.base_currency: demo.capital, **{c: Decimal(q) for c, q in OWN_COINS[venue].items()}}
+        for venue in OWN_COINS
+    }
+    venues, journals = _venues(folder, source.instruments(), demo.costs, start)
+    times = [venue.resume_time for venue in venues.values() if venue.resume_time is not None]
+    if times:
+        source.resume_at(max(times))
+    book.speed = demo.speed
+    return _start(parts, book, source, venues, journals, _Funding(demo.capital, demo.strategies))
+
+
+def build_paper(parts: Parts, paper: PaperSettings) -> RunningBook:
+    """Real public market data, fills by the simulated venue."""
+    folder = parts.settings.data_dir / "venues"
+    folder.mkdir(parents=True, exist_ok=True)
+    feed = PublicFeedConfig(exchange=paper.exchange, symbols=paper.symbols, timeframe=paper.timeframe)
+    source = PublicSource(feed, parts.clock, paper.rest_url or None)
+    config = BookConfig(
+        name="paper",
+        stage="paper",
+        code="p0",
+        simulated=False,
+        base_currency=parts.settings.base_currency,
+        bar=Timeframe.parse(paper.timeframe),
+        reserve_bps=_reserve(paper.costs),
+        not_found_window_s=0.0,
+    )
+    instruments = [_listed(paper.exchange, symbol) for symbol in paper.symbols]
+    book = _book(parts, config, instruments)
+    start = {paper.exchange: {parts.settings.base_currency: paper.capital}}
+    venues, journals = _venues(folder, instruments, paper.costs, start)
+    return _start(parts, book, source, venues, journals, _Funding(paper.capital, paper.strategies))
+
+
+@dataclass(frozen=True, slots=True)
+class _Funding:
+    """What a book begins with: capital at each venue, strategies of the first start."""
+
+    capital: Decimal
+    strategies: tuple[str, ...]
+
+
+def _book(parts: Parts, config: BookConfig, instruments: Sequence[Instrument]) -> Book:
+    ids = ClientIds(config.code, parts.installation, parts.epoch)
+    book = Book(config, ids, Ledger(config.base_currency))
+    book.set_risk(parts.settings.risk)
+    for instrument in instruments:
+        book.add_instrument(instrument)
+    return book
+
+
+def _venues(
+    folder: Path, instruments: Sequence[Instrument], costs: PaperCosts, start: Mapping[str, Mapping[str, Decimal]]
+) -> tuple[dict[str, PaperVenue], tuple[FileVenueJournal, ...]]:
+    venues, journals = {}, []
+    for name, balances in start.items():
+        journal = FileVenueJournal(folder / f"{name}.jsonl")
+        journals.append(journal)
+        own = [instrument for instrument in instruments if instrument.venue == name]
+        venues[name] = PaperVenue.open(name, own, costs, journal, balances)
+    return venues, tuple(journals)
+
+
+def _start(
+    parts: Parts,
+    book: Book,
+    source: MarketSource,
+    venues: Mapping[str, PaperVenue],
+    journals: tuple[FileVenueJournal, ...],
+    funding: _Funding,
+) -> RunningBook:
+    name = book.config.name
+    core = TradingCore(book)
+    loop = TradingLoop(core, parts.journal_of(name), venues, parts.clock, parts.observe(book))
+    if loop.load() == 0 and loop.sequence == 0:
+        _begin(parts, loop, source, venues, funding)
+    recovered = recover(loop, parts.wait)
+    return RunningBook(name, loop, StopDriver(loop, parts.clock), source, journals, recovered)
+
+
+def _begin(
+    parts: Parts, loop: TradingLoop, source: MarketSource, venues: Mapping[str, PaperVenue], funding: _Funding
+) -> None:
+    """First start of a book: capital, limits, strategies."""
+    at = _first_time(source, parts.clock)
+    currency = loop.book.config.base_currency
+    flows = [
+        CashFlow(venue, f"capital-{venue}", currency, funding.capital, at, "trading capital given at the first start")
+        for venue in sorted(venues)
+    ]
+    loop.fund(flows)
+    take_baseline(loop)
+    keys = tuple(sorted(loop.book.ledger.instruments))
+    names = sorted(funding.strategies)
+    weight = (Decimal(1) / max(1, len(names))).quantize(Decimal("0.0001"), rounding="ROUND_DOWN")
+    sleeves = [SleeveConfigured(name, True, build_strategy(name, "{}")[1], keys, weight, at) for name in names]
+    loop.take([*sleeves, _limits(parts.settings.risk, loop.book, at)], at)
+    loop.maybe_checkpoint(force=True)
+
+
+def refill(running: RunningBook, until: datetime) -> None:
+    """Add to the windows every closed candle they lack, up to a market time; marks stay as they are.
+
+    Called when a feed comes online: at the start, and after an interruption whose candles never came as events.
+    """
+    book = running.loop.book
+    for key, window in book.windows.items():
+        candles = running.source.history(key, WINDOW_BARS)
+        after = window.last_opened_at_ms if window.last_opened_at_ms is not None else -1
+        closed = candles.opened_at_ms + candles.timeframe.ms <= to_ms(until)
+        first = int(np.searchsorted(candles.opened_at_ms, after, side="right"))
+        book.warm_up(key, candles.slice(first, int(np.count_nonzero(closed))))
+
+
+def _listed(venue: str, symbol: str) -> Instrument:
+    """An instrument by its unified symbol, with the shipped facts."""
+    pair, _, settle = symbol.partition(":")
+    base, _, quote = pair.partition("/")
+    return instrument_for(venue, base, quote, Kind.PERPETUAL if settle else Kind.SPOT)
+
+
+def _limits(risk: RiskConfig, book: Book, at: datetime) -> BookConfigured:
+    return BookConfigured(json.dumps(risk.model_dump(mode="json"), sort_keys=True), book.allocation.value, at)
+
+
+def _first_time(source: MarketSource, clock: Clock) -> datetime:
+    at = getattr(source, "market_time", None)
+    return at if isinstance(at, datetime) else clock.now()
+
+
+def _reserve(costs: PaperCosts) -> Decimal:
+    """Basis points that sizing keeps back for fee, half spread, slippage and a price that moved meanwhile."""
+    return costs.taker_bps + costs.spread_bps / 2 + costs.slippage_bps + RESERVE_CUSHION_BPS

@@ -1,0 +1,291 @@
+"""The engine's thread: builds the books, recovers them, then takes one event after another."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from queue import Empty, Full, Queue
+
+import numpy as np
+import structlog
+
+from engine.domain.commands import (
+    Actor,
+    Command,
+    CommandStatus,
+    EmergencyStop,
+    InjectFault,
+    Role,
+    SetSpeed,
+    TradingState,
+)
+from engine.domain.errors import BadInput, CommandRefused, QuarterdeckError
+from engine.domain.facts import StateChanged
+from engine.domain.market import FeedStatus, MarketEvent
+from engine.domain.portfolio import BookSnapshot, EngineSnapshot
+from engine.domain.ports import Clock
+from engine.runtime.build import RunningBook, refill
+from engine.runtime.observing import Observations
+from engine.simulation.demo_source import DemoSource
+from engine.storage.control import ControlStore
+from engine.storage.money import MoneyStore
+from engine.trading.report import report
+
+VERSION = "0.1.0"
+SENTINEL = "STOP"
+_log = structlog.get_logger(__name__)
+_TICK_S = 0.1
+_QUEUE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """What a start of the loop yields: the open store, its epoch and the recovered books."""
+
+    store: MoneyStore
+    epoch: int
+    books: tuple[RunningBook, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What outlives a restart of the loop."""
+
+    folder: Path
+    control: ControlStore
+    observations: Observations
+    clock: Clock
+    publish_every_s: float
+    started_at: datetime
+
+
+class EngineThread(threading.Thread):
+    """One life of the loop. When it ends with an error the supervisor starts another through the same path."""
+
+    def __init__(self, assemble: Callable[[], Assembly], around: Surroundings, restarts: int, halt: str) -> None:
+        super().__init__(name=f"engine-{restarts}", daemon=True)
+        self._assemble = assemble
+        self._around = around
+        self._restarts = restarts
+        self._halt = halt
+        self._queue: Queue[tuple[str, MarketEvent]] = Queue(_QUEUE)
+        self._ending = threading.Event()
+        self._wake = threading.Event()
+        self._books: dict[str, RunningBook] = {}
+        self._epoch = 0
+        self._after = 0
+        self._due = {"commands": 0.0, "stop": 0.0, "publish": 0.0}
+        self.ready = threading.Event()
+        self.failure: BaseException | None = None
+        self.heartbeat = time.monotonic()
+        self.events = 0
+        self.snapshot: EngineSnapshot | None = None
+
+    # -- from other threads --------------------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """Look for commands at once."""
+        self._wake.set()
+
+    def end(self) -> None:
+        """Finish the event at hand, store a checkpoint and stop."""
+        self._ending.set()
+
+    @property
+    def queue_length(self) -> int:
+        """Events waiting."""
+        return self._queue.qsize()
+
+    def source(self, book: str) -> object | None:
+        """The market source of a book, for charts."""
+        running = self._books.get(book)
+        return running.source if running else None
+
+    # -- the thread ----------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Build, recover, loop; the error that ended it is left in ``failure``."""
+        assembly: Assembly | None = None
+        try:
+            assembly = self._assemble()
+            self._epoch = assembly.epoch
+            self._books = {book.name: book for book in assembly.books}
+            self._begin()
+            self.ready.set()
+            while not self._ending.is_set():
+                self._turn()
+            self._finish()
+        except Exception as error:
+            self.failure = error
+            _log.exception("engine loop ended", error=str(error))
+        finally:
+            self.ready.set()
+            self._close(assembly)
+
+    def _begin(self) -> None:
+        for book in self._books.values():
+            if self._halt and not book.loop.book.latched:
+                at = book.loop.market_time()
+                book.loop.take([StateChanged(TradingState.HALTED, False, self._halt, at)], at)
+            for difference in book.recovered.differences:
+                _log.error("books and venue differ", book=book.name, difference=difference)
+            threading.Thread(target=self._pump, args=(book,), name=f"source-{book.name}", daemon=True).start()
+        self._publish()
+
+    def _pump(self, book: RunningBook) -> None:
+        try:
+            for event in book.source.events():
+                while not self._ending.is_set():
+                    try:
+                        self._queue.put((book.name, event), timeout=0.5)
+                        break
+                    except Full:
+                        continue
+                if self._ending.is_set():
+                    return
+        except (QuarterdeckError, OSError) as error:
+            self.failure = error
+            self._ending.set()
+
+    def _turn(self) -> None:
+        self.heartbeat = time.monotonic()
+        try:
+            name, event = self._queue.get(timeout=_TICK_S)
+        except Empty:
+            self._tick()
+            return
+        self._take(self._books[name], event)
+        self._tick()
+
+    def _take(self, book: RunningBook, event: MarketEvent) -> None:
+        started = time.perf_counter()
+        if isinstance(event, FeedStatus) and event.online:
+            refill(book, event.at)
+        book.loop.step(event)
+        self.events += 1
+        self._around.observations.step_s.append(time.perf_counter() - started)
+        for venue in book.loop.book.feeds.values():
+            if venue.last_market_time == event.at:
+                venue.last_wall_time = self._around.clock.now()
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        if self._wake.is_set() or now >= self._due["commands"]:
+            self._wake.clear()
+            self._due["commands"] = now + 0.25
+            self._obey()
+        if now >= self._due["stop"]:
+            self._due["stop"] = now + 0.2
+            for book in self._books.values():
+                book.stop.drive()
+                if not book.loop.book.latched:
+                    book.loop.resolve()
+                book.loop.maybe_checkpoint()
+        if now >= self._due["publish"]:
+            self._due["publish"] = now + self._around.publish_every_s
+            self._publish()
+
+    # -- commands ------------------------------------------------------------------------------------------------
+
+    def _obey(self) -> None:
+        self._look_for_sentinel()
+        for position, command in self._around.control.pending(self._after):
+            status, detail = self._carry_out(command)
+            self._around.control.complete(command.command_id, status, detail)
+            self._after = position
+            self._publish()
+
+    def _look_for_sentinel(self) -> None:
+        path = self._around.folder / SENTINEL
+        if not path.exists():
+            return
+        stamp = path.stat().st_mtime_ns
+        actor = Actor("sentinel file", Role.OPERATOR, "file")
+        body = EmergencyStop(None)
+        self._carry_out(Command(f"sentinel-{stamp}", actor, self._around.clock.now(), f"file {SENTINEL} found", body))
+        path.replace(path.with_name(f"{SENTINEL}.done-{stamp}"))
+
+    def _carry_out(self, command: Command) -> tuple[CommandStatus, str]:
+        try:
+            details = [self._for_book(book, command) for book in self._addressed(command)]
+        except (CommandRefused, BadInput) as refusal:
+            return CommandStatus.REFUSED, str(refusal)
+        refused = [detail for status, detail in details if status is CommandStatus.REFUSED]
+        if refused and len(refused) == len(details):
+            return CommandStatus.REFUSED, "; ".join(refused)
+        return CommandStatus.DONE, "; ".join(detail for _, detail in details)
+
+    def _addressed(self, command: Command) -> list[RunningBook]:
+        name = command.body.book
+        if name is None:
+            return list(self._books.values())
+        if name not in self._books:
+            raise CommandRefused(f"no book {name!r} is running; there are {', '.join(self._books)}")
+        return [self._books[name]]
+
+    def _for_book(self, book: RunningBook, command: Command) -> tuple[CommandStatus, str]:
+        match command.body:
+            case SetSpeed(speed=speed):
+                return CommandStatus.DONE, self._set_speed(book, speed)
+            case InjectFault(venue=venue, fault=fault, minutes=minutes):
+                if not isinstance(book.source, DemoSource):
+                    raise CommandRefused(f"{book.name} trades a real market; faults are for the simulated one")
+                book.source.inject(venue, fault, minutes)
+                return CommandStatus.DONE, f"{fault} at {venue} for {minutes} market minutes"
+            case _:
+                done = book.loop.command(command)
+                assert done is not None
+                book.stop.drive()
+                return CommandStatus(done.status), f"{book.name}: {done.detail}"
+
+    def _set_speed(self, book: RunningBook, speed: int) -> str:
+        if not isinstance(book.source, DemoSource):
+            raise CommandRefused(f"{book.name} runs at the speed of its market")
+        book.source.set_speed(speed)
+        book.loop.book.speed = speed
+        return f"{book.name} runs at {speed}x"
+
+    # -- readers -------------------------------------------------------------------------------------------------
+
+    def _publish(self) -> None:
+        now = self._around.clock.now()
+        steps = np.asarray(self._around.observations.step_s)
+        p50, p99 = (float(x) for x in np.percentile(steps, (50, 99))) if len(steps) else (None, None)
+        self.snapshot = EngineSnapshot(
+            started_at=self._around.started_at,
+            published_at=now,
+            version=VERSION,
+            epoch=self._epoch,
+            restarts=self._restarts,
+            books=tuple(_snapshot(book, now) for book in self._books.values()),
+            loop_p50_s=p50,
+            loop_p99_s=p99,
+            queue_length=self._queue.qsize(),
+            events=self.events,
+        )
+
+    def _finish(self) -> None:
+        for book in self._books.values():
+            book.loop.maybe_checkpoint(force=True)
+        self._publish()
+
+    def _close(self, assembly: Assembly | None) -> None:
+        self._ending.set()
+        for book in self._books.values():
+            book.close()
+            book.release()
+        if assembly is not None:
+            assembly.store.close()
+
+
+def _snapshot(book: RunningBook, now: datetime) -> BookSnapshot:
+    balances = []
+    for venue in book.loop.venues.values():
+        for balance in venue.balances():
+            balances.append(book.loop.book.with_owner(balance))
+    return report(book.loop.book, tuple(balances), now, book.loop.sequence)
+

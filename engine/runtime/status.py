@@ -1,0 +1,107 @@
+"""The engine's state as JSON: counts are integers, money decimal strings, times ISO UTC."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from engine.domain.codec import plain
+from engine.domain.portfolio import BookSnapshot, EngineSnapshot
+
+STATUS_FILE = "status.json"
+
+
+def status_of(snapshot: EngineSnapshot) -> dict[str, Any]:
+    """The default book's fields at the top, and one object per book under ``books``."""
+    books = {book.name: _book(book) for book in snapshot.books}
+    first = next(iter(books.values()), {})
+    return {
+        **first,
+        "started_at": snapshot.started_at.isoformat(),
+        "published_at": snapshot.published_at.isoformat(),
+        "pid": os.getpid(),
+        "version": snapshot.version,
+        "epoch": snapshot.epoch,
+        "restarts": snapshot.restarts,
+        "events": snapshot.events,
+        "books": books,
+    }
+
+
+def _book(book: BookSnapshot) -> dict[str, Any]:
+    return {
+        "book": book.name,
+        "stage": book.stage,
+        "simulated": book.simulated,
+        "state": book.state.value,
+        "latched": book.latched,
+        "state_reason": book.state_reason,
+        "market_time": _time(book.market_time),
+        "currency": book.base_currency,
+        "equity": plain(book.equity),
+        "cash": plain(book.cash),
+        "capital": plain(book.capital),
+        "realised": plain(book.realised),
+        "unrealised": plain(book.unrealised),
+        "fees": plain(book.fees),
+        "funding": plain(book.funding),
+        "drawdown": plain(book.drawdown),
+        "positions": [
+            {
+                "instrument": p.instrument,
+                "strategy": p.sleeve,
+                "quantity": plain(p.quantity),
+                "entry_price": plain(p.entry_price),
+                "mark": _money(p.mark),
+                "unrealised": _money(p.unrealised),
+                "stop_price": _money(p.stop_price),
+            }
+            for p in book.positions
+        ],
+        "open_orders": len(book.orders),
+        "fills": book.fills,
+        "sequence": book.sequence,
+        "stop": _stop(book),
+    }
+
+
+def _stop(book: BookSnapshot) -> dict[str, Any] | None:
+    if book.stop is None:
+        return None
+    return {
+        "id": book.stop.stop_id,
+        "reason": book.stop.reason,
+        "actor": book.stop.actor,
+        "flat": book.stop.flat,
+        "waiting_for": book.stop.waiting_for,
+        "steps": [{"step": s.value, "detail": d, "at": at.isoformat()} for s, d, at in book.stop.steps],
+    }
+
+
+def _time(at: datetime | None) -> str | None:
+    return at.isoformat() if at else None
+
+
+def _money(amount: Decimal | None) -> str | None:
+    return plain(amount) if amount is not None else None
+
+
+def write_status(folder: Path, snapshot: EngineSnapshot) -> None:
+    """Publish for other processes; replaced whole."""
+    target = folder / STATUS_FILE
+    part = target.with_suffix(".part")
+    part.write_text(json.dumps(status_of(snapshot)), encoding="utf-8")
+    part.replace(target)
+
+
+def read_status(folder: Path) -> dict[str, Any] | None:
+    """What was last published, None if nothing was."""
+    path = folder / STATUS_FILE
+    if not path.exists():
+        return None
+    status: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return status

@@ -1,0 +1,233 @@
+"""Owns the data folder and keeps one loop alive in it: start, watch, restart through recovery, stop."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from pathlib import Path
+
+import structlog
+
+from config.settings import Settings
+from engine.domain.commands import TradingState
+from engine.domain.errors import EngineError, QuarterdeckError
+from engine.domain.facts import Notice, Severity
+from engine.domain.portfolio import EngineSnapshot
+from engine.runtime.build import Parts, RunningBook, build_demo, build_paper, installation_id
+from engine.runtime.clock import SystemClock
+from engine.runtime.engine import Assembly, EngineThread, Surroundings
+from engine.runtime.observing import Observations
+from engine.storage.backup import check_at_start
+from engine.storage.chain import load_or_create_key
+from engine.storage.control import ControlStore
+from engine.storage.lease import clear_restored, restored_reason
+from engine.storage.lock import EngineLock
+from engine.storage.migrate import migrate
+from engine.storage.money import MoneyStore
+
+_log = structlog.get_logger(__name__)
+READY_TIMEOUT_S = 60.0
+WATCH_EVERY_S = 0.5
+
+
+class Supervisor:
+    """The engine of one data folder.
+
+    Parameters
+    ----------
+    settings : Settings
+    clock : SystemClock
+    """
+
+    def __init__(self, settings: Settings, clock: SystemClock | None = None) -> None:
+        self.settings = settings
+        self.clock = clock or SystemClock()
+        self.folder: Path = settings.data_dir
+        self.observations = Observations(self.clock)
+        self.restarts = 0
+        self._lock = EngineLock(self.folder)
+        self._restart_times: deque[float] = deque()
+        self._paper_wanted = settings.paper.enabled
+        self._halt = ""
+        self._ending = threading.Event()
+        self._changing = threading.Lock()
+        self._thread: EngineThread | None = None
+        self._last_snapshot: EngineSnapshot | None = None
+        self._started_at = self.clock.now()
+        self.control: ControlStore | None = None
+
+    # -- life ----------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Take the folder, check and migrate what lies in it, recover, and trade.
+
+        Raises
+        ------
+        AlreadyRunning
+            Another engine owns the folder.
+        QuarterdeckError
+            What prevents the start, with the way out.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock.acquire()
+        try:
+            self._check()
+            self._start_thread()
+        except BaseException:
+            self._lock.release()
+            raise
+        threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
+
+    def _check(self) -> None:
+        found = check_at_start(self.folder)
+        migrate(self.folder)
+        self._key = load_or_create_key(self.folder / "keys" / "journal.key")
+        self._installation = installation_id(self.folder)
+        self.control = ControlStore(self.folder / "control.sqlite", self._key)
+        reason = restored_reason(self.folder)
+        if found or reason:
+            self._halt = "; ".join([*found, *([reason] if reason else [])])
+            for text in found:
+                self._notice("storage", "A database was repaired", text)
+
+    def _start_thread(self) -> None:
+        assert self.control is not None
+        around = Surroundings(
+            self.folder,
+            self.control,
+            self.observations,
+            self.clock,
+            self.settings.engine.publish_every_s,
+            self._started_at,
+        )
+        thread = EngineThread(self._assemble, around, self.restarts, self._halt)
+        thread.start()
+        thread.ready.wait(READY_TIMEOUT_S)
+        if thread.failure is not None:
+            raise self._reason(thread.failure) from thread.failure
+        if not thread.ready.is_set():
+            raise EngineError(f"the engine was not ready within {READY_TIMEOUT_S:.0f} s; see the log")
+        self._thread = thread
+        self._last_snapshot = thread.snapshot
+        if self._halt:
+            clear_restored(self.folder)
+            self._halt = ""
+
+    def _reason(self, failure: BaseException) -> QuarterdeckError:
+        if isinstance(failure, QuarterdeckError):
+            return failure
+        return EngineError(f"the engine could not start: {type(failure).__name__}: {failure}")
+
+    def _assemble(self) -> Assembly:
+        """Runs on the engine's thread, which owns the money file's only writing connection."""
+        store = MoneyStore(self.settings.money_file, self._key)
+        epoch = store.acquire_lease(self._installation)
+        parts = Parts(
+            settings=self.settings,
+            clock=self.clock,
+            epoch=epoch,
+            installation=self._installation,
+            journal_of=lambda book: store.journal(book, epoch),
+            observe=self.observations.observer,
+            wait=time.sleep,
+        )
+        books: list[RunningBook] = []
+        if self.settings.demo.enabled:
+            books.append(build_demo(parts, self.settings.demo))
+        if self._paper_wanted:
+            books.append(build_paper(parts, self.settings.paper))
+        return Assembly(store, epoch, tuple(books))
+
+    def stop(self) -> None:
+        """Finish the event at hand, store checkpoints, release the folder."""
+        self._ending.set()
+        with self._changing:
+            thread = self._thread
+            if thread is not None:
+                thread.end()
+                thread.join(timeout=10)
+            if self.control is not None:
+                self.control.close()
+            self._lock.release()
+
+    # -- watching ------------------------------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        while not self._ending.wait(WATCH_EVERY_S):
+            thread = self._thread
+            if thread is None:
+                continue
+            hung = time.monotonic() - thread.heartbeat > self.settings.engine.hung_after_s
+            if thread.is_alive() and not hung:
+                continue
+            why = "made no progress" if hung else f"ended: {thread.failure}"
+            self._restart(why)
+
+    def _restart(self, why: str) -> None:
+        with self._changing:
+            if self._ending.is_set():
+                return
+            assert self._thread is not None
+            self._thread.end()
+            self._thread.join(timeout=2)
+            self.restarts += 1
+            self._halt = self._too_many(why)
+            self._notice("engine", "The engine was started again", f"the loop {why}")
+            try:
+                self._start_thread()
+            except QuarterdeckError as error:
+                _log.error("engine restart failed", error=str(error))
+                self._notice("engine-down", "The engine could not be started again", str(error))
+                self._ending.wait(2.0)
+
+    def _too_many(self, why: str) -> str:
+        now = time.monotonic()
+        self._restart_times.append(now)
+        while self._restart_times and now - self._restart_times[0] > self.settings.engine.restart_window_s:
+            self._restart_times.popleft()
+        if len(self._restart_times) <= self.settings.engine.max_restarts:
+            return ""
+        return f"{len(self._restart_times)} restarts within {self.settings.engine.restart_window_s} s; the loop {why}"
+
+    def _notice(self, key: str, title: str, detail: str) -> None:
+        self.observations.tell(Notice(key, Severity.CRITICAL, title, detail, "engine", self.clock.now()))
+
+    # -- for the console -----------------------------------------------------------------------------------------
+
+    @property
+    def thread(self) -> EngineThread | None:
+        """The living loop."""
+        return self._thread
+
+    def snapshot(self) -> EngineSnapshot:
+        """The newest snapshot; raises `EngineError` before the first."""
+        thread = self._thread
+        snapshot = thread.snapshot if thread is not None else None
+        snapshot = snapshot or self._last_snapshot
+        if snapshot is None:
+            raise EngineError("the engine has not started yet")
+        self._last_snapshot = snapshot
+        return snapshot
+
+    def is_alive(self) -> bool:
+        """Whether the loop makes progress."""
+        thread = self._thread
+        if thread is None or not thread.is_alive():
+            return False
+        return time.monotonic() - thread.heartbeat < self.settings.engine.hung_after_s
+
+    def state(self) -> TradingState:
+        """The most restrictive state of all books."""
+        books = self.snapshot().books
+        return max((b.state for b in books), key=lambda s: s.severity, default=TradingState.ACTIVE)
+
+    def switch_paper(self, settings: Settings, wanted: bool) -> None:
+        """Add or remove the paper book; the loop starts again through recovery, which loses nothing."""
+        with self._changing:
+            self.settings = settings
+            self._paper_wanted = wanted
+            if self._thread is not None:
+                self._thread.end()
+                self._thread.join(timeout=10)
+            self._start_thread()
