@@ -39,11 +39,26 @@ class EngineSettings(_Section):
     publish_every_s: float = Field(0.25, ge=0.05, le=5, description="Shortest time between snapshots, seconds")
 
 
-class _BookSettings(_Section):
+class BookSettings(_Section):
+    """What a book is given at its first start."""
+
     enabled: bool = Field(description="Whether the book runs")
     capital: Decimal = Field(gt=0, le=10**12, description="Capital at each venue, base currency")
     strategies: tuple[str, ...] = Field(description="Strategies that run from the first start")
+    deployed: Decimal = Field(gt=0, le=1, description="Share of the capital given to them in equal parts")
+    strategy_settings: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="Their configuration at the first start, by name"
+    )
     costs: PaperCosts = Field(default_factory=PaperCosts, description="Fees, spread, slippage and latency")
+
+    @field_validator("strategy_settings")
+    @classmethod
+    def _configured(cls, settings: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        for name, values in settings.items():
+            if name not in STRATEGIES:
+                raise ValueError(f"no strategy {name!r}; there are {', '.join(sorted(STRATEGIES))}")
+            STRATEGIES[name].config.model_validate(values)
+        return settings
 
     @field_validator("strategies")
     @classmethod
@@ -54,14 +69,14 @@ class _BookSettings(_Section):
         return names
 
 
-class DemoSettings(_BookSettings):
+class DemoSettings(BookSettings):
     """The simulated market and its book."""
 
     seed: int = Field(7, ge=0, le=2**31, description="Seed of the simulated market")
     speed: int = Field(60, ge=1, le=1000, description="Market seconds a wall second")
 
 
-class PaperSettings(_BookSettings):
+class PaperSettings(BookSettings):
     """The paper book on public market data."""
 
     exchange: str = Field("binance", description="Exchange whose public market data is read")

@@ -7,12 +7,12 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
 from pathlib import Path
 
 import numpy as np
 
-from config.settings import DemoSettings, PaperSettings, Settings
+from config.settings import BookSettings, DemoSettings, PaperSettings, Settings
 from engine.domain.errors import BadInput
 from engine.domain.facts import BookConfigured, SleeveConfigured
 from engine.domain.instruments import Instrument, Kind
@@ -114,7 +114,7 @@ def build_demo(parts: Parts, demo: DemoSettings) -> RunningBook:
     if times:
         source.resume_at(max(times))
     book.speed = demo.speed
-    return _start(parts, book, source, venues, journals, _Funding(demo.capital, demo.strategies))
+    return _start(parts, book, source, venues, journals, demo)
 
 
 def build_paper(parts: Parts, paper: PaperSettings) -> RunningBook:
@@ -137,15 +137,7 @@ def build_paper(parts: Parts, paper: PaperSettings) -> RunningBook:
     book = _book(parts, config, instruments)
     start = {paper.exchange: {parts.settings.base_currency: paper.capital}}
     venues, journals = _venues(folder, instruments, paper.costs, start)
-    return _start(parts, book, source, venues, journals, _Funding(paper.capital, paper.strategies))
-
-
-@dataclass(frozen=True, slots=True)
-class _Funding:
-    """What a book begins with: capital at each venue, strategies of the first start."""
-
-    capital: Decimal
-    strategies: tuple[str, ...]
+    return _start(parts, book, source, venues, journals, paper)
 
 
 def _book(parts: Parts, config: BookConfig, instruments: Sequence[Instrument]) -> Book:
@@ -175,33 +167,34 @@ def _start(
     source: MarketSource,
     venues: Mapping[str, PaperVenue],
     journals: tuple[FileVenueJournal, ...],
-    funding: _Funding,
+    first: BookSettings,
 ) -> RunningBook:
     name = book.config.name
     core = TradingCore(book)
     loop = TradingLoop(core, parts.journal_of(name), venues, parts.clock, parts.observe(book))
     if loop.load() == 0 and loop.sequence == 0:
-        _begin(parts, loop, source, venues, funding)
+        _begin(parts, loop, source, venues, first)
     recovered = recover(loop, parts.wait)
     return RunningBook(name, loop, StopDriver(loop, parts.clock), source, journals, recovered)
 
 
 def _begin(
-    parts: Parts, loop: TradingLoop, source: MarketSource, venues: Mapping[str, PaperVenue], funding: _Funding
+    parts: Parts, loop: TradingLoop, source: MarketSource, venues: Mapping[str, PaperVenue], first: BookSettings
 ) -> None:
     """First start of a book: capital, limits, strategies."""
     at = _first_time(source, parts.clock)
     currency = loop.book.config.base_currency
     flows = [
-        CashFlow(venue, f"capital-{venue}", currency, funding.capital, at, "trading capital given at the first start")
+        CashFlow(venue, f"capital-{venue}", currency, first.capital, at, "trading capital given at the first start")
         for venue in sorted(venues)
     ]
     loop.fund(flows)
     take_baseline(loop)
     keys = tuple(sorted(loop.book.ledger.instruments))
-    names = sorted(funding.strategies)
-    weight = (Decimal(1) / max(1, len(names))).quantize(Decimal("0.0001"), rounding="ROUND_DOWN")
-    sleeves = [SleeveConfigured(name, True, build_strategy(name, "{}")[1], keys, weight, at) for name in names]
+    names = sorted(first.strategies)
+    weight = (first.deployed / max(1, len(names))).quantize(Decimal("0.0001"), ROUND_DOWN)
+    values = {name: json.dumps(first.strategy_settings.get(name, {})) for name in names}
+    sleeves = [SleeveConfigured(n, True, build_strategy(n, values[n])[1], keys, weight, at) for n in names]
     loop.take([*sleeves, _limits(parts.settings.risk, loop.book, at)], at)
     loop.maybe_checkpoint(force=True)
 

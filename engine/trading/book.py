@@ -32,7 +32,7 @@ from engine.trading.unit_value import UnitValue
 
 REMEMBERED_COMMANDS = 2000
 REMEMBERED_REFUSALS = 200
-WINDOW_BARS = 2500
+WINDOW_BARS = 6000
 
 
 @dataclass(slots=True)

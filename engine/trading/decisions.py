@@ -23,7 +23,7 @@ from engine.risk.sizing import (
     target_quantity,
 )
 from engine.trading.book import Book
-from engine.trading.exposure import coin_exposure, context_for, gross_exposure
+from engine.trading.exposure import coin_exposure, context_for, free_quote, gross_exposure
 from engine.trading.sleeves import Opinion, Sleeve
 
 ZERO = Decimal(0)
@@ -106,7 +106,10 @@ class Decider:
             return None
         key = instrument.key
         own = (book.ledger.held(sleeve.name, key) + book.tracker.working(sleeve.name, key)) * price
-        return room(book.risk, book.equity, Elsewhere(max(ZERO, gross - abs(own)), coin - own), direction)
+        by_limits = room(book.risk, book.equity, Elsewhere(max(ZERO, gross - abs(own)), coin - own), direction)
+        same_way = abs(own) if own * direction > 0 else ZERO
+        by_cash = same_way + max(ZERO, free_quote(book, instrument)) * instrument.max_leverage
+        return min(by_limits, by_cash)
 
     def _move_to(
         self, sleeve: Sleeve, instrument: Instrument, target: Decimal, opinion: Opinion

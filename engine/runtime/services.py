@@ -1,0 +1,41 @@
+"""What the console, the command line and the host share: one open handle to every part of a data folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from config.settings import Effective
+from engine.domain.ports import Clock
+from engine.runtime.supervisor import Supervisor
+from engine.storage.candles import CandleStore
+from engine.storage.control import ControlStore
+from engine.storage.money_reader import MoneyReader
+from engine.storage.telemetry import TelemetryStore
+
+if TYPE_CHECKING:
+    from engine.monitoring.alerts import AlertCentre
+    from engine.monitoring.monitor import Monitor
+    from engine.runtime.jobs import Jobs
+    from engine.security.access import Access
+    from engine.security.vault import Vault
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Handles, opened once by the host. ``supervisor`` owns the engine; everything else only reads money tables."""
+
+    settings: Effective
+    folder: Path
+    clock: Clock
+    supervisor: Supervisor
+    control: ControlStore
+    money: MoneyReader
+    telemetry: TelemetryStore
+    candles: CandleStore
+    vault: Vault
+    access: Access
+    alerts: AlertCentre
+    monitor: Monitor
+    jobs: Jobs
