@@ -17,6 +17,7 @@ from engine.domain.market import Timeframe
 from engine.exchanges.paper.costs import PaperCosts
 from engine.risk.limits import RiskConfig
 from engine.security.access_config import AccessConfig
+from engine.security.door_config import DoorConfig
 from engine.strategies import STRATEGIES
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -123,6 +124,7 @@ class Settings(_Section):
     health: HealthSettings
     backup: BackupSettings
     access: AccessConfig = Field(default_factory=AccessConfig)
+    door: DoorConfig = Field(default_factory=DoorConfig)
 
     @field_validator("data_dir")
     @classmethod

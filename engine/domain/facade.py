@@ -150,8 +150,8 @@ class Library(Protocol):
     def start_replay(self, job_id: str, request: Mapping[str, Any]) -> JobView:
         """Start a replay of stored candles as a run of its own.
 
-        Keys: ``series`` [(instrument, timeframe)], ``strategies`` [name], ``settings`` {name: {field: value}}, ``cash``,
-        ``from`` and ``to`` (ISO or ""), ``brake`` (``latch``, ``off``, ``reset-after=DAYS``), ``costs`` (``default`` or
+        Keys: ``series`` [(instrument, timeframe)], ``strategies`` [name], ``settings`` {name: {field: value}},
+        ``cash``, ``from`` and ``to`` (ISO or ""), ``brake`` (``latch``, ``off``, ``reset-after=DAYS``), ``costs`` (``default`` or
         ``plain``), ``speed`` (0 is as fast as possible, else market seconds a wall second).
         """
 

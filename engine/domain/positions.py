@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import NamedTuple
 
 CENT = Decimal("1E-8")
+_EXACT = Context(prec=60)
 
 
 class Booked(NamedTuple):
@@ -42,7 +43,11 @@ def book_change(quantity: Decimal, cost: Decimal, change: Decimal, price: Decima
         return Booked(quantity + change, cost + change * price, Decimal(0))
     sign = 1 if quantity > 0 else -1
     closed = min(abs(quantity), abs(change))
-    part = cost if closed == abs(quantity) else (cost * closed / abs(quantity)).quantize(CENT)
+    part = cost if closed == abs(quantity) else _part(cost * closed, abs(quantity))
     realised = price * closed * sign - part
     opened = change + closed * sign
     return Booked(quantity + change, cost - part + opened * price, realised)
+
+
+def _part(amount: Decimal, of: Decimal) -> Decimal:
+    return _EXACT.divide(amount, of).quantize(CENT, ROUND_HALF_EVEN, _EXACT)

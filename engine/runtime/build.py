@@ -110,7 +110,7 @@ def build_demo(parts: Parts, demo: DemoSettings) -> RunningBook:
         for venue in OWN_COINS
     }
     venues, journals = _venues(folder, source.instruments(), demo.costs, start)
-    times = [venue.resume_time for venue in venues.values() if venue.resume_time is not None]
+    times = [venue.bars_time for venue in venues.values() if venue.bars_time is not None]
     if times:
         source.resume_at(max(times))
     book.speed = demo.speed

@@ -39,3 +39,4 @@ class Services:
     alerts: AlertCentre
     monitor: Monitor
     jobs: Jobs
+    chain_key: bytes

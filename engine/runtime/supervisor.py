@@ -18,13 +18,13 @@ from engine.runtime.build import Parts, RunningBook, build_demo, build_paper, in
 from engine.runtime.clock import SystemClock
 from engine.runtime.engine import Assembly, EngineThread, Surroundings
 from engine.runtime.observing import Observations
-from engine.storage.backup import check_at_start
 from engine.storage.chain import load_or_create_key
 from engine.storage.control import ControlStore
 from engine.storage.lease import clear_restored, restored_reason
-from engine.storage.lock import EngineLock
+from engine.storage.lock import FolderLock
 from engine.storage.migrate import migrate
 from engine.storage.money import MoneyStore
+from engine.storage.restore import check_at_start
 
 _log = structlog.get_logger(__name__)
 READY_TIMEOUT_S = 60.0
@@ -46,7 +46,7 @@ class Supervisor:
         self.folder: Path = settings.data_dir
         self.observations = Observations(self.clock)
         self.restarts = 0
-        self._lock = EngineLock(self.folder)
+        self._lock = FolderLock(self.folder)
         self._restart_times: deque[float] = deque()
         self._paper_wanted = settings.paper.enabled
         self._halt = ""
@@ -85,11 +85,9 @@ class Supervisor:
         self._key = load_or_create_key(self.folder / "keys" / "journal.key")
         self._installation = installation_id(self.folder)
         self.control = ControlStore(self.folder / "control.sqlite", self._key)
-        reason = restored_reason(self.folder)
-        if found or reason:
-            self._halt = "; ".join([*found, *([reason] if reason else [])])
-            for text in found:
-                self._notice("storage", "A database was repaired", text)
+        self._halt = restored_reason(self.folder) or ""
+        for text in found:
+            self._notice("storage", "A database was repaired", text)
 
     def _start_thread(self) -> None:
         assert self.control is not None

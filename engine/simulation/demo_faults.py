@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum
 from threading import Lock
 
@@ -35,7 +36,7 @@ class VenueFaults:
 
     def __init__(self) -> None:
         self._running: dict[str, _Fault] = {}
-        self._announcements: deque[FeedStatus] = deque()
+        self._announcements: deque[tuple[str, str]] = deque()
         self._lock = Lock()
 
     def inject(self, venue: str, fault: str, minutes: int, now_ms: int) -> None:
@@ -57,13 +58,13 @@ class VenueFaults:
             until_ms = now_ms - now_ms % MINUTE.ms + minutes * MINUTE.ms
             self._running[venue] = _Fault(kind, now_ms, until_ms)
             if kind is FaultKind.OUTAGE:
-                detail = f"simulated outage of {minutes} minutes"
-                self._announcements.append(FeedStatus(venue, from_ms(now_ms), False, detail))
+                self._announcements.append((venue, f"simulated outage of {minutes} minutes"))
 
-    def announcements(self) -> Iterator[FeedStatus]:
-        """What has not been told yet."""
+    def announcements(self, at: datetime) -> Iterator[FeedStatus]:
+        """Outages not told yet, told at market time ``at``."""
         while self._announcements:
-            yield self._announcements.popleft()
+            venue, detail = self._announcements.popleft()
+            yield FeedStatus(venue, at, False, detail)
 
     def silenced(self, venue: str, at_ms: int) -> FaultKind | None:
         """The fault that swallows what ``venue`` would say at ``at_ms``, or None."""

@@ -7,13 +7,12 @@ from datetime import datetime
 from pathlib import Path
 
 from engine.domain.errors import BadInput
-from engine.domain.instruments import Instrument, InstrumentKey, Kind, venue_of
+from engine.domain.instruments import Instrument, InstrumentKey, venue_of
 from engine.domain.market import (
     Bars,
     BookTop,
     CandleArrays,
     FeedStatus,
-    FundingRate,
     MarketEvent,
     Quotes,
     from_ms,
@@ -22,7 +21,7 @@ from engine.domain.market import (
 from engine.simulation.demo_faults import FaultKind, VenueFaults
 from engine.simulation.demo_listings import DEMO_VENUES
 from engine.simulation.market import MarketSimulator
-from engine.simulation.market_day import FUNDING_MINUTES, LIVE_START, MINUTE, day_index, minute_of
+from engine.simulation.market_day import LIVE_START, MINUTE, day_index, minute_of
 from engine.simulation.pacing import Pace, Waiter, WallWaiter, checked_speed
 
 DEFAULT_SPEED = 60
@@ -163,7 +162,7 @@ class DemoSource:
         if not self._closed:
             yield from (FeedStatus(venue, self.market_time, True, "simulated market") for venue in DEMO_VENUES)
         while not self._closed:
-            yield from self._faults.announcements()
+            yield from self._faults.announcements(self.market_time)
             due_ms = self._next_due_ms()
             wait_s = self._pace.seconds_until(due_ms, self._now_ms)
             if wait_s > 0:
@@ -184,10 +183,11 @@ class DemoSource:
         self._now_ms = at_ms
         index, minute, second = day_index(at_ms), minute_of(at_ms), at_ms % MINUTE.ms // 1000
         day, path = self._market.day(index), self._market.path(index, minute)
+        heard = {venue for venue in DEMO_VENUES if self._faults.silenced(venue, at_ms) is not FaultKind.OUTAGE}
         tops = tuple(
             day.top(row, instrument, at_ms, float(path[row, second]))
             for row, instrument in enumerate(self._market.instruments)
-            if self._faults.silenced(instrument.venue, at_ms) is not FaultKind.OUTAGE
+            if instrument.venue in heard
         )
         return Quotes(from_ms(at_ms), tops)
 
@@ -196,22 +196,16 @@ class DemoSource:
         index, minute = day_index(opened_ms), minute_of(opened_ms)
         day = self._market.day(index)
         self._save_state(index)
+        heard = {venue for venue in DEMO_VENUES if self._faults.silenced(venue, at_ms) is None}
         candles = tuple(
             day.candle(row, instrument, minute)
             for row, instrument in enumerate(self._market.instruments)
-            if self._faults.silenced(instrument.venue, at_ms) is None
+            if instrument.venue in heard
         )
         self._now_ms = at_ms
         yield from self._faults.end(at_ms)
-        if (minute + 1) % FUNDING_MINUTES == 0:
-            yield from self._funding(index, minute)
+        yield from day.funding_stamps(self._market.instruments, minute)
         yield Bars(from_ms(at_ms), candles)
-
-    def _funding(self, index: int, minute: int) -> Iterator[FundingRate]:
-        day = self._market.day(index)
-        for row, instrument in enumerate(self._market.instruments):
-            if instrument.kind is Kind.PERPETUAL:
-                yield day.funding_stamp(row, instrument, minute)
 
     def _known_until_ms(self, key: InstrumentKey) -> int:
         """Close of the newest candle that may be shown."""

@@ -135,7 +135,8 @@ class MarketSimulator:
         if not file.exists():
             return
         try:
-            self.restore(json.loads(file.read_text("utf-8")))
+            values = json.loads(file.read_text("utf-8"))
+            self.restore(values if isinstance(values, dict) else {})
         except (OSError, ValueError, BadInput) as error:
             _log.warning("simulated_market_state_ignored", extra={"file": str(file), "error": str(error)})
 

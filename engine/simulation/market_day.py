@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import numpy as np
 
-from engine.domain.instruments import Instrument
+from engine.domain.instruments import Instrument, Kind
 from engine.domain.market import BookTop, Candle, CandleArrays, FloatArray, FundingRate, IntArray, Timeframe, from_ms
 
 MINUTE = Timeframe(60)
@@ -93,11 +93,21 @@ class MarketDay:
             int(self.volume[row, minute]) * instrument.lot_size,
         )
 
-    def funding_stamp(self, row: int, instrument: Instrument, minute: int) -> FundingRate:
-        """The stamp at the close of ``minute``, which must be the last of an 8-hour window; the mark is that close."""
-        rate = int(self.funding[row, minute // FUNDING_MINUTES]) * RATE_UNIT
-        mark = int(self.close[row, minute]) * instrument.tick_size
-        return FundingRate(instrument.key, from_ms(self.opened_at_ms(minute) + MINUTE.ms), rate, mark)
+    def funding_stamps(self, instruments: Sequence[Instrument], minute: int) -> tuple[FundingRate, ...]:
+        """The perpetuals' stamps at the close of ``minute`` if an 8-hour window ends there; the mark is that close."""
+        if (minute + 1) % FUNDING_MINUTES:
+            return ()
+        at = from_ms(self.opened_at_ms(minute) + MINUTE.ms)
+        return tuple(
+            FundingRate(
+                instrument.key,
+                at,
+                int(self.funding[row, minute // FUNDING_MINUTES]) * RATE_UNIT,
+                int(self.close[row, minute]) * instrument.tick_size,
+            )
+            for row, instrument in enumerate(instruments)
+            if instrument.kind is Kind.PERPETUAL
+        )
 
     def top(self, row: int, instrument: Instrument, at_ms: int, mid_ticks: float) -> BookTop:
         """Best bid and ask around ``mid_ticks`` at ``at_ms``, with that minute's spread and depth."""

@@ -1,0 +1,260 @@
+"""Asks an exchange what a key may do and what it can see, before the key is trusted with anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from engine.domain.errors import BadInput, VenueError, VenueUnreachable
+from engine.domain.portfolio import Balance
+from engine.exchanges import ExchangeRow
+from engine.exchanges.client import MIN_SECRET_LENGTH, Credentials, Door, KeyRefused, asking, open_client
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """What a key may do; None where the exchange did not say."""
+
+    can_trade: bool | None
+    can_withdraw: bool | None
+    ip_bound: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class AccountCheck:
+    """The exchange's own answer about a key.
+
+    Attributes
+    ----------
+    reachable : bool
+        Whether the exchange itself answered (refusing a key is an answer).
+    message : str
+        What a person should know, in plain words, without keys, signatures or signed addresses.
+    balances : tuple of Balance
+        Coins above zero, by wallet; empty with a message that says why where they could not be read.
+    can_trade, can_withdraw, ip_bound : bool or None
+        None is unknown.
+    """
+
+    reachable: bool
+    message: str
+    balances: tuple[Balance, ...] = ()
+    can_trade: bool | None = None
+    can_withdraw: bool | None = None
+    ip_bound: bool | None = None
+
+    @property
+    def approved(self) -> bool:
+        """Whether the key may be used for trading: proven able to trade and proven unable to withdraw."""
+        return self.reachable and self.can_trade is True and self.can_withdraw is False
+
+
+def check_account(
+    row: ExchangeRow,
+    credentials: Credentials,
+    rest_url: str | None = None,
+    sandbox: bool = False,
+    timeout_s: float = 10.0,
+) -> AccountCheck:
+    """Ask the exchange for its time, the key's rights and the balances the key can see.
+
+    Parameters
+    ----------
+    row : ExchangeRow
+    credentials : Credentials
+    rest_url : str or None
+        Another host, for tests.
+    sandbox : bool
+        Ask the exchange's test exchange.
+    timeout_s : float
+        Patience with one answer.
+
+    Returns
+    -------
+    AccountCheck
+        Also where the exchange refuses the key or cannot be reached: the message says which.
+
+    Raises
+    ------
+    BadInput
+        Where a field is missing or too short, or there is no such sandbox; nothing is sent.
+    """
+    _require_fields(row, credentials)
+    client = open_client(row, Door(credentials, sandbox, timeout_s, rest_url))
+    client.markets = {}  # balances need none, and loading them with a key asks private questions first
+    question = _Question(row, client, credentials)
+    try:
+        return question.answer()
+    finally:
+        client.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    row: ExchangeRow
+    client: Any
+    credentials: Credentials
+
+    def answer(self) -> AccountCheck:
+        try:
+            with asking(self.row, self.client, self.credentials.secrets):
+                self.client.load_time_difference()
+        except VenueError as error:
+            return AccountCheck(False, str(error))
+        try:
+            rights, unknown_because = self._rights(), ""
+        except KeyRefused as error:
+            return AccountCheck(True, str(error), can_trade=False)
+        except VenueError as error:
+            rights, unknown_because = Rights(None, None, None), str(error)
+        try:
+            balances, silent_wallets = self._balances()
+        except KeyRefused as error:
+            return AccountCheck(True, str(error), (), False, rights.can_withdraw, rights.ip_bound)
+        except VenueError as error:
+            if unknown_because:
+                return AccountCheck(False, f"The key could not be checked and is not approved: {error}.")
+            message = f"{_verdict(self.row, rights, '')} Balances could not be read: {error}."
+            return AccountCheck(True, message, (), rights.can_trade, rights.can_withdraw, rights.ip_bound)
+        message = f"{_verdict(self.row, rights, unknown_because)} {_counted(balances)}{silent_wallets}"
+        return AccountCheck(True, message, balances, rights.can_trade, rights.can_withdraw, rights.ip_bound)
+
+    def _rights(self) -> Rights:
+        with asking(self.row, self.client, self.credentials.secrets):
+            answer = getattr(self.client, self.row.rights_method)()
+            return RIGHTS_READERS[self.row.rights_method](answer)
+
+    def _balances(self) -> tuple[tuple[Balance, ...], str]:
+        """Coins above zero of every open wallet, and a sentence about those that gave no answer."""
+        found: list[Balance] = []
+        silent: list[str] = []
+        for number, (label, account_type) in enumerate(self.row.wallets):
+            try:
+                with asking(self.row, self.client, self.credentials.secrets):
+                    answer = self.client.fetch_balance({"type": account_type})
+                    if number == 0 and not isinstance(answer.get("info"), Mapping):
+                        raise VenueUnreachable(f"{self.row.title} sent something that is no account")
+                    found += read_balances(self.row.name, label, answer)
+            except VenueError:
+                if number == 0:
+                    raise
+                silent.append(label)
+        return tuple(found), f" The {', '.join(silent)} wallet could not be read." if silent else ""
+
+
+def read_balances(venue: str, account: str, answer: Mapping[str, Any]) -> tuple[Balance, ...]:
+    """Coins above zero from a ccxt balance, sorted by coin.
+
+    Raises
+    ------
+    VenueUnreachable
+        Where the raw answer is no data (a page of HTML leaves ccxt with an empty balance), or an amount is no number:
+        a balance that cannot be read is not an empty one.
+    """
+    totals, free, raw = answer.get("total"), answer.get("free"), answer.get("info")
+    if not (isinstance(totals, Mapping) and isinstance(free, Mapping) and isinstance(raw, Mapping | list)):
+        raise VenueUnreachable(f"{venue} sent something that is no list of balances")
+    balances = []
+    for currency in sorted(totals):
+        total = _amount(venue, currency, totals[currency])
+        if total != 0:
+            usable = total if free.get(currency) is None else _amount(venue, currency, free[currency])
+            balances.append(Balance(venue, account, currency, total, usable))
+    return tuple(balances)
+
+
+def _amount(venue: str, currency: str, value: Any) -> Decimal:
+    try:
+        amount = Decimal(str(value))
+    except InvalidOperation as error:
+        raise VenueUnreachable(f"{venue} sent {value!r} as the amount of {currency}") from error
+    if not amount.is_finite():
+        raise VenueUnreachable(f"{venue} sent {value!r} as the amount of {currency}")
+    return amount
+
+
+def _require_fields(row: ExchangeRow, credentials: Credentials) -> None:
+    for field in row.key_fields:
+        value: str = getattr(credentials, field.name)
+        if not value.strip():
+            raise BadInput(f"{row.title}: {field.label} is missing. {field.hint}")
+        if field.name != "passphrase" and len(value.strip()) < MIN_SECRET_LENGTH:
+            raise BadInput(f"{row.title}: {field.label} has fewer than {MIN_SECRET_LENGTH} characters; paste all of it")
+
+
+def _verdict(row: ExchangeRow, rights: Rights, unknown_because: str) -> str:
+    if rights.can_withdraw:
+        return f"{row.title} accepts the key, but it can withdraw: refused for trading. {row.permission_check}"
+    if rights.can_withdraw is None:
+        reason = f" ({unknown_because})" if unknown_because else ""
+        return f"Whether this {row.title} key can withdraw is unknown{reason}: not approved for live trading."
+    if rights.can_trade is None:
+        return f"{row.title} accepts the key; it cannot withdraw, and whether it can trade is unknown."
+    able = "can trade" if rights.can_trade else "can only read"
+    return f"{row.title} accepts the key: it {able} and cannot withdraw."
+
+
+def _counted(balances: Sequence[Balance]) -> str:
+    coins = len({balance.currency for balance in balances})
+    return "No coins found." if coins == 0 else f"{coins} coin{'s' if coins > 1 else ''} found."
+
+
+def _flag(values: Mapping[str, Any], name: str) -> bool | None:
+    """A JSON boolean, or None where it is missing or something else."""
+    value = values.get(name)
+    return value if isinstance(value, bool) else None
+
+
+def _binance(answer: Mapping[str, Any]) -> Rights:
+    trades = [_flag(answer, name) for name in ("enableSpotAndMarginTrading", "enableFutures")]
+    can_trade = True if True in trades else trades[0]
+    return Rights(can_trade, _flag(answer, "enableWithdrawals"), _flag(answer, "ipRestrict"))
+
+
+def _bybit(answer: Mapping[str, Any]) -> Rights:
+    result = answer["result"]
+    permissions, addresses = result["permissions"], result.get("ips")
+    wallet = permissions.get("Wallet")
+    trading = any(permissions.get(name) for name in ("Spot", "ContractTrade", "Derivatives"))
+    return Rights(
+        trading and str(result["readOnly"]) == "0",
+        "Withdraw" in wallet if isinstance(wallet, list) else None,
+        bool(addresses) and addresses != ["*"] if isinstance(addresses, list) else None,
+    )
+
+
+def _kraken(answer: Mapping[str, Any]) -> Rights:
+    result = answer["result"]
+    permissions, addresses = result["permissions"], result.get("ipAllowlist")
+    if not isinstance(permissions, list) or not permissions:
+        return Rights(None, None, None)
+    return Rights(
+        "modify-trades" in permissions,
+        "withdraw-funds" in permissions,
+        bool(addresses) if isinstance(addresses, list) else None,
+    )
+
+
+def _coinbase(answer: Mapping[str, Any]) -> Rights:
+    return Rights(_flag(answer, "can_trade"), _flag(answer, "can_transfer"), None)
+
+
+def _kucoin(answer: Mapping[str, Any]) -> Rights:
+    """Rights come as words; ``Transfer`` covered withdrawals in older keys, so with it nothing is proven."""
+    data = answer["data"]
+    words = {word.strip().lower() for word in str(data.get("permission") or "").split(",")} - {""}
+    if not words:
+        return Rights(None, None, None)
+    withdraws = True if any("withdraw" in word for word in words) else None if "transfer" in words else False
+    return Rights(bool(words & {"spot", "trade"}), withdraws, bool(data.get("ipWhitelist")))
+
+
+RIGHTS_READERS: dict[str, Callable[[Mapping[str, Any]], Rights]] = {
+    "sapiGetAccountApiRestrictions": _binance,
+    "privateGetV5UserQueryApi": _bybit,
+    "privatePostGetApiKeyInfo": _kraken,
+    "v3PrivateGetBrokerageKeyPermissions": _coinbase,
+    "privateGetUserApiKey": _kucoin,
+}

@@ -1,0 +1,173 @@
+"""The one door to ccxt: opens a client, asks it a question, and turns whatever comes back wrong into our own errors."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+from engine.domain.errors import BadInput, VenueRejected, VenueUnreachable
+from engine.exchanges import ExchangeRow
+
+MIN_SECRET_LENGTH = 8
+_MAX_ANSWER = 240
+_HOST = re.compile(r"^https?://[^/]+")
+_QUERY = re.compile(r"(https?://[^\s?\"']+)\?[^\s\"']*")
+_SIGNED = re.compile(r"(?i)\b(signature|sign|api[-_]?key|secret|passphrase|password)(\"?\s*[=:]\s*\"?)[^\s&\",}]+")
+_REQUEST = re.compile(r"\b(GET|POST|PUT|DELETE) https?://\S+ ?")
+_HTML = re.compile(r"(?is)<\s*(!doctype|html|head|body).*")
+
+
+class KeyRefused(VenueRejected):
+    """The exchange does not accept the key."""
+
+
+class VenueThrottled(VenueUnreachable):
+    """The exchange asks to be left alone for `retry_after_s` seconds; asking earlier makes it worse."""
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """A key with its secret and, where the exchange wants one, its passphrase; never printed."""
+
+    key: str = field(repr=False)
+    secret: str = field(repr=False)
+    passphrase: str = field(default="", repr=False)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Every text that must not appear anywhere."""
+        return tuple(text.strip() for text in (self.key, self.secret, self.passphrase) if text.strip())
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """How to reach an exchange: keys (None: public questions only), sandbox, patience, and another host for tests."""
+
+    credentials: Credentials | None = None
+    sandbox: bool = False
+    timeout_s: float = 10.0
+    rest_url: str | None = None
+
+
+def open_client(row: ExchangeRow, door: Door) -> Any:
+    """A synchronous ccxt client; nothing is sent yet. Numbers come back as text, so that no float ever carries money.
+
+    Raises
+    ------
+    BadInput
+        Where a sandbox is wished that the exchange does not have.
+    """
+    if door.sandbox and not row.has_sandbox:
+        raise BadInput(f"{row.title} has no sandbox; connect without it")
+    client = getattr(importlib.import_module("ccxt"), row.ccxt_id)(_options(door))
+    client.number = str
+    client.enableLastJsonResponse = True
+    client.enableLastResponseHeaders = True
+    client.logger = _silent_logger()
+    if door.sandbox:
+        client.set_sandbox_mode(True)
+    if door.rest_url is not None:
+        client.urls["api"] = _moved(client.urls["api"], door.rest_url.rstrip("/"))
+    return client
+
+
+@contextmanager
+def asking(row: ExchangeRow, client: Any, secrets: tuple[str, ...] = ()) -> Iterator[None]:
+    """Translate what ccxt raises inside the block. Only for questions: never around an order.
+
+    The original exception is dropped, not chained: it holds the signed URL.
+
+    Raises
+    ------
+    KeyRefused
+        The exchange does not accept the key.
+    VenueThrottled
+        It asks for fewer questions.
+    VenueUnreachable
+        No answer, or one that is no answer.
+    """
+    ccxt = importlib.import_module("ccxt")
+    try:
+        yield
+    except ccxt.BaseError as error:
+        raise _translated(ccxt, row, client, error, secrets) from None
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError) as error:
+        hint = ", or the key was not pasted whole" if secrets else ""
+        raise VenueUnreachable(f"{row.title}'s answer cannot be read ({type(error).__name__}){hint}") from None
+
+
+def redacted(text: str, secrets: tuple[str, ...] = ()) -> str:
+    """One line of at most 240 characters without keys, signatures, URL queries or pages of HTML."""
+    for form in sorted({form for secret in secrets for form in _forms(secret)}, key=len, reverse=True):
+        text = text.replace(form, "[hidden]")
+    text = _HTML.sub("an HTML page", text)
+    text = _SIGNED.sub(r"\1\2[hidden]", _QUERY.sub(r"\1?[hidden]", text))
+    text = " ".join(text.split())
+    return text if len(text) <= _MAX_ANSWER else text[: _MAX_ANSWER - 1] + "…"
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """The ways a secret may be written in an answer: as it is, in a URL, in JSON, and line by line."""
+    yield from (secret, quote(secret, safe=""), quote_plus(secret), json.dumps(secret)[1:-1])
+    yield from (line for line in secret.splitlines() if len(line) >= MIN_SECRET_LENGTH)
+
+
+def _options(door: Door) -> dict[str, Any]:
+    options: dict[str, Any] = {"enableRateLimit": True, "timeout": round(door.timeout_s * 1000)}
+    keys = door.credentials
+    if keys is not None:
+        options |= {"apiKey": keys.key.strip(), "secret": keys.secret.strip(), "password": keys.passphrase.strip()}
+    return options
+
+
+def _moved(urls: Any, rest_url: str) -> Any:
+    """The same addresses on another host."""
+    if isinstance(urls, Mapping):
+        return {name: _moved(url, rest_url) for name, url in urls.items()}
+    return _HOST.sub(rest_url, urls) if isinstance(urls, str) else urls
+
+
+def _silent_logger() -> logging.Logger:
+    """A logger nobody listens to: at debug level ccxt writes headers with keys, and urllib3 signed addresses."""
+    logging.getLogger("urllib3").setLevel(logging.WARNING)
+    logger = logging.Logger("ccxt-silent", logging.CRITICAL + 1)
+    logger.propagate = False
+    return logger
+
+
+def _translated(
+    ccxt: Any, row: ExchangeRow, client: Any, error: Exception, secrets: tuple[str, ...]
+) -> VenueUnreachable | KeyRefused:
+    answer = redacted(_REQUEST.sub("", str(error).removeprefix(row.ccxt_id).strip()), secrets)
+    if "-2015" in answer or isinstance(error, ccxt.AuthenticationError):
+        return KeyRefused(f"{row.title} does not accept the key: {answer}")
+    if isinstance(error, ccxt.DDoSProtection | ccxt.RateLimitExceeded):
+        wait_s = _retry_after_s(client)
+        return VenueThrottled(f"{row.title} asks for fewer questions, next one in {wait_s:.0f} s: {answer}", wait_s)
+    if isinstance(error, ccxt.RequestTimeout):
+        return VenueUnreachable(f"{row.title} did not answer within {client.timeout / 1000:g} s")
+    if isinstance(error, ccxt.ExchangeNotAvailable):
+        return VenueUnreachable(f"{row.title} is not available: {answer}")
+    if isinstance(error, ccxt.NetworkError) and "{" not in answer:
+        return VenueUnreachable(f"{row.title} cannot be reached; check the network connection")
+    return VenueUnreachable(f"{row.title} answered with an error: {answer}")
+
+
+def _retry_after_s(client: Any) -> float:
+    """Seconds from the exchange's own header, else a minute."""
+    headers = client.last_response_headers or {}
+    try:
+        return max(1.0, float(headers.get("Retry-After", 60)))
+    except ValueError:
+        return 60.0

@@ -1,0 +1,114 @@
+"""Live state, and commands on their way to the engine: who may send what is decided here."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+
+from engine.domain.commands import (
+    REQUIRED_ROLE,
+    Actor,
+    ClosePosition,
+    Command,
+    CommandBody,
+    ConfigureRisk,
+    EmergencyStop,
+    Rearm,
+    Receipt,
+    Role,
+)
+from engine.domain.errors import AccessDenied, CannotRecord
+from engine.domain.portfolio import EngineSnapshot
+from engine.risk.limits import RiskConfig, loosened, read_config
+from engine.runtime.services import Services
+
+ALWAYS_ALLOWED = (EmergencyStop, ClosePosition)
+"""What must work even when the audit trail cannot be written: the ways out."""
+
+
+class Desk:
+    """The trading desk of one signed-in person.
+
+    Parameters
+    ----------
+    services : Services
+    who : callable
+        Who is asking, with the role as it is now; raises `AccessDenied` once the session has ended.
+    handle : str
+        Name of the session; empty for the command line, whose user owns the data folder.
+    """
+
+    def __init__(self, services: Services, who: Callable[[], Actor], handle: str) -> None:
+        self._services = services
+        self._who = who
+        self._handle = handle
+
+    @property
+    def actor(self) -> Actor:
+        """Who is asking."""
+        return self._who()
+
+    def require(self, role: Role) -> None:
+        """Raise `AccessDenied` unless the person has at least this role."""
+        actor = self.actor
+        if not actor.role.allows(role):
+            raise AccessDenied(f"this needs the role {role.value}; {actor.name} is {actor.role.value}")
+
+    def require_step_up(self, what: str) -> None:
+        """Raise `AccessDenied` unless the password was proven again within the last minutes."""
+        if self._handle and not self.stepped_up():
+            raise AccessDenied(f"{what} needs your password again; it then counts for a few minutes")
+
+    def snapshot(self) -> EngineSnapshot:
+        """The newest immutable snapshot."""
+        return self._services.supervisor.snapshot()
+
+    def new_command_id(self) -> str:
+        """An id for a form that is being drawn."""
+        return f"c-{secrets.token_hex(12)}"
+
+    def submit(self, command_id: str, body: CommandBody, reason: str) -> Receipt:
+        """Store the command durably and wake the engine."""
+        self.require(REQUIRED_ROLE[type(body)])
+        self._require_proof(body)
+        known = self._services.control.receipt(command_id)
+        if known is not None:
+            return known
+        actor = self.actor
+        self._audit(actor, body, reason)
+        command = Command(command_id, actor, self._services.clock.now(), reason, body)
+        self._services.control.submit(command)
+        thread = self._services.supervisor.thread
+        if thread is not None:
+            thread.wake()
+        receipt = self._services.control.receipt(command_id)
+        assert receipt is not None
+        return receipt
+
+    def _require_proof(self, body: CommandBody) -> None:
+        if isinstance(body, Rearm):
+            self.require_step_up("re-arming")
+        if isinstance(body, ConfigureRisk):
+            present = RiskConfig.model_validate_json(self.snapshot().book(body.book).risk)
+            looser = loosened(present, read_config(body.values))
+            if looser:
+                self.require_step_up(f"loosening {', '.join(looser)}")
+
+    def _audit(self, actor: Actor, body: CommandBody, reason: str) -> None:
+        try:
+            self._services.control.audit.append(actor, type(body).__name__, str(body.book or "all books"), reason)
+        except CannotRecord:
+            if not isinstance(body, ALWAYS_ALLOWED):
+                raise
+
+    def receipt(self, command_id: str) -> Receipt | None:
+        """What became of a command."""
+        return self._services.control.receipt(command_id)
+
+    def step_up(self, password: str) -> None:
+        """Prove the password again."""
+        self._services.access.step_up(self._handle, password)
+
+    def stepped_up(self) -> bool:
+        """Whether the last step-up still holds."""
+        return self._services.access.stepped_up(self._handle)

@@ -1,0 +1,216 @@
+"""Wallets, risk figures and strategy forms: computed here from the snapshot, drawn by pages."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+
+import numpy as np
+
+from engine.domain.errors import BadInput
+from engine.domain.instruments import InstrumentKey, venue_of
+from engine.domain.market import FloatArray
+from engine.domain.portfolio import Balance, BookSnapshot
+from engine.domain.views import Figure, FormField, HoldingRow, RiskView, StrategyForm, StressRow, WalletView
+from engine.risk import figures
+from engine.risk.limits import RiskConfig
+from engine.runtime.forms import form_of
+from engine.runtime.records import Records
+from engine.strategies import STRATEGIES
+
+ZERO = Decimal(0)
+HOUR_BARS = {"1m": 60, "5m": 12, "15m": 4, "1h": 1}
+HISTORY_BARS = 20_000
+
+
+class Portfolio(Records):
+    """What is held, where, and what it could lose."""
+
+    def wallets(self, currency: str) -> WalletView:
+        """Every balance on every simulated or connected venue, valued in one currency."""
+        books = self.snapshot().books
+        rates = self._rates(books)
+        rate = _in_currency(rates, currency)
+        if rate is None:
+            raise BadInput(f"there is no rate for {currency}; choose one of {', '.join(sorted(rates))}")
+        rows = [_holding(balance, book, rates, rate) for book in books for balance in book.balances]
+        total = sum((row.value for row in rows if row.value is not None), ZERO)
+        shared = tuple(_with_share(row, total) for row in sorted(rows, key=_by_value))
+        priced = [book.market_time for book in books if book.market_time is not None]
+        return WalletView(
+            currency=currency,
+            total=total,
+            holdings=shared,
+            unpriced=tuple(f"{r.total} {r.currency} at {r.venue}" for r in shared if r.value is None),
+            by_coin=_grouped((r.currency, r.value) for r in shared),
+            by_venue=_grouped((r.venue, r.value) for r in shared),
+            risk=self._risk(books, _wallet_holdings(rows, rate), total / rate if rate else None),
+            priced_at=max(priced, default=None),
+        )
+
+    def _rates(self, books: Iterable[BookSnapshot]) -> dict[str, tuple[Decimal, str]]:
+        """Base currency for one coin, and where the price is from; the first venue that lists a coin wins."""
+        rates: dict[str, tuple[Decimal, str]] = {}
+        for book in books:
+            rates.setdefault(book.base_currency, (Decimal(1), "base currency"))
+            marks = dict(book.marks)
+            for instrument in book.instruments:
+                mark = marks.get(instrument.key)
+                if mark is not None:
+                    rates.setdefault(instrument.base, (mark, f"last price of {instrument.key}"))
+        return rates
+
+    def convert(self, amount: Decimal, currency: str) -> tuple[Decimal, str] | None:
+        """Base currency to a display currency, with the rate's source."""
+        rates = self._rates(self.snapshot().books)
+        if currency not in rates:
+            return None
+        price, source = rates[currency]
+        return (amount / price, source) if price else None
+
+    def risk(self, book: str) -> RiskView:
+        """Exposure, tail risk and stress of a book's positions."""
+        snapshot = self.snapshot().book(book)
+        coins = {i.key: i.base for i in snapshot.instruments}
+        held = [
+            figures.Holding(coins[p.instrument], venue_of(p.instrument), p.notional)
+            for p in snapshot.positions
+            if p.notional is not None
+        ]
+        return self._risk((snapshot,), held, snapshot.equity)
+
+    def _risk(
+        self, books: Iterable[BookSnapshot], held: list[figures.Holding], equity: Decimal | None
+    ) -> RiskView:
+        exposure = figures.exposure(held, equity)
+        notionals = {part.name: part.notional for part in exposure.coins}
+        returns = self._hourly_returns(books, set(notionals))
+        tails = figures.tail_risk(notionals, returns, equity)
+        coins = tuple(returns)
+        table = figures.correlation(returns, coins)
+        hours = min((len(r) for r in returns.values()), default=0)
+        venues = {part.name: part.notional for part in exposure.venues}
+        stress = (*figures.stress_rows(notionals, equity), *figures.venue_loss_rows(venues, equity))
+        return RiskView(
+            figures=(*_exposure_figures(exposure), *_tail_figures(tails)),
+            exposures=tuple((part.name, part.notional, part.share) for part in exposure.coins),
+            coins=coins,
+            correlation=tuple(tuple(float("nan") if v is None else v for v in row) for row in table.matrix),
+            stress=tuple(_stress(row) for row in stress),
+            observations=hours,
+        )
+
+    def _hourly_returns(self, books: Iterable[BookSnapshot], coins: set[str]) -> dict[str, FloatArray]:
+        """Simple returns over whole hours of the books' own candles, one series a coin, cut to one length."""
+        found: dict[str, FloatArray] = {}
+        for book in books:
+            for instrument in book.instruments:
+                if instrument.base in coins and instrument.base not in found:
+                    series = self._closes(book.name, instrument.key)
+                    if len(series) > 1:
+                        found[instrument.base] = series[1:] / series[:-1] - 1.0
+        length = min((len(r) for r in found.values()), default=0)
+        return {coin: found[coin][len(found[coin]) - length :] for coin in sorted(found)}
+
+    def _closes(self, book: str, key: InstrumentKey) -> FloatArray:
+        candles = self._history(book, key, HISTORY_BARS)
+        step = HOUR_BARS.get(str(candles.timeframe), 1)
+        return np.ascontiguousarray(candles.close[::-1][::step][::-1])
+
+    def risk_form(self, book: str) -> tuple[FormField, ...]:
+        """The book's limits as a form."""
+        return form_of(RiskConfig, json.loads(self.snapshot().book(book).risk))
+
+    def strategies(self, book: str) -> tuple[StrategyForm, ...]:
+        """Every registered strategy with the form of its configuration in this book."""
+        present = {s.strategy: json.loads(s.values) for s in self.snapshot().book(book).sleeves}
+        return tuple(
+            StrategyForm(kind.name, kind.title, kind.summary, form_of(kind.config, present.get(kind.name, {})))
+            for kind in STRATEGIES.values()
+        )
+
+
+def _in_currency(rates: Mapping[str, tuple[Decimal, str]], currency: str) -> Decimal | None:
+    """Units of ``currency`` for one unit of base currency."""
+    known = rates.get(currency)
+    return Decimal(1) / known[0] if known and known[0] else None
+
+
+def _holding(
+    balance: Balance, book: BookSnapshot, rates: Mapping[str, tuple[Decimal, str]], rate: Decimal
+) -> HoldingRow:
+    price, source = rates.get(balance.currency, (None, "no price"))
+    return HoldingRow(
+        venue=balance.venue,
+        simulated=book.simulated,
+        account=balance.account,
+        currency=balance.currency,
+        total=balance.total,
+        free=balance.free,
+        price=price * rate if price is not None else None,
+        price_source=source,
+        value=balance.total * price * rate if price is not None else None,
+        share=None,
+        engine_owned=balance.engine_owned,
+    )
+
+
+def _with_share(row: HoldingRow, total: Decimal) -> HoldingRow:
+    share = row.value / total if row.value is not None and total else None
+    return HoldingRow(
+        row.venue, row.simulated, row.account, row.currency, row.total, row.free, row.price, row.price_source,
+        row.value, share, row.engine_owned,
+    )  # fmt: skip
+
+
+def _by_value(row: HoldingRow) -> tuple[Decimal, str, str]:
+    return (-(row.value or ZERO), row.venue, row.currency)
+
+
+def _grouped(values: Iterable[tuple[str, Decimal | None]]) -> tuple[tuple[str, Decimal], ...]:
+    sums: dict[str, Decimal] = {}
+    for name, value in values:
+        if value is not None:
+            sums[name] = sums.get(name, ZERO) + value
+    return tuple(sorted(sums.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _wallet_holdings(rows: Iterable[HoldingRow], rate: Decimal) -> list[figures.Holding]:
+    return [
+        figures.Holding(row.currency, row.venue, row.value / rate)
+        for row in rows
+        if row.value and row.price_source != "base currency"
+    ]
+
+
+def _exposure_figures(exposure: figures.Exposure) -> tuple[Figure, ...]:
+    share = float(exposure.gross_share) if exposure.gross_share is not None else None
+    net = float(exposure.net_share) if exposure.net_share is not None else None
+    one = "1 is all in one" if exposure.coins else "nothing is held"
+    return (
+        Figure("Gross exposure", float(exposure.gross), "base", "sum of absolute notionals"),
+        Figure("Net exposure", float(exposure.net), "base", "long less short"),
+        Figure("Gross exposure of equity", share, "share", "" if share is not None else "equity is unknown"),
+        Figure("Net exposure of equity", net, "share", "" if net is not None else "equity is unknown"),
+        Figure("Coin concentration (HHI)", exposure.coin_hhi, "index", one),
+        Figure("Venue concentration (HHI)", exposure.venue_hhi, "index", one),
+    )
+
+
+def _tail_figures(tails: Iterable[figures.TailFigure]) -> tuple[Figure, ...]:
+    found = []
+    for tail in tails:
+        level = f"{tail.confidence:.0%}"
+        reason = tail.reason.replace("days", "hours")
+        note = reason or f"historical, n = {tail.observations} hours of the market's own candles"
+        for name, value in (("VaR", tail.var), ("CVaR", tail.cvar)):
+            amount = float(value) if value is not None else None
+            found.append(Figure(f"{name} {level}, 1 hour", amount, "base", note))
+    return tuple(found)
+
+
+def _stress(row: figures.StressRow) -> StressRow:
+    share = -float(row.share) if row.share is not None else None
+    proxy = "; ".join(text for text in (row.proxy, row.caveat) if text)
+    return StressRow(row.scenario, row.title, -float(row.loss), share, proxy)

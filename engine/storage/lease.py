@@ -1,0 +1,90 @@
+"""Facts about the data folder that must outlive its databases: the highest epoch ever used, and a restore."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+from engine.domain.codec import utc_text
+from engine.domain.errors import CannotRecord, StorageError
+
+EPOCH_FILE = "epoch"
+RESTORED_FILE = "restored.json"
+
+
+def read_epoch_floor(folder: Path) -> int:
+    """The highest epoch this folder has used, 0 in a new one.
+
+    It lies outside the database, so that restoring an old backup cannot bring an epoch back whose client order ids
+    an exchange has seen.
+
+    Raises
+    ------
+    StorageError
+        The file does not hold a number.
+    """
+    path = folder / EPOCH_FILE
+    try:
+        return int(path.read_text().strip())
+    except FileNotFoundError:
+        return 0
+    except (OSError, ValueError) as error:
+        raise StorageError(
+            f"{path} cannot be read ({error}); write a number into it that is higher than any epoch "
+            "in the client order ids at your exchanges"
+        ) from error
+
+
+def write_epoch_floor(folder: Path, epoch: int) -> None:
+    """Remember an epoch durably; a lower one than stored is ignored. Raises `CannotRecord`."""
+    if epoch > read_epoch_floor(folder):
+        write_durably(folder / EPOCH_FILE, f"{epoch}\n".encode())
+
+
+def mark_restored(folder: Path, reason: str) -> None:
+    """Leave word that the databases were replaced: the next engine starts HALTED with a new epoch."""
+    body = {"reason": reason, "at": utc_text(datetime.now(UTC))}
+    write_durably(folder / RESTORED_FILE, json.dumps(body).encode())
+
+
+def restored_reason(folder: Path) -> str | None:
+    """Why the next start must be HALTED, or None when nothing was restored."""
+    path = folder / RESTORED_FILE
+    try:
+        return str(json.loads(path.read_text())["reason"])
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return f"{path.name} cannot be read ({error})"
+
+
+def clear_restored(folder: Path) -> None:
+    """Forget the restore, once the HALTED state is in the journal."""
+    (folder / RESTORED_FILE).unlink(missing_ok=True)
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """Replace a small file in one step and wait until the disk has it. Raises `CannotRecord`."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}.new")
+    try:
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise CannotRecord(f"{path} could not be written: {error.strerror}; check disk space and rights") from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames inside a folder durable, where the system can (Windows does it by itself)."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,436 @@
+"""Sign-in, lockout, sessions and people, attacked."""
+
+from __future__ import annotations
+
+import statistics
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import bcrypt
+import pytest
+
+from engine.domain.commands import Role
+from engine.domain.errors import AccessDenied, BadInput, CannotRecord
+from engine.domain.people import Caller
+from engine.security.access import WRONG
+from engine.security.lockout import TooManyAttempts
+from engine.security.passwords import WeakPassword
+from engine.security.sessions import token_hash
+from tests.security.door_fakes import HERE, OTHER_PASSWORD, PASSWORD, THERE, Door, MovableClock, open_door
+
+
+def guess(door: Door, name: str, caller: Caller = HERE, times: int = 1) -> None:
+    for _ in range(times):
+        with pytest.raises(AccessDenied, match=WRONG):
+            door.access.sign_in(name, "not the password", caller)
+
+
+# --- first start
+
+
+def test_owner_code_when_used_once_then_makes_an_admin_and_is_burnt(door: Door) -> None:
+    code = door.access.issue_owner_code()
+    signed_in = door.access.create_owner(code.lower().replace("-", " "), "owner", PASSWORD, HERE)
+    assert door.access.actor(signed_in.session.handle, "console").role is Role.ADMIN
+    with pytest.raises(AccessDenied, match="wrong, used or expired"):
+        door.access.create_owner(code, "second", OTHER_PASSWORD, HERE)
+    with pytest.raises(AccessDenied, match="there is an account already"):
+        door.access.issue_owner_code()
+
+
+def test_owner_code_when_older_than_24_hours_then_refused(door: Door) -> None:
+    code = door.access.issue_owner_code()
+    door.clock.move(hours=24, seconds=1)
+    with pytest.raises(AccessDenied):
+        door.access.create_owner(code, "owner", PASSWORD, HERE)
+    assert door.access.needs_owner()
+
+
+def test_owner_code_when_password_is_weak_then_code_stays_good(door: Door) -> None:
+    code = door.access.issue_owner_code()
+    with pytest.raises(WeakPassword):
+        door.access.create_owner(code, "owner", "password1234", HERE)
+    door.access.create_owner(code, "owner", PASSWORD, HERE)
+
+
+def test_owner_code_when_two_race_then_one_owner(door: Door) -> None:
+    code = door.access.issue_owner_code()
+
+    def claim(name: str) -> bool:
+        try:
+            door.access.create_owner(code, name, PASSWORD, HERE)
+        except AccessDenied:
+            return False
+        return True
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sum(pool.map(claim, ["a1", "b1", "c1", "d1"])) == 1
+    assert len(door.access.people.all()) == 1
+
+
+def test_owner_code_when_stored_then_only_as_hash(door: Door) -> None:
+    code = door.access.issue_owner_code().replace("-", "")
+    assert code.encode() not in b"".join(p.read_bytes() for p in door.folder.glob("control.sqlite*"))
+
+
+# --- sign-in
+
+
+def test_lgn_01_wrong_password_then_generic_refusal_and_audit_row_without_it(door: Door) -> None:
+    door.owner()
+    with pytest.raises(AccessDenied, match=f"^{WRONG}$"):
+        door.access.sign_in("owner", "hunter2 hunter2", THERE)
+    actor, action, target, detail = door.audit.rows[-1]
+    assert (action, target, actor.name) == ("login_failed", "owner", "owner")
+    assert THERE.address in detail
+    assert "hunter2" not in repr(door.audit.rows)
+
+
+def test_lgn_02_unknown_user_then_same_message_and_like_time(door: Door) -> None:
+    door.owner()
+    hasher = door.access._hasher
+    stored = door.store.user("owner")
+    assert stored is not None
+    hasher.verify("warm up", None)
+
+    def median(hash_or_none: str | None) -> float:
+        times = []
+        for _ in range(9):
+            start = time.perf_counter()
+            hasher.verify("not the password", hash_or_none)
+            times.append(time.perf_counter() - start)
+        return statistics.median(times)
+
+    ratios = [median(None) / median(stored.password_hash) for _ in range(3)]
+    assert 0.8 < statistics.median(ratios) < 1.25
+    guess(door, "nobody")
+
+
+def test_lgn_04_new_browser_does_not_reset_the_counter(door: Door) -> None:
+    door.owner()
+    guess(door, "owner", times=5)
+    with pytest.raises(TooManyAttempts):
+        door.access.sign_in("owner", PASSWORD, replace(HERE, agent="fresh browser"))
+
+
+def test_lgn_05_restart_does_not_reset_the_counter(tmp_path: Path) -> None:
+    clock = MovableClock()
+    with open_door(tmp_path, clock=clock) as door:
+        door.owner()
+        guess(door, "owner", times=5)
+    with open_door(tmp_path, clock=clock) as again, pytest.raises(TooManyAttempts):
+        again.access.sign_in("owner", PASSWORD, HERE)
+
+
+def test_lgn_05_delays_grow_expire_and_end_with_the_right_password(door: Door) -> None:
+    door.owner()
+    guess(door, "owner", times=5)
+    waits = []
+    for _ in range(7):
+        with pytest.raises(TooManyAttempts) as caught:
+            door.access.sign_in("owner", "not the password", HERE)
+        waits.append(caught.value.retry_after_s)
+        door.clock.move(seconds=caught.value.retry_after_s)
+        guess(door, "owner")
+    assert [round(wait, -1) for wait in waits] == [60, 120, 240, 480, 900, 900, 900]
+    door.clock.move(minutes=16)
+    door.access.sign_in("owner", PASSWORD, HERE)
+    guess(door, "owner", times=4)
+    door.access.sign_in("owner", PASSWORD, HERE)
+
+
+def test_lgn_06_parallel_wrong_passwords_are_counted_exactly(door: Door) -> None:
+    door.owner()
+    start = threading.Barrier(12)
+
+    def attempt(_: int) -> str:
+        start.wait()
+        try:
+            door.access.sign_in("owner", "not the password", HERE)
+        except TooManyAttempts:
+            return "blocked"
+        except AccessDenied:
+            return "wrong"
+        return "in"
+
+    with ThreadPoolExecutor(12) as pool:
+        results = list(pool.map(attempt, range(12)))
+    assert (results.count("wrong"), results.count("blocked")) == (5, 7)
+
+
+def test_lgn_07_spraying_from_one_address_is_blocked_and_said_once_a_minute(door: Door) -> None:
+    door.owner()
+    outcomes = []
+    for number in range(40):
+        with pytest.raises(AccessDenied) as caught:
+            door.access.sign_in(f"user{number}", "not the password", THERE)
+        outcomes.append(isinstance(caught.value, TooManyAttempts))
+    assert outcomes.index(True) == 20
+    assert all(outcomes[20:])
+    assert door.audit.actions().count("login_blocked") == 1
+
+
+def test_lgn_07_guessing_from_everywhere_is_blocked_but_not_on_loopback(door: Door) -> None:
+    door.owner()
+    for number in range(100):
+        door.store.reserve_attempt(
+            replace(_attempt(door), who=token_hash(str(number)), address=f"198.51.100.{number}"), lambda _: 0.0
+        )
+    with pytest.raises(TooManyAttempts):
+        door.access.sign_in("owner", PASSWORD, THERE)
+    door.access.sign_in("owner", PASSWORD, HERE)
+
+
+def _attempt(door: Door):  # type: ignore[no-untyped-def]
+    from engine.domain.people import SignInAttempt
+
+    return SignInAttempt("x", "x", door.clock.now())
+
+
+def test_lgn_10_attacker_elsewhere_does_not_lock_the_owner_out(door: Door) -> None:
+    session = door.owner().session
+    guess(door, "owner", THERE, times=5)
+    with pytest.raises(TooManyAttempts):
+        door.access.sign_in("owner", PASSWORD, THERE)
+    door.access.sign_in("owner", PASSWORD, HERE)
+    assert door.access.actor(session.handle, "console").name == "owner"
+
+
+def test_lgn_10_command_line_unlocks(door: Door) -> None:
+    door.owner()
+    guess(door, "owner", times=5)
+    assert door.access.people.unlock(door.access.local_grant("root"), "owner") == 5
+    door.access.sign_in("owner", PASSWORD, HERE)
+    guess(door, "owner", times=5)
+    door.access.people.set_password(door.access.local_grant("root"), "owner", OTHER_PASSWORD)
+    door.access.sign_in("owner", OTHER_PASSWORD, HERE)
+
+
+def test_lgn_11_passwords_that_differ_after_72_bytes_are_different(door: Door) -> None:
+    base = ("quiet river " * 7)[:72]
+    grant = door.access.local_grant("root")
+    door.owner()
+    door.access.people.add(grant, "long", Role.VIEWER, base + "b")
+    with pytest.raises(AccessDenied):
+        door.access.sign_in("long", base + "c", HERE)
+    door.access.sign_in("long", base + "b", HERE)
+
+
+@pytest.mark.parametrize(
+    "name", ["admin'--", "' OR 1=1 --", '"; DROP TABLE people;--', "o\x00wner", "\ud800", "x" * 9999]
+)
+def test_lgn_16_hostile_names_are_plain_failures(door: Door, name: str) -> None:
+    door.owner()
+    guess(door, name)
+    assert [user.name for user in door.access.people.all()] == ["owner"]
+
+
+@pytest.mark.parametrize("kind", ["bcrypt cost 4", "pbkdf2 1000"])
+def test_lgn_17_weak_hash_lets_in_once_and_is_replaced(door: Door, kind: str) -> None:
+    import hashlib
+
+    door.owner()
+    if kind.startswith("bcrypt"):
+        weak = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
+    else:
+        weak = "pbkdf2_sha256$1000$salt$" + hashlib.pbkdf2_hmac("sha256", PASSWORD.encode(), b"salt", 1000).hex()
+    door.store.change_user("owner", lambda user: replace(user, password_hash=weak))
+    guess(door, "owner")
+    door.access.sign_in("owner", PASSWORD, HERE)
+    stored = door.store.user("owner")
+    assert stored is not None
+    assert stored.password_hash.startswith("$argon2id$v=19$m=19456,t=2,")
+    door.access.sign_in("owner", PASSWORD, HERE)
+
+
+def test_sign_in_when_audit_cannot_be_written_then_refused(door: Door) -> None:
+    door.owner()
+    door.audit.failure = CannotRecord("disk full")
+    with pytest.raises(CannotRecord):
+        door.access.sign_in("owner", PASSWORD, HERE)
+    assert len(door.access.sessions.live("owner")) == 1
+
+
+# --- sessions
+
+
+def test_ses_01_every_sign_in_has_a_new_token_and_step_up_asks_for_another(door: Door) -> None:
+    first, second = door.owner(), door.access.sign_in("owner", PASSWORD, HERE)
+    assert first.token != second.token
+    door.access.step_up(second.session.handle, PASSWORD)
+    session = door.access.identify(second.token.text())
+    assert session is not None
+    assert session.rotation_due
+    fresh = door.access.sessions.rotate(session)
+    assert fresh is not None
+    assert door.access.identify(second.token.text()) is not None, "the browser may not have the new one yet"
+    assert door.access.identify(fresh.text()) is not None
+    assert door.access.identify(second.token.text()) is None
+    assert door.access.stepped_up(second.session.handle)
+
+
+def test_ses_03_password_change_ends_every_session(door: Door) -> None:
+    old, other = door.owner(), door.access.sign_in("owner", PASSWORD, THERE)
+    door.access.change_password(old.session.handle, PASSWORD, OTHER_PASSWORD)
+    assert door.access.identify(old.token.text()) is None
+    assert door.access.identify(other.token.text()) is None
+    with pytest.raises(AccessDenied):
+        door.access.sign_in("owner", PASSWORD, HERE)
+    door.access.sign_in("owner", OTHER_PASSWORD, HERE)
+
+
+def test_ses_03_session_opened_with_the_old_password_during_the_change_is_refused(door: Door) -> None:
+    door.owner()
+    proven = door.store.user("owner")
+    assert proven is not None
+    door.access.people.set_password(door.access.local_grant("root"), "owner", OTHER_PASSWORD)
+    assert door.access.sessions.open(proven, HERE) is None
+
+
+def test_ses_04_disabled_person_is_out_at_once(door: Door) -> None:
+    door.owner()
+    door.add("mate", Role.OPERATOR)
+    mate = door.access.sign_in("mate", OTHER_PASSWORD, HERE)
+    door.access.people.set_disabled(door.access.local_grant("root"), "mate", True)
+    assert door.access.identify(mate.token.text()) is None
+    with pytest.raises(AccessDenied):
+        door.access.actor(mate.session.handle, "console")
+    guess(door, "mate")
+
+
+@pytest.mark.parametrize(("minutes", "alive"), [(29, True), (31, False)])
+def test_ses_05_idle_time_ends_a_session(door: Door, minutes: int, alive: bool) -> None:
+    token = door.owner().token.text()
+    door.clock.move(minutes=minutes)
+    assert (door.access.identify(token) is not None) is alive
+
+
+def test_ses_06_absolute_life_ends_an_active_session(door: Door) -> None:
+    token = door.owner().token.text()
+    for _ in range(12 * 3 - 1):
+        door.clock.move(minutes=20)
+        session = door.access.identify(token)
+        assert session is not None
+        door.access.sessions.touch(session)
+    door.clock.move(minutes=21)
+    assert door.access.identify(token) is None
+
+
+def test_session_when_clock_is_set_back_then_ends(door: Door) -> None:
+    token = door.owner().token.text()
+    door.clock.move(hours=-2)
+    assert door.access.identify(token) is None
+
+
+def test_ses_07_token_is_stored_only_as_hash_and_forgeries_fail(door: Door) -> None:
+    signed_in = door.owner()
+    token = signed_in.token.text()
+    stored = b"".join(path.read_bytes() for path in door.folder.glob("control.sqlite*"))
+    assert token.encode() not in stored
+    for forged in ("", "some_key", token[:-1], token + "x", token_hash(token), signed_in.session.handle):
+        assert door.access.identify(forged) is None
+
+
+def test_ses_09_two_people_keep_their_own_roles(door: Door) -> None:
+    owner = door.owner()
+    door.add("guest", Role.VIEWER)
+    guest = door.access.sign_in("guest", OTHER_PASSWORD, HERE)
+    assert door.access.actor(owner.session.handle, "console").role is Role.ADMIN
+    assert door.access.actor(guest.session.handle, "console").role is Role.VIEWER
+
+
+def test_revoke_when_own_or_admin_then_ends_it_and_others_may_not(door: Door) -> None:
+    owner = door.owner()
+    door.add("guest", Role.VIEWER)
+    guest = door.access.sign_in("guest", OTHER_PASSWORD, HERE)
+    with pytest.raises(BadInput):
+        door.access.revoke(guest.session.handle, owner.session.handle)
+    door.access.revoke(owner.session.handle, guest.session.handle)
+    assert door.access.sessions.check(guest.session.handle) is None
+    assert [s.handle for s in door.access.sessions.live(None)] == [owner.session.handle]
+
+
+def test_sign_out_when_done_then_token_is_dead(door: Door) -> None:
+    signed_in = door.owner()
+    door.access.sign_out(signed_in.session)
+    assert door.access.identify(signed_in.token.text()) is None
+    assert door.audit.actions()[-1] == "logout"
+
+
+# --- step-up and people
+
+
+def test_step_up_when_right_then_lasts_five_minutes(door: Door) -> None:
+    handle = door.owner().session.handle
+    with pytest.raises(AccessDenied, match="confirm your password"):
+        door.access.people_grant(handle)
+    door.access.step_up(handle, PASSWORD)
+    door.access.people_grant(handle)
+    door.clock.move(minutes=5, seconds=1)
+    assert not door.access.stepped_up(handle)
+    with pytest.raises(AccessDenied):
+        door.access.people_grant(handle)
+
+
+def test_step_up_when_clock_is_set_back_then_does_not_last_longer(door: Door) -> None:
+    handle = door.owner().session.handle
+    door.access.step_up(handle, PASSWORD)
+    door.clock.move(minutes=-4)
+    assert not door.access.stepped_up(handle)
+
+
+def test_step_up_when_wrong_then_counts_as_a_failure(door: Door) -> None:
+    handle = door.owner().session.handle
+    for _ in range(5):
+        with pytest.raises(AccessDenied, match="the password is wrong"):
+            door.access.step_up(handle, "not the password")
+    with pytest.raises(TooManyAttempts):
+        door.access.step_up(handle, PASSWORD)
+    assert door.audit.actions().count("step_up_failed") == 5
+
+
+def test_people_grant_when_not_admin_then_refused(door: Door) -> None:
+    door.owner()
+    door.add("mate", Role.OPERATOR)
+    mate = door.access.sign_in("mate", OTHER_PASSWORD, HERE)
+    door.access.step_up(mate.session.handle, OTHER_PASSWORD)
+    with pytest.raises(AccessDenied, match="needs the role admin"):
+        door.access.people_grant(mate.session.handle)
+
+
+def test_ctl_05_last_admin_cannot_be_disabled_or_downgraded(door: Door) -> None:
+    door.owner()
+    grant = door.access.local_grant("root")
+    rows = len(door.audit.rows)
+    with pytest.raises(AccessDenied, match="last admin"):
+        door.access.people.set_disabled(grant, "owner", True)
+    with pytest.raises(AccessDenied, match="last admin"):
+        door.access.people.set_role(grant, "OWNER", Role.VIEWER)
+    assert len(door.audit.rows) == rows
+    door.add("second", Role.ADMIN)
+    door.access.people.set_role(grant, "owner", Role.VIEWER)
+    with pytest.raises(AccessDenied, match="last admin"):
+        door.store.change_user("second", lambda user: replace(user, disabled=True))
+
+
+def test_role_change_when_done_then_sessions_end(door: Door) -> None:
+    door.owner()
+    door.add("mate", Role.OPERATOR)
+    mate = door.access.sign_in("mate", OTHER_PASSWORD, HERE)
+    door.access.people.set_role(door.access.local_grant("root"), "mate", Role.VIEWER)
+    assert door.access.identify(mate.token.text()) is None
+
+
+@pytest.mark.parametrize("name", ["", " ", "a b", "-a", "a-", "x" * 33, "a\n", "ünï", "a/b", "a@b.example", "<b>"])
+def test_names_when_odd_then_refused(door: Door, name: str) -> None:
+    with pytest.raises(BadInput, match="cannot be a name"):
+        door.access.people.prepare(name, Role.VIEWER, PASSWORD)
+
+
+def test_add_when_name_differs_only_in_case_then_refused(door: Door) -> None:
+    door.owner()
+    with pytest.raises(BadInput, match="already a person"):
+        door.add("Owner", Role.VIEWER)
