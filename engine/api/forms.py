@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 from urllib.parse import parse_qsl
@@ -18,6 +19,7 @@ from engine.domain.people import Caller
 from engine.security.door_config import DoorConfig
 
 FORM_KEY = "form_key"
+_KEY = re.compile(r"[A-Za-z0-9_-]{24,64}")
 Result = TypeVar("Result")
 
 
@@ -61,8 +63,9 @@ def check_form_key(fields: Mapping[str, str], expected: str) -> None:
 
 
 def browser_key(request: Request, door: DoorConfig) -> str:
-    """Key of forms drawn for a browser that has no session yet; "" where the cookie is missing."""
-    return cookies(request.headers).get(form_cookie(door), "")
+    """Key of forms drawn for a browser that has no session yet; "" where the cookie is missing or not ours."""
+    key = cookies(request.headers).get(form_cookie(door), "")
+    return key if _KEY.fullmatch(key) else ""
 
 
 def local_path(target: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -86,18 +85,12 @@ def cookies(headers: Headers) -> dict[str, str]:
 
 def cookie_header(name: str, value: str, door: DoorConfig, max_age_s: int | None = None) -> tuple[bytes, bytes]:
     """A ``Set-Cookie`` header: HttpOnly, SameSite=Strict, whole site, Secure under TLS; age 0 deletes."""
-    cookie: SimpleCookie = SimpleCookie()
-    try:
-        cookie[name] = value
-    except CookieError as error:
-        raise ValueError(f"cookie name {name!r} is not allowed") from error
-    morsel = cookie[name]
-    morsel["path"], morsel["samesite"], morsel["httponly"] = "/", "Strict", True
+    parts = [f"{name}={value}", "HttpOnly", "Path=/", "SameSite=Strict"]
     if door.tls:
-        morsel["secure"] = True
+        parts.append("Secure")
     if max_age_s is not None:
-        morsel["max-age"] = max_age_s
-    return b"set-cookie", morsel.OutputString().encode("latin-1")
+        parts.append(f"Max-Age={max_age_s}")
+    return b"set-cookie", "; ".join(parts).encode("ascii")
 
 
 def without_cookies(raw: Iterable[tuple[bytes, bytes]], names: set[str]) -> list[tuple[bytes, bytes]]:

@@ -151,8 +151,8 @@ class Library(Protocol):
         """Start a replay of stored candles as a run of its own.
 
         Keys: ``series`` [(instrument, timeframe)], ``strategies`` [name], ``settings`` {name: {field: value}},
-        ``cash``, ``from`` and ``to`` (ISO or ""), ``brake`` (``latch``, ``off``, ``reset-after=DAYS``), ``costs`` (``default`` or
-        ``plain``), ``speed`` (0 is as fast as possible, else market seconds a wall second).
+        ``cash``, ``from`` and ``to`` (ISO or ""), ``brake`` (``latch``, ``off``, ``reset-after=DAYS``), ``costs``
+        (``default`` or ``plain``), ``speed`` (0 is as fast as possible, else market seconds a wall second).
         """
 
     def jobs(self, kind: str | None = None) -> tuple[JobView, ...]:

@@ -126,7 +126,10 @@ class LimitUse:
 
 @dataclass(frozen=True, slots=True)
 class FeedView:
-    """A market source: online, when it last said something (market and wall), and how long it took (seconds)."""
+    """A venue: online, when its market data last came (market and wall), and how its order calls fared.
+
+    ``latency_s`` is how long its last order call took; ``calls`` and ``failures`` count them since the start.
+    """
 
     venue: str
     simulated: bool
@@ -135,6 +138,8 @@ class FeedView:
     last_market_time: datetime | None
     last_wall_time: datetime | None
     latency_s: float | None
+    calls: int = 0
+    failures: int = 0
 
 
 @dataclass(frozen=True, slots=True)

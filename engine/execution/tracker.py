@@ -72,6 +72,16 @@ class Tracker:
         """The order of that id, or None."""
         return self._orders.get(client_id)
 
+    def knows(self, update: OrderUpdate) -> bool:
+        """Whether a report says nothing that is not known already; reports of forgotten orders are news to nobody."""
+        order = self._orders.get(update.client_id)
+        if order is None:
+            return False
+        same_state = advance(order.state, update.state) is order.state
+        same_size = update.quantity is None or update.quantity == order.quantity
+        named = update.venue_order_id in (None, order.venue_order_id)
+        return same_state and same_size and named and update.filled <= order.reported
+
     def apply_update(self, update: OrderUpdate) -> TrackedOrder | None:
         """Advance an order by a venue's report; None where the order is not ours or was forgotten."""
         order = self._orders.get(update.client_id)

@@ -9,7 +9,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Dialect, Engine, MetaData, Text, create_engine, event
+from sqlalchemy import URL, Connection, Dialect, Engine, MetaData, Text, create_engine, event
 from sqlalchemy.orm import registry
 from sqlalchemy.types import TypeDecorator
 from sqlmodel import SQLModel
@@ -107,7 +107,7 @@ def open_engine(path: Path, full_sync: bool, read_only: bool = False) -> Engine:
         Refuses every write and a missing file.
     """
     mode = "ro" if read_only else "rwc"
-    url = f"sqlite:///file:{_quoted(path)}?mode={mode}&uri=true"
+    url = URL.create("sqlite", database=f"file:{_quoted(path)}", query={"mode": mode, "uri": "true"})
     engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000, "cached_statements": 256})
 
     @event.listens_for(engine, "connect")

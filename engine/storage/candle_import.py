@@ -28,7 +28,7 @@ from engine.storage.candle_segments import COLUMNS, ImportRecord, encode, record
 from engine.storage.candle_writer import SeriesWriter, year_of
 from engine.storage.candles import CandleStore
 
-_ROWS_IN_MEMORY = 1_000_000
+_ROWS_IN_MEMORY = 500_000
 _STORING_SHARE = 0.8
 _FEW_ROWS = 10
 _ABANDONED_AFTER_S = 86_400
@@ -113,19 +113,11 @@ def import_file(
         The file, or what a browser sent.
     name : str
         Its name, such as ``BTC_USDT-1h.parquet``, with or without one folder; for a Path the folder it lies in counts.
-    options : ImportOptions
-    watch : ImportWatch, optional
-
-    Returns
-    -------
-    ImportResult
 
     Raises
     ------
-    CandleError
-        The name, the file or its rows cannot be used.
-    BadInput
-        The instrument's facts are unknown.
+    CandleError, BadInput
+        The name, the file or its rows cannot be used; the instrument's facts are unknown.
     ImportCancelled
         ``watch.cancelled`` said so.
     CannotRecord
@@ -144,11 +136,12 @@ def import_file(
             watch.progress(raw.share * _STORING_SHARE, f"{file.name}: {builder.rows_read:,} rows read")
             _go_on(watch, file)
         _require_any(builder.report(), staging.rows, file)
+        sha256 = rows.sha256()
         with store.writing(instrument, timeframe) as writer:
             _store(staging, builder, writer, (watch, file))
             report = builder.report(rows.ignored)
             _require_spacing(report, file)
-            origin = ImportRecord(file.name, rows.sha256(), report.rows_read, report.rows_rejected, options.now)
+            origin = ImportRecord(file.name, sha256, report.rows_read, report.rows_rejected, options.now)
             _go_on(watch, file)
             merged = writer.commit(origin)
     watch.progress(1.0, f"{file.name}: {merged.added:,} candles added, {merged.corrected:,} corrected")
@@ -244,7 +237,7 @@ def _require_spacing(report: CandleReport, file: DataFile) -> None:
 
 
 class _Staging:
-    """Usable rows on their way into the store: in memory up to a million, the rest in files that go when it closes."""
+    """Usable rows on their way into the store: up to half a million in memory, the rest in files that go at the end."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -264,7 +257,7 @@ class _Staging:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def add(self, candles: CandleArrays) -> None:
-        """Keep rows; past a million they go to disk."""
+        """Keep rows; past half a million they go to disk."""
         self._parts.append(candles)
         self._in_memory += len(candles)
         self.rows += len(candles)

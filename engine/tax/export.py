@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
 from zoneinfo import ZoneInfo
 
 from engine.domain.codec import plain, utc_text
@@ -66,18 +65,23 @@ def safe_cell(text: str) -> str:
     return f"'{text}" if text.startswith(_STARTS_FORMULA) else text
 
 
-def _cells(row: TaxRow, currency: str, zone: ZoneInfo) -> Iterator[str]:
+def _cells(row: TaxRow, currency: str, zone: ZoneInfo) -> list[str]:
     disposed, acquired = row.disposed_at.astimezone(zone).date(), row.acquired_at.astimezone(zone).date()
-    yield utc_text(row.disposed_at)
-    yield utc_text(row.acquired_at)
-    yield disposed.isoformat()
-    yield acquired.isoformat()
-    yield safe_cell(row.asset)
-    yield safe_cell(row.venue)
-    yield plain(row.quantity)
-    yield safe_cell(currency)
-    yield from (plain(amount) for amount in (row.proceeds, row.cost, row.fees, row.gain))
-    yield str(row.held_days)
-    yield "yes" if held_over_a_year(acquired, disposed) else "no"
-    yield safe_cell(row.disposal_trade_id)
-    yield safe_cell(row.acquisition_trade_id)
+    return [
+        utc_text(row.disposed_at),
+        utc_text(row.acquired_at),
+        disposed.isoformat(),
+        acquired.isoformat(),
+        safe_cell(row.asset),
+        safe_cell(row.venue),
+        plain(row.quantity),
+        safe_cell(currency),
+        plain(row.proceeds),
+        plain(row.cost),
+        plain(row.fees),
+        plain(row.gain),
+        str(row.held_days),
+        "yes" if held_over_a_year(acquired, disposed) else "no",
+        safe_cell(row.disposal_trade_id),
+        safe_cell(row.acquisition_trade_id),
+    ]

@@ -16,7 +16,10 @@ class FirstInFirstOut:
 
     def add(self, lot: Lot) -> None:
         """Put a lot where its date of acquisition belongs."""
-        insort(self._lots, lot, lo=self._first, key=lambda held: held.order)
+        if self._first < len(self._lots) and self._lots[-1].order > lot.order:
+            insort(self._lots, lot, lo=self._first, key=lambda held: held.order)
+        else:
+            self._lots.append(lot)
 
     def next(self) -> Lot | None:
         """The earliest lot, None when the pool is empty."""

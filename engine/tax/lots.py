@@ -33,8 +33,7 @@ class Reason(Enum):
     DONATION = "donation"
 
 
-@dataclass(frozen=True, slots=True)
-class Acquisition:
+class Acquisition(NamedTuple):
     """Coins that came in and became a lot.
 
     ``cost`` is in the report's currency, fees included, ``fees`` says how much of it they are; ``income`` marks coins
@@ -51,8 +50,7 @@ class Acquisition:
     income: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Disposal:
+class Disposal(NamedTuple):
     """Coins that went for good.
 
     ``proceeds`` in the report's currency, fees already taken off, ``fees`` says how much they were.
@@ -68,8 +66,7 @@ class Disposal:
     reason: Reason = Reason.SALE
 
 
-@dataclass(frozen=True, slots=True)
-class Transfer:
+class Transfer(NamedTuple):
     """Coins that went to another account of the same owner: no disposal, date and cost go with them.
 
     ``quantity`` is what arrived; a network fee is a `Disposal` of its own with `Reason.MOVE`.
@@ -87,45 +84,40 @@ Event = Acquisition | Transfer | Disposal
 _RANK = {Acquisition: 0, Transfer: 1, Disposal: 2}
 
 
-class LotOrder(NamedTuple):
-    """Order of lots in time; the length before the id puts trade 9 before trade 10."""
+class Part(NamedTuple):
+    """A piece split off a lot, with its share of the lot's cost and fees."""
 
-    at: datetime
-    id_length: int
-    event_id: str
+    quantity: Decimal
+    cost: Decimal
+    fees: Decimal
 
 
 @dataclass(slots=True)
 class Lot:
-    """What is left of an acquisition: quantity, and the cost and fees that belong to that quantity."""
+    """What is left of an acquisition: a quantity, and the cost and fees that belong to it."""
 
-    order: LotOrder
+    origin: Acquisition
     quantity: Decimal
     cost: Decimal
     fees: Decimal
 
-    def take(self, quantity: Decimal) -> Part:
-        """Split off up to ``quantity`` with its share of cost and fees."""
-        if quantity >= self.quantity:
-            part = Part(self.order, self.quantity, self.cost, self.fees)
+    @property
+    def order(self) -> tuple[datetime, int, str]:
+        """Place in time; the length before the id puts trade 9 before trade 10."""
+        return self.origin.at, len(self.origin.event_id), self.origin.event_id
+
+    def take(self, wanted: Decimal) -> Part:
+        """Split off up to ``wanted``; nothing is left of the lot when it has no more than that."""
+        quantity = self.quantity
+        if wanted >= quantity:
+            part = Part(quantity, self.cost, self.fees)
             self.quantity = self.cost = self.fees = ZERO
             return part
-        part = Part(
-            self.order, quantity, _share(self.cost, quantity, self.quantity), _share(self.fees, quantity, self.quantity)
-        )
-        self.quantity -= part.quantity
+        part = Part(wanted, _share(self.cost, wanted, quantity), _share(self.fees, wanted, quantity))
+        self.quantity = quantity - wanted
         self.cost -= part.cost
         self.fees -= part.fees
         return part
-
-
-class Part(NamedTuple):
-    """A piece of a lot."""
-
-    order: LotOrder
-    quantity: Decimal
-    cost: Decimal
-    fees: Decimal
 
 
 class LotQueue(Protocol):
@@ -141,13 +133,11 @@ class LotQueue(Protocol):
         """Forget the lot that `next` gave."""
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(NamedTuple):
     """A disposal, or a part of it, and the lot it came from; fees are inside both cost and proceeds."""
 
     disposal: Disposal
-    lot_id: str
-    acquired_at: datetime
+    lot: Acquisition
     quantity: Decimal
     proceeds: Decimal
     cost: Decimal
@@ -174,19 +164,18 @@ class Shortfall:
         event = self.event
         what = "moved" if isinstance(event, Transfer) else event.reason.value
         return (
-            f"{event.asset} at {event.account}, {utc_text(event.at)}: {plain(self.quantity)} of {plain(event.quantity)} "
-            f"({what}, {event.event_id}) has no earlier purchase on record; record where it came from"
+            f"{event.asset} at {event.account}, {utc_text(event.at)}: {plain(self.quantity)} of the "
+            f"{plain(event.quantity)} of {event.event_id} ({what}) have no earlier purchase on record, so no gain is "
+            "counted for them; record where they came from"
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What is left in a pool at the end."""
+    """What is left of a lot at the end; ``account`` is where it is now, empty where pools span accounts."""
 
-    asset: str
     account: str
-    lot_id: str
-    acquired_at: datetime
+    lot: Acquisition
     quantity: Decimal
     cost: Decimal
 
@@ -223,7 +212,7 @@ def match_lots(events: Iterable[Event], method: Callable[[], LotQueue], per_acco
     """
     matcher = _Matcher(method, per_account)
     with localcontext(EXACT):
-        for event in sorted(_checked(events), key=_place):
+        for event in _in_order(events):
             matcher.apply(event)
         return matcher.result()
 
@@ -253,8 +242,7 @@ class _Matcher:
 
     def apply(self, event: Event) -> None:
         if isinstance(event, Acquisition):
-            lot = Lot(_order(event), event.quantity, event.cost, event.fees)
-            self._pool(event.asset, event.account).add(lot)
+            self._pool(event.asset, event.account).add(Lot(event, event.quantity, event.cost, event.fees))
         elif isinstance(event, Disposal):
             self._dispose(event)
         elif self._per_account:
@@ -264,23 +252,30 @@ class _Matcher:
         return Matching(tuple(self._matches), tuple(self._shortfalls), tuple(self._held()))
 
     def _dispose(self, event: Disposal) -> None:
+        pool = self._pool(event.asset, event.account)
         left, proceeds, fees = event.quantity, event.proceeds, event.fees
-        for part in _parts(self._pool(event.asset, event.account), event.quantity):
+        while left and (lot := pool.next()) is not None:
+            part = lot.take(left)
             got, paid = _share(proceeds, part.quantity, left), _share(fees, part.quantity, left)
             left, proceeds, fees = left - part.quantity, proceeds - got, fees - paid
-            lot = part.order
-            self._matches.append(
-                Match(event, lot.event_id, lot.at, part.quantity, got, part.cost, part.fees + paid),
-            )
+            if not lot.quantity:
+                pool.drop()
+            self._matches.append(Match(event, lot.origin, part.quantity, got, part.cost, part.fees + paid))
         if left:
             self._shortfalls.append(Shortfall(event, left, proceeds))
 
     def _move(self, event: Transfer) -> None:
-        target = self._pool(event.asset, event.to_account)
+        pool, target = self._pool(event.asset, event.account), self._pool(event.asset, event.to_account)
         left = event.quantity
-        for part in list(_parts(self._pool(event.asset, event.account), event.quantity)):
+        moved = []
+        while left and (lot := pool.next()) is not None:
+            part = lot.take(left)
             left -= part.quantity
-            target.add(Lot(*part))
+            if not lot.quantity:
+                pool.drop()
+            moved.append(Lot(lot.origin, *part))
+        for lot in moved:
+            target.add(lot)
         if left:
             self._shortfalls.append(Shortfall(event, left, ZERO))
 
@@ -292,19 +287,10 @@ class _Matcher:
         return pool
 
     def _held(self) -> Iterator[Held]:
-        for (asset, account), pool in sorted(self._pools.items()):
+        for (_, account), pool in sorted(self._pools.items(), key=lambda item: item[0]):
             while (lot := pool.next()) is not None:
                 pool.drop()
-                yield Held(asset, account, lot.order.event_id, lot.order.at, lot.quantity, lot.cost)
-
-
-def _parts(pool: LotQueue, quantity: Decimal) -> Iterator[Part]:
-    while quantity and (lot := pool.next()) is not None:
-        part = lot.take(quantity)
-        quantity -= part.quantity
-        if not lot.quantity:
-            pool.drop()
-        yield part
+                yield Held(account, lot.origin, lot.quantity, lot.cost)
 
 
 def _share(whole: Decimal, part: Decimal, of: Decimal) -> Decimal:
@@ -312,26 +298,22 @@ def _share(whole: Decimal, part: Decimal, of: Decimal) -> Decimal:
     return whole if part == of or not whole else (whole * part / of).quantize(SPLIT)
 
 
-def _order(event: Acquisition) -> LotOrder:
-    return LotOrder(event.at, len(event.event_id), event.event_id)
-
-
 def _place(event: Event) -> tuple[datetime, int, int, str, str, str]:
     return event.at, _RANK[type(event)], len(event.event_id), event.event_id, event.asset, event.account
 
 
-def _checked(events: Iterable[Event]) -> Iterator[Event]:
-    seen: set[tuple[type, str, str, str]] = set()
-    for event in events:
-        identity = (type(event), event.event_id, event.asset, event.account)
-        if identity in seen:
+def _in_order(events: Iterable[Event]) -> Iterator[Event]:
+    """Events by time, each checked; neighbours in the order would be equal if one occurred twice."""
+    before: tuple[object, ...] = ()
+    for event in sorted(events, key=_place):
+        place = _place(event)
+        if place == before:
             raise BadInput(f"{event.asset} {event.event_id} at {event.account} occurs twice; remove the duplicate")
-        seen.add(identity)
+        before = place
         if not event.quantity.is_finite() or event.quantity <= 0:
             raise BadInput(f"{event.asset} {event.event_id}: quantity {event.quantity} is not above zero")
-        value = ZERO if isinstance(event, Transfer) else _value(event)
-        if not value.is_finite():
-            raise BadInput(f"{event.asset} {event.event_id}: {value} is not an amount")
+        if not isinstance(event, Transfer) and not _value(event).is_finite():
+            raise BadInput(f"{event.asset} {event.event_id}: {_value(event)} is not an amount")
         yield event
 
 

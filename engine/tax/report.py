@@ -155,7 +155,7 @@ def _spot_row(match: Match, period: TaxYear) -> TaxRow:
     disposal = match.disposal
     return TaxRow(
         disposed_at=disposal.at,
-        acquired_at=match.acquired_at,
+        acquired_at=match.lot.at,
         asset=disposal.asset,
         venue=disposal.account,
         quantity=match.quantity,
@@ -163,9 +163,9 @@ def _spot_row(match: Match, period: TaxYear) -> TaxRow:
         cost=match.cost,
         fees=match.fees,
         gain=match.gain,
-        held_days=period.days_between(match.acquired_at, disposal.at),
+        held_days=period.days_between(match.lot.at, disposal.at),
         disposal_trade_id=disposal.event_id,
-        acquisition_trade_id=match.lot_id,
+        acquisition_trade_id=match.lot.event_id,
     )
 
 

@@ -97,6 +97,9 @@ def gather_spot(fill: Fill, valuation: Valuation, into: Gathered) -> None:
     cost and is itself a disposal of that coin; in the sold coin it adds to what was disposed of; in a third coin it is
     a disposal of that coin and a cost of the trade, half on either leg where coins were swapped for coins.
     """
+    if market_of(fill.instrument).quote == fill.fee_currency == valuation.currency:
+        _add_cash_trade(fill, into)
+        return
     trade = _trade(fill, valuation)
     if trade is None:
         text = f"{_named(fill)}: no price of {market_of(fill.instrument).quote} in {valuation.currency} at that time"
@@ -109,6 +112,14 @@ def gather_spot(fill: Fill, valuation: Valuation, into: Gathered) -> None:
     _add_legs(fill, trade, fee, valuation.currency, into)
     if fee.in_coin:
         add_fee_coin(fill, fee.value, into)
+
+
+def _add_cash_trade(fill: Fill, into: Gathered) -> None:
+    """The common trade, price and fee in the report's currency; what `_add_legs` would make of it, in half the time."""
+    coin, account, value = market_of(fill.instrument).base, account_of(fill), fill.price * fill.quantity
+    made = Acquisition if fill.side is Side.BUY else Disposal
+    amount = value + fill.fee * fill.side.sign
+    into.events.append(made(fill.trade_id, fill.at, coin, account, fill.quantity, amount, fill.fee))
 
 
 def add_fee_coin(fill: Fill, value: Decimal, into: Gathered) -> None:
@@ -125,8 +136,8 @@ def fee_problem(fill: Fill, valuation: Valuation) -> Problem:
     """A fee that cannot be valued is not counted, and said so."""
     return Problem(
         fill.at,
-        f"{_named(fill)}: the fee of {plain(fill.fee)} {fill.fee_currency} has no price in {valuation.currency} at that "
-        "time and is not counted",
+        f"{_named(fill)}: the fee of {plain(fill.fee)} {fill.fee_currency} has no price in {valuation.currency} at "
+        "that time and is not counted",
     )
 
 

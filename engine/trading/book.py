@@ -44,6 +44,8 @@ class Feed:
     last_market_time: datetime | None = None
     last_wall_time: datetime | None = None
     latency_s: float | None = None
+    calls: int = 0
+    failures: int = 0
 
 
 @dataclass(slots=True)
@@ -135,6 +137,7 @@ class Book:
 
     def venue_failed(self, venue: str, at: datetime) -> None:
         """Count an error of a venue (market time)."""
+        self.feeds.setdefault(venue, Feed()).failures += 1
         window = self.venue_errors.get(venue) or ErrorWindow(self.risk.api_errors_limit)
         self.venue_errors[venue] = window.failed(at)
 

@@ -6,7 +6,8 @@ cannot be written, `CannotRecord` leaves this module: the engine stops the loop 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
 from typing import Protocol
@@ -19,6 +20,7 @@ from engine.domain.market import MarketEvent
 from engine.domain.orders import Approved, CashFlow, Fill, FundingPaid, OrderState, OrderUpdate
 from engine.domain.ports import Clock, Gateway, Journal
 from engine.execution.tracker import TrackedOrder
+from engine.trading.book import Feed
 from engine.trading.commands import carry_out
 from engine.trading.core import TradingCore
 
@@ -79,7 +81,7 @@ class TradingLoop:
         return self.book.now or self._clock.now()
 
     def take(self, facts: Iterable[Fact], at: datetime) -> None:
-        """Make facts that happened durable and fold them; repeats of a fill are dropped."""
+        """Make facts that happened durable and fold them; repeats of what is known are dropped."""
         seen: set[tuple[str, str, str]] = set()
         new = [fact for fact in facts if not self._is_repeat(fact, seen)]
         if not new:
@@ -91,6 +93,8 @@ class TradingLoop:
     def _is_repeat(self, fact: Fact, seen: set[tuple[str, str, str]]) -> bool:
         if isinstance(fact, FundingPaid):
             return not self.book.see_payment(fact.venue, fact.payment_id)
+        if isinstance(fact, OrderUpdate):
+            return self.book.tracker.knows(fact)
         if not isinstance(fact, Fill):
             return False
         key = (fact.venue, fact.account, fact.trade_id)
@@ -145,7 +149,8 @@ class TradingLoop:
     def _submit(self, order: Approved, at: datetime) -> OrderUpdate:
         venue = self.venues[venue_of(order.intent.instrument)]
         try:
-            return venue.submit(order)
+            with self._measured(venue.venue):
+                return venue.submit(order)
         except VenueRejected as error:
             return self._ended(order, OrderState.REJECTED, at, str(error))
         except VenueUnreachable as error:
@@ -154,6 +159,17 @@ class TradingLoop:
         except VenueAmbiguous as error:
             self.book.venue_failed(venue.venue, at)
             return self._ended(order, OrderState.UNKNOWN, at, str(error))
+
+    @contextmanager
+    def _measured(self, venue: str) -> Iterator[None]:
+        """Count an order call and note how long it took."""
+        feed = self.book.feeds.setdefault(venue, Feed())
+        feed.calls += 1
+        started = self._clock.monotonic()
+        try:
+            yield
+        finally:
+            feed.latency_s = self._clock.monotonic() - started
 
     def _ended(self, order: Approved, state: OrderState, at: datetime, reason: str) -> OrderUpdate:
         key = order.intent.instrument
@@ -165,7 +181,8 @@ class TradingLoop:
             return []
         venue = self.venues[venue_of(order.intent.instrument)]
         try:
-            return [venue.cancel(request.client_id)]
+            with self._measured(venue.venue):
+                return [venue.cancel(request.client_id)]
         except OrderNotFound:
             return []
         except VenueRejected as error:
@@ -180,7 +197,8 @@ class TradingLoop:
             return []
         venue = self.venues[venue_of(order.intent.instrument)]
         try:
-            return [venue.amend(request.client_id, request.quantity)]
+            with self._measured(venue.venue):
+                return [venue.amend(request.client_id, request.quantity)]
         except VenueError as error:
             self.book.venue_failed(venue.venue, at)
             return [self._report(order, order.state, at, str(error))]

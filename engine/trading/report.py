@@ -140,7 +140,8 @@ def _sleeve(book: Book, name: str) -> SleeveView:
 def _feed(book: Book, venue: str) -> FeedView:
     feed = book.feeds[venue]
     market, wall = feed.last_market_time, feed.last_wall_time
-    return FeedView(venue, book.config.simulated, feed.online, feed.detail, market, wall, feed.latency_s)
+    told = (feed.online, feed.detail, market, wall, feed.latency_s, feed.calls, feed.failures)
+    return FeedView(venue, book.config.simulated, *told)
 
 
 def _limits(book: Book) -> tuple[LimitUse, ...]:

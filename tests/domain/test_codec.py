@@ -31,8 +31,8 @@ from engine.domain.orders import Fill, Liquidity, Refused, Side
 
 AT = datetime(2026, 3, 4, 5, 6, 7, 89, tzinfo=UTC)
 FILL = Fill(
-    "demo-a", "main", "t1", "d1", "v1", InstrumentKey("demo-a:BTC/USDT"), Side.BUY, Decimal("0.10"), Decimal("50000.00"),
-    Decimal("5"), "USDT", Liquidity.TAKER, AT,
+    "demo-a", "main", "t1", "d1", "v1", InstrumentKey("demo-a:BTC/USDT"), Side.BUY, Decimal("0.10"),
+    Decimal("50000.00"), Decimal("5"), "USDT", Liquidity.TAKER, AT,
 )  # fmt: skip
 ZONES = st.sampled_from([UTC, timezone(timedelta(hours=11)), timezone(timedelta(hours=-8, minutes=-30))])
 

@@ -15,11 +15,12 @@ from engine.domain.commands import (
     Actor,
     CommandBody,
     CommandStatus,
+    Rearm,
     Receipt,
     Role,
     TradingState,
 )
-from engine.domain.errors import AccessDenied, QuarterdeckError
+from engine.domain.errors import AccessDenied, BadInput, QuarterdeckError
 from engine.domain.facts import Severity
 from engine.domain.instruments import InstrumentKey
 from engine.domain.portfolio import BookSnapshot, EngineSnapshot, PeriodPnl
@@ -61,6 +62,7 @@ from engine.domain.views import (
 from tests.pages import fake_records as made
 
 Row = TypeVar("Row")
+_PROVEN = ("add_connection", "remove_connection", "add_user", "set_user", "change_setting")
 EMPTY_CURVE = EquityCurve(np.array([], np.int64), np.array([]), np.array([]), (), "USDT", 0)
 
 
@@ -137,6 +139,8 @@ class FakeConsole:
     def submit(self, command_id: str, body: CommandBody, reason: str) -> Receipt:
         self._fail("submit")
         self._need(REQUIRED_ROLE[type(body)])
+        if isinstance(body, Rearm) and not self.proven:
+            raise AccessDenied("re-arming needs your password again")
         self.submits += 1
         self.submitted.setdefault(command_id, (body, reason))
         answer = self.receipt(command_id)
@@ -216,6 +220,8 @@ class FakeConsole:
     # portfolio
     def wallets(self, currency: str) -> WalletView:
         self._fail("wallets")
+        if currency != "USDT" and self.convert(Decimal(1), currency) is None:
+            raise BadInput(f"there is no rate for {currency}")
         if self.empty:
             return WalletView(currency, Decimal(0), (), (), (), (), self.risk("demo"), None)
         rows = tuple(_holding(index) for index in range(6))
@@ -236,8 +242,8 @@ class FakeConsole:
             unknown = Figure("VaR 95 %, 1 day", None, "USDT", "0 days of history, at least 60 needed")
             return RiskView((unknown,), (), (), (), (), 0)
         figures = (
-            Figure("VaR 95 %, 1 day", 142.2, "USDT", "historical, 250 days"),
-            Figure("CVaR 95 %, 1 day", 201.9, "USDT", "historical, mean of the worst 13 of 250 days"),
+            Figure("VaR 95 %, 1 day", 142.2, "USDT", "historical, n = 250"),
+            Figure("CVaR 95 %, 1 day", 201.9, "base", "historical, mean of the worst 13 of 250 days"),
             Figure("VaR 99 %, 1 day", None, "USDT", "250 days, at least 500 needed"),
             Figure("Volatility, yearly", 0.31, "share", "daily returns, 250 days"),
             Figure("Effective number of coins", 2.4, "coins", "inverse Herfindahl"),
@@ -391,7 +397,7 @@ class FakeConsole:
     def alerts(self, page: int, size: int, open_only: bool) -> PageOf[AlertRow]:
         self._fail("alerts")
         rows = () if self.empty else tuple(row for row in made.alert_rows() if not (open_only and row.acknowledged_by))
-        return PageOf(rows[page * size : (page + 1) * size], len(rows), page, size)
+        return PageOf(rows[(page - 1) * size : page * size], len(rows), page, size)
 
     def acknowledge_alert(self, alert_id: int) -> None:
         self._act("acknowledge_alert", Role.OPERATOR, alert_id)
@@ -477,7 +483,7 @@ class FakeConsole:
         )
 
     def change_setting(self, name: str, value: str) -> None:
-        self._act("change_setting", Role.VIEWER, name, value)
+        self._act("change_setting", Role.ADMIN, name, value)
 
     def backups(self) -> tuple[BackupRow, ...]:
         if self.empty:
@@ -508,6 +514,8 @@ class FakeConsole:
     def _act(self, name: str, needed: Role, *arguments: Any) -> None:
         self._fail(name)
         self._need(needed)
+        if name in _PROVEN and not self.proven:
+            raise AccessDenied(f"{name} needs your password again")
         self.calls.append((name, arguments))
 
     def _fail(self, name: str) -> None:
@@ -520,8 +528,9 @@ class FakeConsole:
 
     def _page(self, name: str, make: Callable[[int], Row], page: int, size: int) -> PageOf[Row]:
         self._fail(name)
+        assert page >= 1, "pages count from one"
         total = 0 if self.empty else 312
-        rows = tuple(make(index) for index in range(page * size, min(total, (page + 1) * size)))
+        rows = tuple(make(index) for index in range((page - 1) * size, min(total, page * size)))
         return PageOf(rows, total, page, size)
 
 

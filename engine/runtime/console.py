@@ -1,0 +1,52 @@
+"""The console of one signed-in person: the one facade that pages and the HTTP API see."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from engine.domain.commands import Actor, Role
+from engine.domain.errors import BadInput
+from engine.domain.views import JobView, TaxReport
+from engine.runtime.library import LibraryDesk
+from engine.runtime.operations import Operations
+from engine.runtime.services import Services
+from engine.tax.export import csv_of
+from engine.tax.report import tax_report
+
+
+class Console(Operations, LibraryDesk):
+    """Everything of `engine.domain.facade.ConsolePort`, bound to who asks.
+
+    Parameters
+    ----------
+    services : Services
+    who : callable
+        Who is asking, with the role as it is now.
+    handle : str
+        Name of the session; empty for the command line.
+    """
+
+    def __init__(self, services: Services, who: Callable[[], Actor], handle: str = "") -> None:
+        Operations.__init__(self, services, who, handle)
+        LibraryDesk.__init__(self, services, self.require)
+
+    def tax_report(self, book: str, year: int, zone: str) -> TaxReport:
+        """Realised gains FIFO over the year."""
+        snapshot = self.snapshot().book(book)
+        if not 2009 <= year <= 2100:
+            raise BadInput(f"year {year} lies outside 2009 to 2100")
+        fills = tuple(self._services.money.fills_for_digest(book))
+        return tax_report(fills, self._funding(book), year, zone, snapshot.base_currency, snapshot.simulated)
+
+    def tax_csv(self, book: str, year: int, zone: str) -> tuple[str, bytes]:
+        """The same rows as CSV."""
+        report = self.tax_report(book, year, zone)
+        mark = "-SIMULATED" if report.simulated else ""
+        return f"quarterdeck-tax-{book}-{year}-fifo{mark}.csv", csv_of(report)
+
+    def start_backup(self, job_id: str) -> JobView:
+        """Make a verified backup now."""
+        self.require(Role.OPERATOR)
+        self._audit_change("backup_started", job_id, "")
+        return self._services.jobs.start_backup(job_id, Path(self._services.folder))

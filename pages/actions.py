@@ -1,0 +1,87 @@
+"""Buttons for acts that are not trading commands: one call of the console, and one line that says what came of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import streamlit as st
+
+from engine.domain.commands import Role
+from engine.domain.facade import ConsolePort
+from pages import parts
+from pages.access import missing_role
+from pages.guard import attempt
+
+HOLD_S = 2.0
+"""A second click this soon is the other half of a double click."""
+
+Deed = Callable[[], str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """A button: ``deed`` does it and may return what to say; ``slot`` is where its outcome is shown."""
+
+    key: str
+    label: str
+    deed: Deed
+    needed: Role = Role.OPERATOR
+    slot: str = ""
+    kind: str = "secondary"
+    blocked: str = ""
+
+    @property
+    def place(self) -> str:
+        """Where the outcome is kept."""
+        return self.slot or self.key
+
+
+def button(console: ConsolePort, act: Act) -> None:
+    """Draw the button; greyed with its reason where the person may not."""
+    blocked = missing_role(console.actor, act.needed) or act.blocked
+    st.button(
+        act.label,
+        key=act.key,
+        type="primary" if act.kind == "primary" else "secondary",
+        disabled=bool(blocked),
+        help=blocked or None,
+        on_click=perform,
+        args=(act.place, act.deed),
+    )
+
+
+def submit(console: ConsolePort, act: Act) -> None:
+    """The same as the button of a form."""
+    blocked = missing_role(console.actor, act.needed) or act.blocked
+    st.form_submit_button(
+        act.label,
+        key=act.key,
+        type="primary" if act.kind == "primary" else "secondary",
+        disabled=bool(blocked),
+        help=blocked or None,
+        on_click=perform,
+        args=(act.place, act.deed),
+    )
+
+
+def perform(place: str, deed: Deed) -> None:
+    """Button callback: once within a double click; what came of it is kept for `outcome`."""
+    state = st.session_state
+    if time.monotonic() - float(state.get(f"acted:{place}", -HOLD_S)) < HOLD_S:
+        return
+    state[f"acted:{place}"] = time.monotonic()
+    state[f"came:{place}"] = attempt(lambda: deed() or "Done.")
+
+
+def outcome(place: str) -> None:
+    """Say what came of the last act there: the console's own words, or why it was refused."""
+    came = st.session_state.get(f"came:{place}")
+    if not isinstance(came, tuple):
+        return
+    done, said = came
+    if done:
+        parts.notice(said, "good")
+    else:
+        st.error(f"Not done: {said}")

@@ -1,0 +1,187 @@
+"""Figures of thinned series: built small, drawn in the colours of the theme on screen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+import streamlit as st
+
+from engine.domain.market import FloatArray, IntArray
+from engine.domain.views import EquityCurve, FillRow, Series, TradeChart
+from pages import theme
+from pages.theme import Palette
+
+_CONFIG = {"displayModeBar": False, "scrollZoom": False, "responsive": True}
+
+
+def show(figure: dict[str, Any], key: str, alt: str) -> None:
+    """Draw a figure under a stable key, so that zoom holds while it refreshes."""
+    st.plotly_chart(go.Figure(figure, skip_invalid=False), key=key, theme=None, config=_CONFIG, alt=alt)
+
+
+def times(at_ms: IntArray) -> list[str] | np.ndarray[Any, Any]:
+    """Milliseconds since 1970 UTC as the chart's date axis takes them: UTC, to the millisecond."""
+    return at_ms.astype("datetime64[ms]")
+
+
+def equity(curve: EquityCurve) -> dict[str, Any]:
+    """Equity above, drawdown below, on one time axis."""
+    colours = theme.palette()
+    at = times(curve.at_ms)
+    traces = [
+        line("Equity", at, curve.equity, colours.accent, f"%{{y:,.2f}} {curve.currency}"),
+        {
+            **line("Drawdown", at, curve.drawdown, colours.down, "%{y:.2%}"),
+            "yaxis": "y2",
+            "fill": "tozeroy",
+            "fillcolor": _wash(colours.down),
+        },
+    ]
+    shape = theme.layout(
+        colours,
+        340,
+        margin={"l": 8, "r": 64, "t": 8, "b": 24},
+        xaxis=theme.axis(colours, type="date", anchor="y2", showgrid=False),
+        yaxis=theme.axis(colours, domain=[0.32, 1], side="right", tickformat=",.0f"),
+        yaxis2=theme.axis(colours, domain=[0, 0.26], side="right", tickformat=".1%", nticks=3, rangemode="tozero"),
+    )
+    return {"data": traces, "layout": shape}
+
+
+def lines(series: Sequence[Series], height_px: int = 240, limit: float | None = None) -> dict[str, Any]:
+    """Several lines on one axis, named in a legend where there is more than one; ``limit`` draws its threshold."""
+    colours = theme.palette()
+    tints = theme.series_colours()
+    traces = [
+        line(item.name, times(item.at_ms), item.values, tints[index % len(tints)], f"%{{y:,.4~f}} {item.unit}")
+        for index, item in enumerate(series)
+    ]
+    shapes = [] if limit is None else [_rule(limit, colours.warn)]
+    shape = theme.layout(
+        colours,
+        height_px,
+        margin={"l": 8, "r": 64, "t": 8, "b": 24},
+        xaxis=theme.axis(colours, type="date", showgrid=False),
+        yaxis=theme.axis(colours, side="right"),
+        shapes=shapes,
+    )
+    shape["showlegend"] = len(series) > 1
+    return {"data": traces, "layout": shape}
+
+
+def line(name: str, at: Any, values: FloatArray, colour: str, hover: str) -> dict[str, Any]:
+    """One line trace; float32 halves what is sent and is finer than a pixel."""
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": name,
+        "x": at,
+        "y": values.astype(np.float32),
+        "line": {"color": colour, "width": 1.5},
+        "hovertemplate": f"{hover}<extra>{name}</extra>",
+    }
+
+
+def candles(chart: TradeChart, height_px: int = 420) -> dict[str, Any]:
+    """Candles and volume with entries, exits, stop and target."""
+    colours = theme.palette()
+    at = times(chart.opened_at_ms)
+    traces = [
+        {
+            "type": "candlestick",
+            "name": "Price",
+            "x": at,
+            "open": chart.open,
+            "high": chart.high,
+            "low": chart.low,
+            "close": chart.close,
+            "increasing": {"line": {"color": colours.up, "width": 1}, "fillcolor": colours.up},
+            "decreasing": {"line": {"color": colours.down, "width": 1}, "fillcolor": "rgba(0,0,0,0)"},
+        },
+        {
+            "type": "bar",
+            "name": "Volume",
+            "x": at,
+            "y": chart.volume.astype(np.float32),
+            "yaxis": "y2",
+            "marker": {"color": colours.line},
+            "hovertemplate": "%{y:,.4~f}<extra>Volume</extra>",
+        },
+        *_marks(chart.fills, colours),
+    ]
+    levels = ((chart.stop_price, "stop", colours.warn), (chart.target_price, "target", colours.second))
+    shape = theme.layout(
+        colours,
+        height_px,
+        margin={"l": 8, "r": 72, "t": 8, "b": 24},
+        xaxis=theme.axis(colours, type="date", rangeslider={"visible": False}, showgrid=False, anchor="y2"),
+        yaxis=theme.axis(colours, side="right", domain=[0.22, 1]),
+        yaxis2=theme.axis(colours, side="right", domain=[0, 0.16], nticks=2),
+        shapes=[_rule(price, colour) for price, _, colour in levels if price is not None],
+        annotations=[_level(price, name, colour) for price, name, colour in levels if price is not None],
+    )
+    shape["showlegend"] = bool(chart.fills)
+    return {"data": traces, "layout": shape}
+
+
+def _marks(fills: Sequence[FillRow], colours: Palette) -> list[dict[str, Any]]:
+    marks = []
+    for side, symbol, colour in (("buy", "triangle-up", colours.up), ("sell", "triangle-down", colours.down)):
+        chosen = [fill for fill in fills if fill.side == side]
+        if chosen:
+            marks.append(
+                {
+                    "type": "scatter",
+                    "mode": "markers",
+                    "name": "Bought" if side == "buy" else "Sold",
+                    "x": [_utc(fill.at) for fill in chosen],
+                    "y": [float(fill.price) for fill in chosen],
+                    "text": [f"{fill.purpose} {fill.quantity}" for fill in chosen],
+                    "marker": {
+                        "symbol": symbol,
+                        "size": 11,
+                        "color": colour,
+                        "line": {"color": colours.panel, "width": 1},
+                    },
+                    "hovertemplate": "%{text} at %{y:,.8~f}<extra></extra>",
+                }
+            )
+    return marks
+
+
+def _rule(level: float, colour: str) -> dict[str, Any]:
+    return {
+        "type": "line",
+        "xref": "paper",
+        "x0": 0,
+        "x1": 1,
+        "y0": level,
+        "y1": level,
+        "line": {"color": colour, "width": 1, "dash": "dot"},
+    }
+
+
+def _level(level: float, name: str, colour: str) -> dict[str, Any]:
+    return {
+        "xref": "paper",
+        "x": 0,
+        "y": level,
+        "text": f"{name} {level:,.8g}",
+        "showarrow": False,
+        "xanchor": "left",
+        "yanchor": "bottom",
+        "font": {"size": 11, "color": colour},
+    }
+
+
+def _utc(at: datetime) -> datetime:
+    return at.astimezone(UTC).replace(tzinfo=None)
+
+
+def _wash(colour: str) -> str:
+    red, green, blue = (int(colour[start : start + 2], 16) for start in (1, 3, 5))
+    return f"rgba({red},{green},{blue},0.18)"

@@ -1,0 +1,198 @@
+"""Data: which candles are stored, what is missing, and how to get more."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from engine.domain.commands import Role
+from engine.domain.facade import ConsolePort
+from engine.domain.views import CoverageRow, GapRow, JobView
+from pages import appearance, charts, jobs, parts, tables
+from pages import format as fmt
+from pages.guard import live, tabs
+from pages.jobs import Start
+from pages.parts import Card
+from pages.tables import Column
+
+_TIMEFRAMES = ("", "1m", "5m", "15m", "1h", "4h", "1d")
+_KINDS = ("", "spot", "perpetual")
+_JOBS = ("import", "download", "backfill")
+
+
+def render(console: ConsolePort) -> None:
+    """Draw the page."""
+    st.header("Data", anchor=False)
+    live(_coverage, every_s=5)(console)
+    jobs.panel(console, _JOBS)
+    tabs(
+        "data-tab",
+        {
+            "Import files": lambda: _import(console),
+            "Download": lambda: _download(console),
+            "Gaps and chart": lambda: _series(console),
+        },
+    )
+
+
+def _coverage(console: ConsolePort) -> None:
+    rows = console.coverage()
+    if not rows:
+        parts.empty(
+            "No candles stored yet",
+            "Import files below: parquet or CSV with timestamp (ms UTC, candle open), open, high, low, close, volume, "
+            "named like BTC_USDT-1h.parquet. Or download public candles where there is a network.",
+        )
+        return
+    st.html(
+        parts.cards(
+            (
+                Card("Series", str(len(rows)), "instrument and timeframe"),
+                Card("Candles", f"{sum(row.rows for row in rows):,}", "stored"),
+                Card(
+                    "Missing",
+                    f"{sum(row.missing_bars for row in rows):,}",
+                    f"candles in {sum(row.gaps for row in rows):,} gaps",
+                ),
+                Card("Rejected", f"{sum(row.rejected_rows for row in rows):,}", "rows that broke the schema"),
+            )
+        )
+    )
+    tables.draw(_columns(console), rows)
+
+
+def _columns(console: ConsolePort) -> tuple[Column[CoverageRow], ...]:
+    look = appearance.current(console)
+    return (
+        Column("Instrument", lambda row: fmt.instrument(row.instrument)),
+        Column("Kind", lambda row: row.kind),
+        Column("Timeframe", lambda row: row.timeframe),
+        Column("First, UTC", lambda row: fmt.moment(row.first)),
+        Column("Last, UTC", lambda row: fmt.moment(row.last)),
+        Column("Candles", lambda row: f"{row.rows:,}", numeric=True),
+        Column("Complete", _complete, numeric=True),
+        Column("Missing", lambda row: f"{row.missing_bars:,} in {row.gaps:,}", numeric=True),
+        Column("Rejected", lambda row: f"{row.rejected_rows:,}", numeric=True),
+        Column("Source", lambda row: row.source, wraps=True),
+        Column(f"Imported, {look.zone}", lambda row: look.moment(row.imported_at)),
+    )
+
+
+def _complete(row: CoverageRow) -> str:
+    return fmt.percent(row.rows / (row.rows + row.missing_bars), 2) if row.rows else fmt.NONE
+
+
+def _import(console: ConsolePort) -> None:
+    round_number = int(st.session_state.get("import-round", 0))
+    files = st.file_uploader(
+        "Candle files", type=["parquet", "csv"], accept_multiple_files=True, key=f"import-files-{round_number}"
+    )
+    st.caption("Instrument and timeframe come from the file name; fill in only what the name does not say.")
+    options = _options()
+    chosen = list(files or [])
+
+    def begin(identity: str) -> JobView:
+        started = [
+            console.start_import(f"{identity}-{index}" if index else identity, file.name, file.getvalue(), options)
+            for index, file in enumerate(chosen)
+        ]
+        st.session_state["import-round"] = round_number + 1
+        return started[-1]
+
+    label = f"Import {len(chosen)} files" if len(chosen) > 1 else "Import"
+    start = Start("import", label, begin, blocked="" if chosen else "Choose a file first")
+    jobs.start_button(console, start)
+
+
+def _options() -> dict[str, str]:
+    slots = st.columns(6)
+    values = {
+        "venue": slots[0].text_input("Venue", key="import-venue", placeholder="binance", persist_state="session"),
+        "kind": slots[1].selectbox("Kind", _KINDS, key="import-kind", format_func=_or_name, persist_state="session"),
+        "timeframe": slots[2].selectbox(
+            "Timeframe", _TIMEFRAMES, key="import-timeframe", format_func=_or_name, persist_state="session"
+        ),
+    }
+    for slot, (name, label) in zip(
+        slots[3:], (("tick_size", "Tick size"), ("lot_size", "Lot size"), ("min_notional", "Min notional")), strict=True
+    ):
+        values[name] = slot.text_input(label, key=f"import-{name}", placeholder="from table", persist_state="session")
+    return {name: str(value).strip() for name, value in values.items() if value}
+
+
+def _or_name(value: str) -> str:
+    return value or "from the name"
+
+
+def _download(console: ConsolePort) -> None:
+    known = {view.name: view.title for view in console.exchanges()}
+    slots = st.columns(5)
+    options = {
+        "exchange": slots[0].selectbox(
+            "Exchange",
+            list(known),
+            format_func=lambda key: known[key],
+            key="download-exchange",
+            persist_state="session",
+        ),
+        "symbol": slots[1].text_input("Symbol", "BTC/USDT", key="download-symbol", persist_state="session"),
+        "timeframe": slots[2].selectbox(
+            "Candles", _TIMEFRAMES[1:], 3, key="download-timeframe", persist_state="session"
+        ),
+        "since": slots[3].text_input("From (ISO date)", "2025-01-01", key="download-since", persist_state="session"),
+        "until": slots[4].text_input("To (ISO date)", key="download-until", placeholder="now", persist_state="session"),
+    }
+    values = {name: str(value or "").strip() for name, value in options.items()}
+    missing = "" if values["exchange"] and values["symbol"] else "Choose an exchange and a symbol"
+    start = Start(
+        "download",
+        "Download public candles",
+        lambda identity: console.start_download(identity, values),
+        blocked=missing,
+    )
+    jobs.start_button(console, start)
+    st.caption("No key needed. Without a network the job fails with the exchange's name and changes nothing.")
+
+
+def _series(console: ConsolePort) -> None:
+    rows = {f"{row.instrument}|{row.timeframe}": row for row in console.coverage()}
+    if not rows:
+        parts.notice("Gaps and a chart appear here once a series is stored.")
+        return
+    name = st.selectbox(
+        "Series",
+        list(rows),
+        format_func=lambda key: _title(rows[key]),
+        key="data-series",
+        persist_state="session",
+        width=340,
+    )
+    row = rows[str(name)]
+    chart = console.candles(row.instrument, row.timeframe, 300)
+    charts.show(charts.candles(chart, 340), "data-chart", f"Last candles of {_title(row)}")
+    st.caption(f"The last {len(chart.opened_at_ms)} {row.timeframe} candles, UTC · from {row.source}")
+    _gaps(console, row)
+
+
+def _title(row: CoverageRow) -> str:
+    return f"{fmt.instrument(row.instrument)} · {row.timeframe}"
+
+
+def _gaps(console: ConsolePort, row: CoverageRow) -> None:
+    gaps = console.gaps(row.instrument, row.timeframe)
+    columns: tuple[Column[GapRow], ...] = (
+        Column("First missing, UTC", lambda gap: fmt.moment(gap.first)),
+        Column("Last missing, UTC", lambda gap: fmt.moment(gap.last)),
+        Column("Candles", lambda gap: f"{gap.bars:,}", numeric=True),
+    )
+    newest = sorted(gaps, key=lambda gap: gap.first, reverse=True)
+    tables.draw(columns, newest[: tables.PAGE_SIZE], "No gap: every candle between first and last is stored.")
+    if len(gaps) > tables.PAGE_SIZE:
+        st.caption(f"the newest {tables.PAGE_SIZE} of {len(gaps):,} gaps")
+    if gaps:
+        start = Start(
+            "backfill",
+            "Fetch what is missing",
+            lambda identity: console.start_backfill(identity, row.instrument, row.timeframe),
+            Role.OPERATOR,
+        )
+        jobs.start_button(console, start)

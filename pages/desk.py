@@ -1,0 +1,121 @@
+"""Columns of live positions and working orders, shared by the pages that show them."""
+
+from __future__ import annotations
+
+from engine.domain.portfolio import BookSnapshot, Position, WorkingOrder
+from engine.domain.views import FillRow, OrderRow
+from pages import format as fmt
+from pages import parts
+from pages.appearance import Appearance
+from pages.format import Html
+from pages.tables import Column
+
+
+def position_columns(book: BookSnapshot) -> tuple[Column[Position], ...]:
+    """Columns of open positions; money in the book's base currency, prices in quote."""
+    unit = book.base_currency
+    return (
+        Column("Instrument", lambda row: fmt.instrument(row.instrument)),
+        Column("Side", lambda row: side(row.quantity > 0)),
+        Column("Quantity", lambda row: fmt.quantity(abs(row.quantity)), numeric=True),
+        Column(f"Notional, {unit}", lambda row: fmt.number(row.notional), numeric=True),
+        Column(f"Unrealised P&L, {unit}", lambda row: parts.profit(row.unrealised), numeric=True),
+        Column("Entry", lambda row: fmt.price(row.entry_price), numeric=True),
+        Column("Mark", mark, numeric=True),
+        Column("Stop", stop, numeric=True),
+        Column(f"Realised, {unit}", lambda row: parts.profit(row.realised), numeric=True),
+        Column(f"Fees, {unit}", lambda row: fmt.number(row.fees), numeric=True),
+        Column("Strategy", lambda row: fmt.words(row.sleeve)),
+        Column("Opened, UTC", lambda row: fmt.moment(row.opened_at)),
+    )
+
+
+def side(is_long: bool) -> Html:
+    """Long or short with its arrow."""
+    return Html('<span class="qd-up">▲ long</span>' if is_long else '<span class="qd-down">▼ short</span>')
+
+
+def mark(row: Position) -> Html:
+    """The mark with its source; unknown is said in words."""
+    if row.mark is None:
+        return parts.badge("no trusted price", "warn")
+    return Html(f'{fmt.price(row.mark)} <span class="qd-dim">{fmt.safe(row.mark_source)}</span>')
+
+
+def stop(row: Position) -> Html:
+    """The protective stop, or a warning that there is none."""
+    return parts.badge("no stop", "warn") if row.stop_price is None else fmt.safe(fmt.price(row.stop_price))
+
+
+def bought(name: str) -> Html:
+    """Buy or sell with its arrow."""
+    return Html('<span class="qd-up">▲ buy</span>' if name == "buy" else '<span class="qd-down">▼ sell</span>')
+
+
+def working_columns(look: Appearance) -> tuple[Column[WorkingOrder], ...]:
+    """Columns of orders the venue has not ended."""
+    return (
+        Column("Instrument", lambda row: fmt.instrument(row.instrument)),
+        Column("Side", lambda row: bought(row.side.value)),
+        Column("Type", lambda row: row.order_type.value),
+        Column("Quantity", lambda row: fmt.quantity(row.quantity), numeric=True),
+        Column("Filled", lambda row: fmt.quantity(row.filled), numeric=True),
+        Column("Limit", lambda row: fmt.price(row.limit_price), numeric=True),
+        Column("Stop", lambda row: fmt.price(row.stop_price), numeric=True),
+        Column("State", lambda row: state(row.state.value)),
+        Column("Purpose", lambda row: row.purpose.value),
+        Column("Strategy", lambda row: fmt.words(row.sleeve)),
+        Column(f"Created, {look.zone}", lambda row: look.moment(row.created_at)),
+        Column("Order id", lambda row: mono(row.client_id)),
+    )
+
+
+def state(name: str) -> Html:
+    """An order state; UNKNOWN stands out."""
+    tone = "warn" if name in {"unknown", "rejected"} else "accent" if name in {"working", "partial"} else "dim"
+    return parts.badge(name.replace("_", " "), tone)
+
+
+def mono(text: str) -> Html:
+    """An identifier."""
+    return Html(f'<span class="qd-mono">{fmt.safe(text)}</span>')
+
+
+def fill_columns(look: Appearance) -> tuple[Column[FillRow], ...]:
+    """Columns of fills."""
+    return (
+        Column(f"Market time, {look.zone}", lambda row: look.moment(row.at)),
+        Column("Instrument", lambda row: fmt.instrument(row.instrument)),
+        Column("Side", lambda row: bought(row.side)),
+        Column("Quantity", lambda row: fmt.quantity(row.quantity), numeric=True),
+        Column("Price", lambda row: fmt.price(row.price), numeric=True),
+        Column("Fee", lambda row: f"{fmt.quantity(row.fee)} {row.fee_currency}", numeric=True),
+        Column("Role", lambda row: row.liquidity),
+        Column("Purpose", lambda row: row.purpose),
+        Column("Strategy", lambda row: fmt.words(row.sleeve)),
+        Column("Source", lambda row: parts.simulated_mark(row.simulated) or row.book),
+        Column("Order id", lambda row: mono(row.client_id), shown=False),
+        Column("Trade id", lambda row: mono(row.trade_id), shown=False),
+    )
+
+
+def order_columns(look: Appearance) -> tuple[Column[OrderRow], ...]:
+    """Columns of orders, ended ones included."""
+    return (
+        Column(f"Updated, {look.zone}", lambda row: look.moment(row.updated_at)),
+        Column("Instrument", lambda row: fmt.instrument(row.instrument)),
+        Column("Side", lambda row: bought(row.side)),
+        Column("Type", lambda row: row.order_type),
+        Column("Quantity", lambda row: fmt.quantity(row.quantity), numeric=True),
+        Column("Filled", lambda row: fmt.quantity(row.filled), numeric=True),
+        Column("Limit", lambda row: fmt.price(row.limit_price), numeric=True),
+        Column("Stop", lambda row: fmt.price(row.stop_price), numeric=True),
+        Column("State", lambda row: state(row.state)),
+        Column("Purpose", lambda row: row.purpose),
+        Column("Strategy", lambda row: fmt.words(row.sleeve)),
+        Column("Reason", lambda row: row.reason, wraps=True),
+        Column("Source", lambda row: parts.simulated_mark(row.simulated) or row.book),
+        Column(f"Created, {look.zone}", lambda row: look.moment(row.created_at), shown=False),
+        Column("Order id", lambda row: mono(row.client_id), shown=False),
+        Column("Venue id", lambda row: mono(row.venue_order_id), shown=False),
+    )

@@ -1,0 +1,177 @@
+"""Exchanges: connect accounts, test them with the exchange's own answer, and feed the paper book with public data."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import streamlit as st
+
+from engine.domain.commands import Role
+from engine.domain.facade import ConsolePort
+from engine.domain.portfolio import FeedView
+from engine.domain.views import ConnectionView, ExchangeView
+from pages import actions, appearance, parts, simulator, tables
+from pages import format as fmt
+from pages.actions import Act
+from pages.format import Html
+from pages.guard import guarded, live
+from pages.tables import Column
+
+_TIMEFRAMES = ("1m", "5m", "15m", "1h", "4h", "1d")
+
+
+def render(console: ConsolePort) -> None:
+    """Draw the page."""
+    st.header("Exchanges", anchor=False)
+    st.subheader("Markets being watched", anchor=False)
+    live(_feeds)(console)
+    guarded(simulator.draw)(console)
+    st.subheader("Connected accounts", anchor=False)
+    guarded(_connections)(console)
+    left, right = st.columns(2, gap="medium")
+    with left:
+        st.subheader("Connect an account", anchor=False)
+        guarded(_connect)(console)
+    with right:
+        st.subheader("Public market data for the paper book", anchor=False)
+        guarded(_paper)(console)
+
+
+def _feeds(console: ConsolePort) -> None:
+    rows = [(book.name, feed) for book in console.snapshot().books for feed in book.feeds]
+    now = fmt.now()
+    columns: tuple[Column[tuple[str, FeedView]], ...] = (
+        Column("Book", lambda row: row[0]),
+        Column("Venue", lambda row: row[1].venue),
+        Column("Source", lambda row: parts.simulated_mark(row[1].simulated) or "real"),
+        Column("State", lambda row: _online(row[1])),
+        Column("Last market time, UTC", lambda row: fmt.moment(row[1].last_market_time)),
+        Column("Age", lambda row: _age(row[1], now), numeric=True),
+        Column("Latency", lambda row: fmt.latency(row[1].latency_s), numeric=True),
+        Column("Detail", lambda row: row[1].detail, wraps=True),
+    )
+    tables.draw(columns, rows, "No market is being watched. Start public data below, or look at the demo book.")
+
+
+def _online(feed: FeedView) -> Html:
+    return parts.badge("online", "accent") if feed.online else parts.badge("OFFLINE", "warn")
+
+
+def _age(feed: FeedView, now: datetime) -> Html:
+    return parts.aged(feed.last_wall_time, now, fmt.age(fmt.seconds_since(feed.last_wall_time, now)))
+
+
+def _connections(console: ConsolePort) -> None:
+    connections = console.connections()
+    if not connections:
+        parts.empty(
+            "No account connected",
+            "Make a key at the exchange that may read and trade but not withdraw, then enter it below. It is sealed at "
+            "once and never shown again. Demo and paper need none.",
+        )
+    for connection in connections:
+        _connection(console, connection)
+    actions.outcome("connection")
+
+
+def _connection(console: ConsolePort, row: ConnectionView) -> None:
+    look = appearance.current(console)
+    verdict = {True: parts.badge("works", "accent"), False: parts.badge("refused", "warn")}.get(
+        row.check_ok is True, parts.badge("not tested", "dim")
+    )
+    if row.check_ok is None:
+        verdict = parts.badge("not tested", "dim")
+    stage = parts.badge("sandbox", "dim") if row.sandbox else parts.badge("real account", "warn")
+    answer = row.check or "Press Test to ask the exchange."
+    checked = f" · asked {look.moment(row.checked_at)} {look.zone}" if row.checked_at else ""
+    with st.container(horizontal=True, vertical_alignment="center", border=True):
+        st.html(
+            f"<div><b>{fmt.safe(row.exchange)}</b> · {fmt.safe(row.label)} {stage} {verdict}"
+            f'<div class="qd-dim">{fmt.safe(answer)}{fmt.safe(checked)}</div></div>'
+        )
+        identity = row.connection_id
+        test = Act(f"test-{identity}", "Test", lambda: _tested(console, identity), slot="connection")
+        actions.button(console, test)
+        forget = Act(f"forget-{identity}", "Forget keys", lambda: _forgotten(console, row), Role.ADMIN, "connection")
+        actions.button(console, forget)
+
+
+def _tested(console: ConsolePort, connection_id: str) -> str:
+    answer = console.test_connection(connection_id)
+    return f"{answer.exchange} {answer.label} answered: {answer.check}"
+
+
+def _forgotten(console: ConsolePort, row: ConnectionView) -> str:
+    console.remove_connection(row.connection_id)
+    return f"The sealed keys of {row.exchange} {row.label} are gone. Delete the key at the exchange too."
+
+
+def _connect(console: ConsolePort) -> None:
+    known = {view.name: view for view in console.exchanges()}
+    name = st.selectbox(
+        "Exchange",
+        list(known),
+        format_func=lambda key: known[key].title,
+        key="connect-exchange",
+        persist_state="session",
+    )
+    if name is None:
+        parts.notice("This installation offers no exchange.")
+        return
+    view = known[name]
+    st.caption(view.hint)
+    with st.form("connect", border=True):
+        st.text_input("Label", key="connect-label", placeholder="main")
+        st.text_input("API key", key="connect-key", type="password", autocomplete="off")
+        st.text_input("Secret", key="connect-secret", type="password", autocomplete="off")
+        if view.needs_passphrase:
+            st.text_input("Passphrase", key="connect-passphrase", type="password", autocomplete="off")
+        if view.has_sandbox:
+            st.checkbox("Sandbox of the exchange", value=True, key="connect-sandbox")
+        act = Act(
+            "connect-add", "Seal and connect", lambda: _connected(console, view), Role.ADMIN, "connect", "primary"
+        )
+        actions.submit(console, act)
+    actions.outcome("connect")
+
+
+def _connected(console: ConsolePort, view: ExchangeView) -> str:
+    """Hand the keys over and drop them from the session before anything can fail."""
+    state = st.session_state
+    values = {
+        "exchange": view.name,
+        "sandbox": "true" if state.get("connect-sandbox") and view.has_sandbox else "false",
+    }
+    for name in ("label", "key", "secret", "passphrase"):
+        values[name] = str(state.get(f"connect-{name}", "")).strip()
+        if name != "label" and f"connect-{name}" in state:
+            state[f"connect-{name}"] = ""
+    console.add_connection(values)
+    return f"{view.title} connected; its keys are sealed. Press Test to ask the exchange."
+
+
+def _paper(console: ConsolePort) -> None:
+    known = {view.name: view.title for view in console.exchanges()}
+    st.caption(
+        "Real prices, paper fills, no key needed. Without a network the feed says OFFLINE and nothing is traded."
+    )
+    with st.form("paper", border=True):
+        st.selectbox("Exchange", list(known), format_func=lambda key: known[key], key="paper-exchange")
+        st.text_input("Symbols, comma separated", value="BTC/USDT, ETH/USDT", key="paper-symbols")
+        st.selectbox("Candles", _TIMEFRAMES, key="paper-timeframe")
+        act = Act("paper-start", "Start public data", lambda: _started(console), slot="paper", kind="primary")
+        actions.submit(console, act)
+    actions.button(console, Act("paper-stop", "Stop public data", lambda: _stopped(console), slot="paper"))
+    actions.outcome("paper")
+
+
+def _started(console: ConsolePort) -> str:
+    state = st.session_state
+    symbols = [part.strip().upper() for part in str(state.get("paper-symbols", "")).split(",") if part.strip()]
+    console.start_paper_feed(str(state.get("paper-exchange")), symbols, str(state.get("paper-timeframe")))
+    return f"Asked for {', '.join(symbols)}. Its state is in the table above."
+
+
+def _stopped(console: ConsolePort) -> str:
+    console.stop_paper_feed()
+    return "The paper book no longer gets public data; its positions stay open and unpriced."

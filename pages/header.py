@@ -1,0 +1,111 @@
+"""The strip on top of every page: where we are, how it goes, how old that is, and the red button."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import streamlit as st
+
+from engine.domain.commands import TradingState
+from engine.domain.facade import ConsolePort
+from engine.domain.portfolio import BookSnapshot, EngineSnapshot, StopView
+from pages import appearance, books, parts, stop
+from pages import format as fmt
+from pages.format import Html, safe
+from pages.guard import guarded, live
+
+STATE_TONES = {
+    TradingState.ACTIVE: "accent",
+    TradingState.CLOSE_ONLY: "warn",
+    TradingState.HALTED: "stop",
+    TradingState.LOCKED: "stop",
+}
+
+
+def render(console: ConsolePort) -> None:
+    """Draw the header; the red button is drawn even where the rest cannot be."""
+    with st.container(key="qd-header", horizontal=True, vertical_alignment="center", wrap=True):
+        with st.container(key="qd-strip", width="stretch"):
+            live(_strip)(console)
+        guarded(_selector)(console)
+        guarded(stop.button)(console)
+    guarded(stop.dialog)(console)
+    live(_stop_banner)(console)
+
+
+def _selector(console: ConsolePort) -> None:
+    books.choose(console.snapshot())
+
+
+def _strip(console: ConsolePort) -> None:
+    snapshot = console.snapshot()
+    book = books.chosen(snapshot)
+    now = fmt.now()
+    stale_s = fmt.seconds_since(book.published_at, now) or 0.0
+    grey = "qd-grey" if stale_s > fmt.GREY_AFTER_S else ""
+    cells = "".join(
+        f'<span class="qd-cell {grey}"><span class="qd-label">{safe(label)}</span><b>{safe(value)}</b></span>'
+        for label, value in _figures(book)
+    )
+    st.html(
+        f'<div class="qd-bar"><span class="qd-badges">{badges(book)}</span>{cells}'
+        f"{_clock(console, book, now)}{_alerts(console)}</div>"
+    )
+
+
+def badges(book: BookSnapshot) -> Html:
+    """Stage, simulation mark and trading state of a book."""
+    return Html(parts.badge(book.stage.upper()) + parts.simulated_mark(book.simulated) + state_badge(book))
+
+
+def state_badge(book: BookSnapshot) -> Html:
+    """The trading state, and whether a latch holds it."""
+    latched = " · latched" if book.latched else ""
+    return parts.badge(f"● {book.state.value}{latched}", STATE_TONES[book.state])
+
+
+def _figures(book: BookSnapshot) -> tuple[tuple[str, str], ...]:
+    currency = book.base_currency
+    return (
+        ("Equity", fmt.money(book.equity, currency)),
+        ("P&L today", parts.profit(book.pnl.today, currency)),
+        ("Drawdown", fmt.percent(-book.drawdown)),
+    )
+
+
+def _clock(console: ConsolePort, book: BookSnapshot, now: datetime) -> Html:
+    look = appearance.current(console)
+    age_s = fmt.seconds_since(book.published_at, now)
+    clock = "no price yet" if book.market_time is None else look.clock(book.market_time)
+    text = f"{clock} · {fmt.age(age_s)} ago"
+    label = f"{'Simulated market' if book.simulated else 'Market'} time, {look.zone}"
+    return Html(
+        f'<span class="qd-cell"><span class="qd-label">{safe(label)}</span>'
+        f"<b>{parts.aged(book.published_at, now, text)}</b></span>"
+    )
+
+
+def _alerts(console: ConsolePort) -> Html:
+    count = console.alerts(1, 1, open_only=True).total
+    tone = "warn" if count else "dim"
+    return parts.badge(f"{count} open alert{'' if count == 1 else 's'}" if count else "no open alerts", tone)
+
+
+def _stop_banner(console: ConsolePort) -> None:
+    snapshot: EngineSnapshot = console.snapshot()
+    for book in snapshot.books:
+        if book.stop is not None and (not book.stop.flat or book.latched):
+            st.html(_banner(book, book.stop))
+
+
+def _banner(book: BookSnapshot, view: StopView) -> Html:
+    verdict = "VERIFIED FLAT" if view.flat else "NOT FLAT"
+    last = view.steps[-1][0].value if view.steps else "starting"
+    waiting = f"waiting for {view.waiting_for}" if view.waiting_for else ""
+    rest = "re-arm on the Risk page when you are sure" if view.flat else waiting
+    words = (f"stopped by {view.actor}: {view.reason}", f"proven: {last}", rest)
+    return Html(
+        f'<div class="qd-stopbar"><strong>{safe(book.name)} · {verdict}</strong>'
+        + "".join(f"<span>{safe(word)}</span>" for word in words if word)
+        + "</div>"
+    )

@@ -1,0 +1,88 @@
+"""Long work as a person sees it: a button that starts it once, progress, time left, cancel, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import streamlit as st
+
+from engine.domain.commands import Role
+from engine.domain.facade import ConsolePort
+from engine.domain.views import JobState, JobView
+from pages import actions, appearance, parts, tables
+from pages import format as fmt
+from pages.actions import Act
+from pages.format import Html
+from pages.guard import live
+from pages.tables import Column
+
+_TONES = {JobState.DONE: "accent", JobState.FAILED: "warn", JobState.CANCELLED: "dim"}
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A button that starts a job: ``begin`` gets the job's id, which stays the same for a double click."""
+
+    key: str
+    label: str
+    begin: Callable[[str], JobView]
+    needed: Role = Role.OPERATOR
+    blocked: str = ""
+
+
+def start_button(console: ConsolePort, start: Start) -> None:
+    """Draw the button and what came of the last press."""
+    slot = f"job:{start.key}"
+    if slot not in st.session_state or st.session_state.get(f"came:{start.key}") is not None:
+        st.session_state[slot] = console.new_command_id()
+    identity = str(st.session_state[slot])
+
+    def deed() -> str:
+        job = start.begin(identity)
+        return f"Started: {job.title}. It goes on when you leave this page."
+
+    act = Act(start.key, start.label, deed, start.needed, kind="primary", blocked=start.blocked)
+    actions.button(console, act)
+    actions.outcome(start.key)
+
+
+def panel(console: ConsolePort, kinds: tuple[str, ...]) -> None:
+    """Running and finished jobs of these kinds, redrawn every second."""
+    live(_panel)(console, kinds)
+
+
+def _panel(console: ConsolePort, kinds: tuple[str, ...]) -> None:
+    jobs = [job for job in console.jobs() if job.kind in kinds]
+    for job in jobs:
+        if job.state in (JobState.QUEUED, JobState.RUNNING):
+            _running(console, job)
+    ended = [job for job in jobs if job.state not in (JobState.QUEUED, JobState.RUNNING)][:10]
+    if ended:
+        tables.draw(_columns(console), ended)
+
+
+def _running(console: ConsolePort, job: JobView) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", border=True):
+        left = "time left unknown" if job.seconds_left is None else f"{fmt.duration(job.seconds_left)} left"
+        words = f"{job.kind} {job.title} · {fmt.percent(job.share, 0)} · {left} · {job.detail}"
+        st.progress(min(1.0, max(0.0, job.share)), text=words.replace("_", "\\_"))
+        act = Act(f"cancel-{job.job_id}", "Cancel", lambda: _cancel(console, job.job_id), slot="job-cancel")
+        actions.button(console, act)
+    actions.outcome("job-cancel")
+
+
+def _cancel(console: ConsolePort, job_id: str) -> str:
+    console.cancel_job(job_id)
+    return "Asked to stop; what it had stored stays consistent."
+
+
+def _columns(console: ConsolePort) -> tuple[Column[JobView], ...]:
+    look = appearance.current(console)
+    return (
+        Column(f"Started, {look.zone}", lambda row: look.moment(row.started_at)),
+        Column("Job", lambda row: f"{row.kind} {row.title}"),
+        Column("State", lambda row: parts.badge(row.state.value, _TONES.get(row.state, ""))),
+        Column("Took", lambda row: fmt.duration(row.seconds), numeric=True),
+        Column("What it said", lambda row: Html(fmt.safe(row.detail)), wraps=True),
+    )

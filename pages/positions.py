@@ -1,0 +1,255 @@
+"""Positions: what is held and ordered now, on the price it was traded at, and what was filled before."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import streamlit as st
+
+from engine.domain.commands import CancelOrder, ClosePosition
+from engine.domain.facade import ConsolePort
+from engine.domain.instruments import InstrumentKey
+from engine.domain.portfolio import BookSnapshot, Position, WorkingOrder
+from pages import appearance, books, charts, confirm, desk, overview, parts, tables, ticket
+from pages import format as fmt
+from pages.access import missing_role_for
+from pages.confirm import Look, Question, Request
+from pages.guard import guarded, live, tabs
+from pages.parts import Card
+from pages.tables import Filter, Stored
+
+CLOSE, CANCEL = "close-position", "cancel-order"
+_DRAWN = "positions-drawn"
+
+
+def render(console: ConsolePort) -> None:
+    """Draw the page."""
+    st.header("Positions", anchor=False)
+    st.session_state[_DRAWN] = _subjects(books.current(console))
+    live(_figures)(console)
+    tabs(
+        "positions-tab",
+        {
+            "Open positions": lambda: _open(console),
+            "Working orders": lambda: _pending(console),
+            "Manual order": lambda: ticket.form(console),
+            "Fills": lambda: live(_fills, every_s=5)(console),
+            "Orders": lambda: live(_orders, every_s=5)(console),
+        },
+    )
+    guarded(_dialogs)(console)
+
+
+def _held(book: BookSnapshot) -> list[Position]:
+    return [position for position in book.positions if position.quantity]
+
+
+def _open(console: ConsolePort) -> None:
+    live(_positions)(console)
+    guarded(_detail)(console)
+
+
+def _pending(console: ConsolePort) -> None:
+    live(_working)(console)
+    guarded(_cancel)(console)
+
+
+def _subjects(book: BookSnapshot) -> list[str]:
+    """What the selectors outside the live parts offer; when it changes they must be drawn again."""
+    return sorted([_name(position) for position in _held(book)] + [order.client_id for order in book.orders])
+
+
+def _figures(console: ConsolePort) -> None:
+    book = books.current(console)
+    if _subjects(book) != st.session_state.get(_DRAWN):
+        st.rerun(scope="app")
+    held = _held(book)
+    bare = sum(1 for position in held if position.stop_price is None)
+    unknown = sum(1 for order in book.orders if order.state.value == "unknown")
+    st.html(
+        parts.cards(
+            (
+                Card("Open positions", str(len(held)), f"{parts.source_of(book)}"),
+                overview.unrealised_card(book),
+                Card("Working orders", str(len(book.orders)), f"{unknown} UNKNOWN", "warn" if unknown else ""),
+                Card("Without a stop", str(bare), "positions", "warn" if bare else ""),
+                overview.realised_card(book),
+            )
+        )
+    )
+
+
+def _positions(console: ConsolePort) -> None:
+    book = books.current(console)
+    if not book.fills and not _held(book):
+        parts.empty(
+            "Nothing traded yet",
+            "A running strategy opens a position when an idea passes every risk rule. Choose one, give it instruments "
+            "and start it, or place an order by hand.",
+            parts.Help("Choose a strategy", "strategies"),
+        )
+        return
+    tables.draw(
+        desk.position_columns(book),
+        _held(book),
+        "No open position. A running strategy opens one when an idea passes every risk rule; its refused ideas are "
+        "listed on the Strategies page.",
+    )
+
+
+def _working(console: ConsolePort) -> None:
+    book = books.current(console)
+    orders = sorted(book.orders, key=lambda order: order.created_at, reverse=True)
+    tables.draw(desk.working_columns(appearance.current(console)), orders, "No working order at any venue.")
+
+
+def _name(position: Position) -> str:
+    return f"{position.sleeve}|{position.instrument}"
+
+
+def _title(position: Position) -> str:
+    way = "long" if position.quantity > 0 else "short"
+    return f"{fmt.instrument(position.instrument)} · {way} · {fmt.words(position.sleeve)}"
+
+
+def _detail(console: ConsolePort) -> None:
+    book = books.current(console)
+    held = {_name(position): position for position in _held(book)}
+    if not held:
+        return
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        chosen = st.selectbox(
+            "Position", list(held), format_func=lambda name: _title(held[name]), key="positions-chosen", width=360
+        )
+        blocked = missing_role_for(console.actor, ClosePosition)
+        st.button(
+            "Close all or part…",
+            key="close-open",
+            disabled=bool(blocked),
+            help=blocked or None,
+            on_click=confirm.open_dialog,
+            args=(CLOSE, chosen),
+        )
+    live(_chart, every_s=10)(console, chosen)
+
+
+def _chart(console: ConsolePort, name: str) -> None:
+    sleeve, _, instrument = name.partition("|")
+    chart = console.trade_chart(books.current(console).name, InstrumentKey(instrument), sleeve)
+    if not len(chart.opened_at_ms):
+        parts.notice("No candle of this instrument is stored yet; the chart starts with the next one.")
+        return
+    charts.show(charts.candles(chart), "positions-chart", f"Price of {instrument} with the fills of {sleeve}")
+    origin = "SIMULATED prices" if chart.simulated else "prices of the venue"
+    st.caption(f"{chart.timeframe} candles, {origin}, UTC · ▲ bought ▼ sold · dotted: stop and target")
+
+
+def _order_title(order: WorkingOrder) -> str:
+    rest = fmt.quantity(order.quantity - order.filled)
+    return (
+        f"{order.side.value} {rest} {fmt.instrument(order.instrument)} · {order.order_type.value} · {order.client_id}"
+    )
+
+
+def _cancel(console: ConsolePort) -> None:
+    orders = {order.client_id: order for order in books.current(console).orders}
+    if not orders:
+        return
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        chosen = st.selectbox(
+            "Order", list(orders), format_func=lambda name: _order_title(orders[name]), key="orders-chosen", width=460
+        )
+        blocked = missing_role_for(console.actor, CancelOrder)
+        st.button(
+            "Cancel order…",
+            key="cancel-open",
+            disabled=bool(blocked),
+            help=blocked or None,
+            on_click=confirm.open_dialog,
+            args=(CANCEL, chosen),
+        )
+
+
+def _dialogs(console: ConsolePort) -> None:
+    book = books.current(console)
+    name = confirm.dialog_subject(CLOSE)
+    if name is not None:
+        confirm.show_dialog("Close a position", lambda: _close_dialog(console, book, name))
+    client_id = confirm.dialog_subject(CANCEL)
+    if client_id is not None:
+        lines = (
+            f"The venue is asked to cancel {client_id}.",
+            "What has filled stays filled. If it protects a position, that position stands without this stop.",
+        )
+        request = Request(CANCEL, CancelOrder(book.name, client_id), "cancelled by hand", "cancel-reason")
+        confirm.ask(console, Question("Cancel an order", lines, request, Look("Cancel this order", "primary")))
+    ticket.dialog(console)
+
+
+def _close_dialog(console: ConsolePort, book: BookSnapshot, name: str) -> None:
+    sleeve, _, instrument = name.partition("|")
+    position = next((row for row in _held(book) if _name(row) == name), None)
+    if confirm.sent_receipt(console, CLOSE) is None and position is None:
+        parts.notice("This position is closed already; there is nothing to do.", "good")
+        return
+    percent = 100
+    if position is not None and confirm.sent_receipt(console, CLOSE) is None:
+        percent = st.slider("Share to close", 5, 100, 100, 5, format="%d %%", key="close-share")
+        share_text = f"{percent} % of {fmt.quantity(abs(position.quantity))}"
+        st.html(
+            parts.bullets(
+                (
+                    f"{'Sell' if position.quantity > 0 else 'Buy'} {share_text} {fmt.instrument(instrument)} "
+                    "at the market, reduce-only, rounded down to the lot.",
+                    f"Unrealised P&L of the whole position now: {fmt.number(position.unrealised, signed=True)} "
+                    f"{book.base_currency}; the fill decides.",
+                    "Its stop shrinks with it. The strategy may open it again; pause it first if it should not.",
+                )
+            )
+        )
+    body = ClosePosition(book.name, sleeve, InstrumentKey(instrument), Decimal(percent) / 100)
+    look = Look(f"Close {percent} %", "primary")
+    confirm.ask_inside(console, Question("", (), Request(CLOSE, body, "closed by hand", "close-reason"), look))
+
+
+def _fills(console: ConsolePort) -> None:
+    book = books.current(console)
+    tables.paged(
+        console,
+        Stored(
+            key="fills",
+            columns=desk.fill_columns(appearance.current(console)),
+            load=lambda page, size, filters: console.fills(book.name, page, size, filters),
+            nothing="No fill matches. A fill appears here the moment a venue reports it.",
+            filters=_filters(book),
+            export="fills",
+            fixed=(("book", book.name),),
+        ),
+    )
+
+
+def _orders(console: ConsolePort) -> None:
+    book = books.current(console)
+    states = ("working", "partial", "unknown", "filled", "cancelled", "rejected", "abandoned")
+    tables.paged(
+        console,
+        Stored(
+            key="orders",
+            columns=desk.order_columns(appearance.current(console)),
+            load=lambda page, size, filters: console.orders(book.name, page, size, filters),
+            nothing="No order matches. Every order is stored before it is sent and stays listed after it ended.",
+            filters=(*_filters(book), Filter("state", "State", states)),
+            export="orders",
+            fixed=(("book", book.name),),
+        ),
+    )
+
+
+def _filters(book: BookSnapshot) -> tuple[Filter, ...]:
+    instruments = tuple(str(instrument.key) for instrument in book.instruments)
+    sleeves = tuple(sleeve.strategy for sleeve in book.sleeves)
+    return (
+        Filter("instrument", "Instrument", instruments),
+        Filter("sleeve", "Strategy", sleeves),
+        Filter("since", "Since, UTC", is_date=True),
+    )

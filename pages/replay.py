@@ -1,0 +1,192 @@
+"""Replay: stored candles through the very same engine, each run in books of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import streamlit as st
+
+from engine.domain.facade import ConsolePort
+from engine.domain.views import CoverageRow, ReplayView, StrategyForm
+from pages import appearance, books, charts, desk, forms, jobs, parts, tables
+from pages import format as fmt
+from pages.guard import guarded, live
+from pages.jobs import Start
+from pages.parts import Card
+from pages.tables import Column, Stored
+
+_BRAKES = {
+    "latch": "latch: flatten and stop at 10 %",
+    "off": "off: for comparison only",
+    "reset-after=30": "reset after 30 days",
+}
+_COSTS = {"default": "default: fees, half spread, slippage", "plain": "plain: only fee and slippage"}
+
+
+def render(console: ConsolePort) -> None:
+    """Draw the page."""
+    st.header("Replay", anchor=False)
+    live(_runs, every_s=3)(console)
+    jobs.panel(console, ("replay",))
+    guarded(_result)(console)
+    st.subheader("New replay", anchor=False)
+    guarded(_form)(console)
+
+
+def _runs(console: ConsolePort) -> None:
+    rows = console.replays()
+    if not rows and not console.coverage():
+        parts.empty(
+            "Nothing to replay yet",
+            "A replay needs stored candles. Import the files you have, then run a strategy over years of them here.",
+            parts.Help("Import candles", "data"),
+        )
+        return
+    tables.draw(
+        _columns(console), rows[: tables.PAGE_SIZE], "No replay yet. Choose series and a strategy below and start one."
+    )
+
+
+def _columns(console: ConsolePort) -> tuple[Column[ReplayView], ...]:
+    look = appearance.current(console)
+    return (
+        Column(f"Started, {look.zone}", lambda row: look.moment(row.job.started_at)),
+        Column("Strategy", lambda row: fmt.words(row.strategy)),
+        Column("Series", lambda row: ", ".join(map(fmt.instrument, row.instruments)), wraps=True),
+        Column("State", lambda row: parts.badge(row.job.state.value, "dim")),
+        Column("Bars", lambda row: f"{row.bars:,}", numeric=True),
+        Column("Trades", lambda row: f"{row.trades:,}", numeric=True),
+        Column("Start", lambda row: fmt.number(row.cash), numeric=True),
+        Column("Final equity", lambda row: fmt.number(row.final_equity), numeric=True),
+        Column("Fees", lambda row: fmt.number(row.fees), numeric=True),
+        Column("Bars a second", lambda row: fmt.number(row.bars_per_second, 0), numeric=True),
+        Column("Digest", lambda row: desk.mono(row.digest[:12])),
+    )
+
+
+def _result(console: ConsolePort) -> None:
+    rows = {row.run_id: row for row in console.replays() if row.final_equity is not None}
+    if not rows:
+        return
+    chosen = st.selectbox(
+        "Result",
+        list(rows),
+        format_func=lambda run_id: _title(rows[run_id]),
+        key="replay-chosen",
+        persist_state="session",
+    )
+    run = console.replay(str(chosen))
+    st.html(parts.cards(_cards(run)))
+    if run.curve is not None and len(run.curve.at_ms):
+        charts.show(charts.equity(run.curve), "replay-equity", f"Equity and drawdown of replay {run.run_id}")
+    st.caption(
+        f"Replay {run.run_id} · recorded candles, paper fills · settings {run.settings} · "
+        "a result of the past, no promise"
+    )
+    guarded(_fills)(console, run)
+
+
+def _title(run: ReplayView) -> str:
+    return f"{fmt.words(run.strategy)} · {', '.join(map(fmt.instrument, run.instruments))} · {run.run_id}"
+
+
+def _cards(run: ReplayView) -> tuple[Card, ...]:
+    unit = run.curve.currency if run.curve is not None else ""
+    return (
+        Card("Final equity", parts.with_unit(fmt.number(run.final_equity), unit), f"from {fmt.money(run.cash, unit)}"),
+        Card("Trades", f"{run.trades:,}", f"{run.fills:,} fills over {run.bars:,} bars"),
+        Card("Fees", parts.with_unit(fmt.number(run.fees), unit), "included in equity"),
+        Card("Speed", parts.with_unit(fmt.number(run.bars_per_second, 0), "bars/s"), fmt.duration(run.job.seconds)),
+        Card("Digest", desk.mono(run.digest[:12]), "equal runs give equal digests"),
+    )
+
+
+def _fills(console: ConsolePort, run: ReplayView) -> None:
+    table = Stored(
+        key=f"replay-fills-{run.run_id}",
+        columns=desk.fill_columns(appearance.current(console)),
+        load=lambda page, size, _: console.replay_fills(run.run_id, page, size),
+        nothing="This replay made no fill: no idea passed every rule, or none was made.",
+    )
+    with st.expander(f"Fills, {run.fills:,}", key="replay-fills"):
+        tables.paged(console, table)
+
+
+def _form(console: ConsolePort) -> None:
+    stored = {f"{row.instrument}|{row.timeframe}": row for row in console.coverage()}
+    if not stored:
+        parts.notice("Import candles first; then series can be chosen here.")
+        return
+    known = {form.name: form for form in console.strategies(books.current(console).name)}
+    left, right = st.columns(2)
+    series = left.multiselect(
+        "Series",
+        list(stored),
+        format_func=lambda key: _series_title(stored[key]),
+        key="replay-series",
+        persist_state="session",
+    )
+    names = right.multiselect(
+        "Strategies",
+        list(known),
+        format_func=lambda key: known[key].title,
+        key="replay-strategies",
+        persist_state="session",
+    )
+    request = {
+        "series": [(stored[key].instrument, stored[key].timeframe) for key in series],
+        "strategies": list(names),
+        "settings": _settings([known[name] for name in names]),
+        **_conditions(),
+    }
+    blocked = "" if series and names else "Choose at least one series and one strategy"
+    start = Start(
+        "replay",
+        "Start replay",
+        lambda identity: console.start_replay(identity, request),
+        blocked=blocked,
+    )
+    jobs.start_button(console, start)
+
+
+def _series_title(row: CoverageRow) -> str:
+    return f"{fmt.instrument(row.instrument)} · {row.timeframe} · {row.rows:,} candles"
+
+
+def _settings(chosen: list[StrategyForm]) -> dict[str, Mapping[str, Any]]:
+    settings: dict[str, Mapping[str, Any]] = {}
+    for form in chosen:
+        with st.expander(f"Settings of {form.title}", key=f"replay-settings-{form.name}"):
+            draft = forms.draw(f"replay-{form.name}", form.fields)
+            for error in draft.errors:
+                st.error(error)
+            settings[form.name] = draft.values
+    return settings
+
+
+def _conditions() -> dict[str, Any]:
+    slots = st.columns(6)
+    cash = slots[0].number_input("Cash", 1, 1_000_000_000, 10_000, 1000, key="replay-cash", persist_state="session")
+    first = slots[1].text_input(
+        "From (ISO date)", key="replay-from", placeholder="first candle", persist_state="session"
+    )
+    last = slots[2].text_input("To (ISO date)", key="replay-to", placeholder="last candle", persist_state="session")
+    brake = slots[3].selectbox(
+        "Brake", list(_BRAKES), format_func=lambda key: _BRAKES[key], key="replay-brake", persist_state="session"
+    )
+    costs = slots[4].selectbox(
+        "Costs", list(_COSTS), format_func=lambda key: _COSTS[key], key="replay-costs", persist_state="session"
+    )
+    speed = slots[5].number_input(
+        "Speed, 0: full", 0, 1_000_000, 0, key="replay-speed", persist_state="session",
+        help="Market seconds a wall second; 0 runs as fast as it can",
+    )  # fmt: skip
+    return {
+        "cash": str(cash),
+        "from": first.strip(),
+        "to": last.strip(),
+        "brake": brake,
+        "costs": costs,
+        "speed": int(speed),
+    }

@@ -1,0 +1,215 @@
+"""Risk: how much of each limit is used, what could be lost, and the switches that hold it."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+
+import streamlit as st
+
+from engine.domain.commands import ConfigureRisk, Rearm, SetTrading, TradingState
+from engine.domain.facade import ConsolePort
+from engine.domain.portfolio import BookSnapshot, LimitUse
+from pages import appearance, books, confirm, figures, forms, header, parts, stop, strategies, tables
+from pages import format as fmt
+from pages.access import missing_role_for
+from pages.confirm import Look, Proof, Question, Request
+from pages.format import Html, safe
+from pages.guard import guarded, live
+from pages.parts import Card
+from pages.tables import Column
+
+LIMITS, REARM, STATE = "risk-limits", "rearm", "trading-state"
+_NEAR = Decimal("0.8")
+_SWITCHES = {
+    TradingState.ACTIVE: "Strategies may open and close positions.",
+    TradingState.CLOSE_ONLY: "No new risk: orders may only make positions smaller.",
+    TradingState.HALTED: "No strategy order at all; protective stops stay at the venue.",
+}
+_MODES = {
+    "conservative": "Conservative: 1 % of allocated equity at risk a trade.",
+    "aggressive": (
+        "Aggressive: 2 % at risk a trade up to 10,000 of equity, falling exponentially to 0.5 % at 100,000. Money at "
+        "risk is not largest at the end: it peaks at 557.21 near an equity of 64,921 and falls to 500 at 100,000."
+    ),
+}
+
+
+def render(console: ConsolePort) -> None:
+    """Draw the page."""
+    st.header("Risk", anchor=False)
+    live(_limits)(console)
+    guarded(_switches)(console)
+    live(_figures, every_s=10)(console)
+    st.subheader("Limits and mode", anchor=False)
+    guarded(_form)(console)
+    st.subheader("Refused lately", anchor=False)
+    live(_refused, every_s=3)(console)
+
+
+def mode(book: BookSnapshot) -> str:
+    """The book's risk mode as its limits say, empty where they do not."""
+    try:
+        stored = json.loads(book.risk)
+    except ValueError:
+        return ""
+    return str(stored.get("mode", "")) if isinstance(stored, dict) else ""
+
+
+def _limits(console: ConsolePort) -> None:
+    book = books.current(console)
+    over = [limit.name for limit in book.limits if limit.used is not None and limit.used >= limit.limit]
+    unknown = [limit.name for limit in book.limits if limit.used is None]
+    chosen = mode(book)
+    st.html(
+        parts.cards(
+            (
+                Card("Trading state", header.state_badge(book), book.state_reason or "nothing holds it back"),
+                Card("Mode", fmt.words(chosen) or "unknown", _MODES.get(chosen, "").partition(": ")[2]),
+                Card(
+                    "Drawdown",
+                    fmt.percent(-book.drawdown),
+                    f"from peak {fmt.money(book.peak_equity, book.base_currency)}",
+                ),
+                Card("Limits reached", str(len(over)), ", ".join(over) or "none", "warn" if over else ""),
+                Card("Unknown", str(len(unknown)), ", ".join(unknown) or "every limit is measured"),
+            )
+        )
+    )
+    tables.draw(limit_columns(), book.limits, "No limit is reported until the book has seen its first price.")
+
+
+def limit_columns() -> tuple[Column[LimitUse], ...]:
+    """Value, limit and use, the window it is measured over, and what happens at breach and when unknown."""
+    return (
+        Column("Limit", lambda row: fmt.words(row.name)),
+        Column("Use", use),
+        Column("Now", lambda row: amount(row.used, row.unit), numeric=True),
+        Column("Limit at", lambda row: amount(row.limit, row.unit), numeric=True),
+        Column("Window", lambda row: row.window),
+        Column("At breach", lambda row: row.at_breach, wraps=True),
+        Column("When unknown", lambda row: row.when_unknown, wraps=True),
+    )
+
+
+def use(row: LimitUse) -> Html:
+    """A bar and the share used, with a word where it is near or over."""
+    share = None if row.used is None or not row.limit else row.used / row.limit
+    if share is None:
+        return Html(f'<div class="qd-use">{parts.bar(None)}<span class="qd-dim">unknown</span></div>')
+    word, tone = ("reached", "warn") if share >= 1 else ("near", "warn") if share >= _NEAR else ("", "")
+    return Html(f'<div class="qd-use">{parts.bar(share, tone)}<span>{fmt.percent(share, 0)} {word}</span></div>')
+
+
+def amount(value: Decimal | None, unit: str) -> str:
+    """A limit's value in its own unit."""
+    if value is None:
+        return "unknown"
+    return fmt.percent(value) if unit == "share" else f"{fmt.quantity(value)} {unit}"
+
+
+def _figures(console: ConsolePort) -> None:
+    book = books.current(console)
+    view = console.risk(book.name)
+    st.subheader("What could be lost", anchor=False)
+    figures.draw(view, book.base_currency)
+    st.caption(
+        f"{parts.source_of(book)} · {view.observations:,} observations · in {book.base_currency} · losses negative"
+    )
+
+
+def _refused(console: ConsolePort) -> None:
+    rows = sorted(books.current(console).refused, key=lambda row: row.at, reverse=True)[: tables.PAGE_SIZE]
+    columns = strategies.refused_columns(appearance.current(console))
+    tables.draw(columns, rows, "Nothing was refused lately. A refusal names the rule, the value and the limit.")
+
+
+def _switches(console: ConsolePort) -> None:
+    book = books.current(console)
+    if book.latched:
+        _latched(console, book)
+    else:
+        _states(console, book)
+
+
+def _states(console: ConsolePort, book: BookSnapshot) -> None:
+    blocked = missing_role_for(console.actor, SetTrading)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.html("<b>Trading state</b>", width="content")
+        for state, words in _SWITCHES.items():
+            st.button(
+                state.value,
+                key=f"state-{state.value}",
+                disabled=bool(blocked) or state is book.state,
+                help=blocked or words,
+                on_click=confirm.open_dialog,
+                args=(STATE, state.value),
+            )
+    wished = confirm.dialog_subject(STATE)
+    if wished is not None:
+        state = TradingState(wished)
+        lines = (f"The {book.name} book moves from {book.state.value} to {wished}.", _SWITCHES[state])
+        request = Request(STATE, SetTrading(book.name, state), f"set to {wished} by hand", "state-reason")
+        confirm.ask(console, Question("Change the trading state", lines, request, Look(f"Set {wished}", "primary")))
+
+
+def _latched(console: ConsolePort, book: BookSnapshot) -> None:
+    blocked = missing_role_for(console.actor, Rearm)
+    live(_proof)(console)
+    st.button(
+        "Re-arm…",
+        key="rearm-open",
+        disabled=bool(blocked),
+        help=blocked or "Release the latch; a deliberate act that asks for the password again",
+        on_click=confirm.open_dialog,
+        args=(REARM,),
+    )
+    lines = (
+        f"The latch of the {book.name} book is released: {book.state_reason or 'stopped'}.",
+        "Running strategies may open positions again at their next candle close.",
+        "It is refused unless the stop was VERIFIED FLAT.",
+    )
+    request = Request(REARM, Rearm(book.name), "re-armed by hand", "rearm-reason")
+    confirm.ask(console, Question("Re-arm the book", lines, request, Look("Re-arm", "primary"), Proof.ALWAYS))
+
+
+def _proof(console: ConsolePort) -> None:
+    book = books.current(console)
+    parts.notice(Html(f"<b>Latched:</b> {safe(book.state_reason or 'stopped')}. Only a re-arm releases it."), "stop")
+    if book.stop is not None:
+        parts.panel(stop.progress(book, book.stop, appearance.current(console).zone))
+
+
+def _form(console: ConsolePort) -> None:
+    book = books.current(console)
+    fields = console.risk_form(book.name)
+    blocked = missing_role_for(console.actor, ConfigureRisk)
+    key = f"risk-{book.name}"
+    draft = forms.draw(key, fields, disabled=bool(blocked))
+    note = _MODES.get(str(draft.values.get("mode", "")))
+    if note:
+        st.caption(note)
+    for error in draft.errors:
+        st.error(error)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.button(
+            "Apply limits…",
+            key="risk-apply",
+            type="primary",
+            disabled=bool(blocked or draft.errors or not draft.changes),
+            help=blocked or ("Nothing differs from what is in force" if not draft.changes else None),
+            on_click=confirm.open_dialog,
+            args=(LIMITS,),
+        )
+        if draft.changes:
+            st.button("Undo changes", key="risk-undo", on_click=forms.reset, args=(key, fields))
+            st.caption(f"{len(draft.changes)} change{'' if len(draft.changes) == 1 else 's'}, not applied")
+    lines = (
+        *forms.differences(draft.changes),
+        "In force at once, for the next order; open positions are not touched.",
+        "Loosening a limit needs your password again; tightening does not.",
+    )
+    request = Request(LIMITS, ConfigureRisk(book.name, draft.as_json), "limits changed by hand", "limits-reason")
+    confirm.ask(
+        console, Question("Apply new limits", lines, request, Look("Apply these limits", "primary"), Proof.WHERE_ASKED)
+    )

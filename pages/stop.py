@@ -1,0 +1,132 @@
+"""The red button: what it will do to which orders and positions, then its steps as they are proven."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import streamlit as st
+
+from engine.domain.commands import EmergencyStop
+from engine.domain.facade import ConsolePort
+from engine.domain.facts import StopStep
+from engine.domain.portfolio import BookSnapshot, EngineSnapshot, StopView
+from pages import appearance, books, confirm, parts
+from pages import format as fmt
+from pages.access import missing_role_for
+from pages.format import Html, safe
+from pages.guard import live
+
+KEY = "stop"
+_ALL = "every book"
+_SHOWN = 8
+
+
+def button(console: ConsolePort) -> None:
+    """The button itself: always drawn, in the same place; it opens the dialog and does nothing else."""
+    blocked = missing_role_for(console.actor, EmergencyStop)
+    st.button(
+        "■ STOP",
+        key="stop-open",
+        help=blocked or "Cancel every order, close every engine position, prove it, stay halted",
+        disabled=bool(blocked),
+        on_click=confirm.open_dialog,
+        args=(KEY,),
+    )
+
+
+def dialog(console: ConsolePort) -> None:
+    """The dialog, if it is open."""
+    if confirm.dialog_subject(KEY) is not None:
+        confirm.show_dialog("Emergency stop", lambda: _draw(console))
+
+
+def _draw(console: ConsolePort) -> None:
+    if confirm.sent_receipt(console, KEY) is None:
+        _before(console)
+    else:
+        live(_after)(console)
+    if st.button("Back", key="close-stop", on_click=confirm.close_dialog):
+        st.rerun()
+
+
+def _before(console: ConsolePort) -> None:
+    snapshot = console.snapshot()
+    chosen = books.chosen(snapshot)
+    scope = st.radio("What to stop", [_ALL, f"only {chosen.name}"], key="stop-scope", horizontal=True)
+    name = None if scope == _ALL else chosen.name
+    st.html(consequences(snapshot, name))
+    reason_key = "stop-reason"
+    st.text_input("Reason (goes into the audit trail)", key=reason_key, placeholder="red button")
+    request = confirm.Request(KEY, EmergencyStop(name), "red button", reason_key)
+    label = "Stop everything now" if name is None else f"Stop {chosen.name} now"
+    confirm.command_button(console, request, confirm.Look(label, "primary", wide=True))
+    failure = st.session_state.get(f"failed:{KEY}")
+    if failure:
+        st.error(f"Not sent, nothing is stopped: {failure}")
+
+
+def consequences(snapshot: EngineSnapshot, name: str | None) -> Html:
+    """What a stop of that book, or of all, will do to which orders and positions, as of the snapshot."""
+    touched = [book for book in snapshot.books if name is None or book.name == name]
+    said = "".join(_consequences_of(book) for book in touched)
+    after = (
+        "New entries are refused at once. Positions are closed at the market, reduce-only. It says NOT FLAT until "
+        "two looks, 2 s apart, find no order and no position. Then the book stays HALTED until it is re-armed on the "
+        "Risk page. Your own coins are not touched."
+    )
+    taken = f"As of {fmt.moment(snapshot.published_at, date=False)} UTC; what happens until you confirm is included."
+    return Html(f'{said}<p>{safe(after)}</p><p class="qd-dim">{safe(taken)}</p>')
+
+
+def _consequences_of(book: BookSnapshot) -> Html:
+    orders = [
+        f"cancel {order.side.value} {fmt.quantity(order.quantity - order.filled)} {fmt.instrument(order.instrument)} "
+        f"({order.order_type.value}, {order.sleeve})"
+        for order in book.orders
+    ]
+    held = [position for position in book.positions if position.quantity]
+    positions = [
+        f"close {fmt.quantity(position.quantity, signed=True)} {fmt.instrument(position.instrument)}, "
+        f"{fmt.money(position.notional, book.base_currency)} ({position.sleeve})"
+        for position in held
+    ]
+    title = (
+        f"{parts.source_of(book)}: {len(orders)} working order{'' if len(orders) == 1 else 's'}, "
+        f"{len(held)} open position{'' if len(held) == 1 else 's'}"
+    )
+    return Html(f"<p><b>{safe(title)}</b></p>{_shortened(orders)}{_shortened(positions)}")
+
+
+def _shortened(lines: list[str]) -> Html:
+    more = [f"and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
+    return parts.bullets(lines[:_SHOWN] + more)
+
+
+def _after(console: ConsolePort) -> None:
+    confirm.draw_receipt(confirm.sent_receipt(console, KEY))
+    zone = appearance.current(console).zone
+    for book in console.snapshot().books:
+        if book.stop is not None:
+            st.html(progress(book, book.stop, zone))
+
+
+def progress(book: BookSnapshot, view: StopView, zone: str) -> Html:
+    """The workflow's steps, each with the evidence that proved it; NOT FLAT in words until it is flat."""
+    proven: dict[StopStep, tuple[str, datetime]] = {step: (detail, at) for step, detail, at in view.steps}
+    rows = "".join(_step(step, proven.get(step), zone) for step in StopStep)
+    verdict = parts.badge("VERIFIED FLAT", "accent") if view.flat else parts.badge("NOT FLAT", "stop")
+    waiting = f"<p>{safe(f'Waiting for {view.waiting_for}')}</p>" if view.waiting_for and not view.flat else ""
+    return Html(f'<p><b>{safe(parts.source_of(book))}</b> {verdict}</p><ul class="qd-steps">{rows}</ul>{waiting}')
+
+
+def _step(step: StopStep, proof: tuple[str, datetime] | None, zone: str) -> Html:
+    if proof is None:
+        return Html(
+            f'<li><span class="mark">○</span><span>{safe(step.value)}</span><span class="when">not yet</span></li>'
+        )
+    detail, at = proof
+    return Html(
+        f'<li class="done"><span class="mark">✓</span><span>{safe(step.value)} '
+        f'<span class="qd-dim">{safe(detail)}</span></span>'
+        f'<span class="when">{fmt.moment(at, zone, date=False)}</span></li>'
+    )

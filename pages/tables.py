@@ -1,0 +1,159 @@
+"""Tables: dense HTML for at most a page of rows, with filter, column chooser, paging and CSV where rows are stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Generic, TypeVar
+
+import streamlit as st
+
+from engine.domain.facade import ConsolePort
+from engine.domain.views import PageOf
+from pages.format import Html, safe
+
+Row = TypeVar("Row")
+
+PAGE_SIZE = 25
+_EPOCH = date(2009, 1, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Column(Generic[Row]):
+    """A column: its heading and what a row shows in it; ``shown`` False waits in the column chooser."""
+
+    name: str
+    cell: Callable[[Row], object]
+    numeric: bool = False
+    shown: bool = True
+    wraps: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """A filter above a table: ``choices`` draws a list, ``is_date`` a day in UTC, neither a text field.
+
+    ``name`` is what the console calls it.
+    """
+
+    name: str
+    label: str
+    choices: tuple[str, ...] = ()
+    is_date: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Stored(Generic[Row]):
+    """A table of stored rows: where its pages come from, and what it says while it has none.
+
+    ``load(page, size, filters)`` counts pages from one; ``export`` is the name the console exports it under.
+    """
+
+    key: str
+    columns: tuple[Column[Row], ...]
+    load: Callable[[int, int, Mapping[str, str]], PageOf[Row]]
+    nothing: str
+    filters: tuple[Filter, ...] = ()
+    export: str = ""
+    fixed: tuple[tuple[str, str], ...] = ()
+
+
+def html(columns: Sequence[Column[Row]], rows: Sequence[Row], nothing: str = "Nothing here.") -> Html:
+    """The table as safe HTML; numbers right-aligned; ``nothing`` fills an empty one in words."""
+    head = "".join(f"<th{_class(column, '')}>{safe(column.name)}</th>" for column in columns)
+    if not rows:
+        body = f'<tr><td class="qd-empty" colspan="{len(columns)}">{safe(nothing)}</td></tr>'
+    else:
+        body = "".join(_row(columns, row) for row in rows)
+    return Html(
+        f'<div class="qd-scroll"><table class="qd"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    )
+
+
+def _row(columns: Sequence[Column[Row]], row: Row) -> str:
+    cells = (f"<td{_class(column, 'qd-wrap')}>{safe(column.cell(row))}</td>" for column in columns)
+    return f"<tr>{''.join(cells)}</tr>"
+
+
+def _class(column: Column[Row], wrapping: str) -> str:
+    names = ("qd-num" if column.numeric else "", wrapping if column.wraps else "")
+    filled = " ".join(name for name in names if name)
+    return f' class="{filled}"' if filled else ""
+
+
+def draw(columns: Sequence[Column[Row]], rows: Sequence[Row], nothing: str = "Nothing here.") -> None:
+    """Draw rows that are already in hand, such as those of a snapshot."""
+    st.html(html(columns, rows, nothing))
+
+
+def paged(console: ConsolePort, table: Stored[Row]) -> None:
+    """Draw one page of stored rows, newest first, under its filters."""
+    with st.container(horizontal=True, vertical_alignment="bottom", key=f"{table.key}-tools"):
+        filters = {**dict(table.fixed), **_filters(table)}
+        columns = _chosen_columns(table)
+        _download(console, table, filters)
+    page = _load(table, filters)
+    st.html(html(columns, page.rows, table.nothing))
+    _footer(table, page)
+
+
+def _filters(table: Stored[Row]) -> dict[str, str]:
+    drawn = {item.name: _filter(f"{table.key}-filter-{item.name}", item) for item in table.filters}
+    return {name: value for name, value in drawn.items() if value}
+
+
+def _filter(key: str, item: Filter) -> str:
+    if item.is_date:
+        day = st.date_input(
+            item.label, value=None, min_value=_EPOCH, key=key, format="YYYY-MM-DD", persist_state="session", width=150
+        )
+        return f"{day.isoformat()}T00:00:00+00:00" if isinstance(day, date) else ""
+    if item.choices:
+        chosen = st.selectbox(
+            item.label, item.choices, index=None, placeholder="all", key=key, persist_state="session", width=190
+        )
+        return str(chosen or "")
+    return st.text_input(item.label, key=key, placeholder="any", persist_state="session", width=160).strip()
+
+
+def _chosen_columns(table: Stored[Row]) -> tuple[Column[Row], ...]:
+    names = [column.name for column in table.columns]
+    with st.popover("Columns"):
+        chosen = st.multiselect(
+            "Columns shown",
+            names,
+            default=[column.name for column in table.columns if column.shown],
+            key=f"{table.key}-columns",
+            persist_state="session",
+        )
+    return tuple(column for column in table.columns if column.name in chosen) or table.columns[:1]
+
+
+def _download(console: ConsolePort, table: Stored[Row], filters: Mapping[str, str]) -> None:
+    if not table.export:
+        return
+    st.download_button(
+        "CSV",
+        data=lambda: console.export_csv(table.export, filters)[1],
+        file_name=f"quarterdeck-{table.export}.csv",
+        mime="text/csv",
+        key=f"{table.key}-csv",
+        on_click="ignore",
+        help="All rows that match the filters",
+    )
+
+
+def _load(table: Stored[Row], filters: Mapping[str, str]) -> PageOf[Row]:
+    page = table.load(int(st.session_state.get(f"{table.key}-page", 1)), PAGE_SIZE, filters)
+    if page.rows or page.total == 0:
+        return page
+    return table.load(1, PAGE_SIZE, filters)
+
+
+def _footer(table: Stored[Row], page: PageOf[Row]) -> None:
+    count = max(1, -(-page.total // PAGE_SIZE))
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        st.caption(f"{page.total:,} row{'' if page.total == 1 else 's'}, newest first")
+        if count > 1:
+            st.pagination(count, key=f"{table.key}-page", max_visible_pages=5)
