@@ -63,6 +63,7 @@ from tests.pages import fake_records as made
 
 Row = TypeVar("Row")
 _PROVEN = ("add_connection", "remove_connection", "add_user", "set_user", "change_setting")
+_PROVEN = ("add_connection", "remove_connection", "add_user", "set_user", "change_setting")
 EMPTY_CURVE = EquityCurve(np.array([], np.int64), np.array([]), np.array([]), (), "USDT", 0)
 
 
@@ -220,6 +221,8 @@ class FakeConsole:
     # portfolio
     def wallets(self, currency: str) -> WalletView:
         self._fail("wallets")
+        if currency != "USDT" and self.convert(Decimal(1), currency) is None:
+            raise BadInput(f"there is no rate for {currency}")
         if currency != "USDT" and self.convert(Decimal(1), currency) is None:
             raise BadInput(f"there is no rate for {currency}")
         if self.empty:
@@ -514,6 +517,8 @@ class FakeConsole:
     def _act(self, name: str, needed: Role, *arguments: Any) -> None:
         self._fail(name)
         self._need(needed)
+        if name in _PROVEN and not self.proven:
+            raise AccessDenied(f"{name} needs your password again")
         if name in _PROVEN and not self.proven:
             raise AccessDenied(f"{name} needs your password again")
         self.calls.append((name, arguments))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -77,8 +78,8 @@ def test_cannot_record_when_the_driver_says_full_then_the_message_does_and_says_
 def test_cannot_read_when_the_file_is_no_database_then_corrupt(tmp_path: Path) -> None:
     path = tmp_path / "a.sqlite"
     path.write_bytes(b"this is not a database at all" * 100)
-    with pytest.raises(sqlite3.DatabaseError) as caught:
-        connect(path, read_only=True).execute("SELECT * FROM sqlite_schema")
+    with closing(connect(path, read_only=True)) as connection, pytest.raises(sqlite3.DatabaseError) as caught:
+        connection.execute("SELECT * FROM sqlite_schema")
     assert is_corrupt(caught.value)
     assert isinstance(cannot_read(caught.value, path), DatabaseCorrupt)
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from engine.domain.errors import CannotRecord, StorageError
 from engine.storage.chain import JOURNAL, Head, export_head, link, load_or_create_key, read_head
 from engine.storage.money import BookJournal, MoneyStore
-from engine.storage.verify import verify
+from engine.storage.verify import verify, verify_tail
 
 ROWS = 10
 
@@ -86,6 +86,24 @@ def test_verify_when_untouched_then_all_rows_hold(recorded: Path, key: bytes) ->
 
 def test_verify_when_another_key_then_not_ok(recorded: Path) -> None:
     assert not verify(recorded, b"x" * 32).ok
+
+
+def test_verify_tail_when_rows_follow_the_checkpoint_then_they_and_the_end_are_checked(
+    recorded: Path, key: bytes, make: Any
+) -> None:
+    store = MoneyStore(recorded, key)
+    journal = store.journal("demo", store.acquire_lease("again"))
+    journal.append([make.fill() for _ in range(3)], make.now)
+    store.close()
+    assert verify_tail(recorded, key) == verify(recorded, key)
+    tamper(recorded, "UPDATE journal SET payload='{}' WHERE sequence=4")
+    assert verify_tail(recorded, key).ok
+    tamper(recorded, "UPDATE journal SET payload='{}' WHERE sequence=12")
+    assert verify_tail(recorded, key).broken_at == 12
+    tamper(recorded, "DELETE FROM journal WHERE sequence>=12")
+    assert "cut off" in verify_tail(recorded, key).detail
+    tamper(recorded, "UPDATE journal SET mac=zeroblob(32) WHERE sequence=10")
+    assert verify_tail(recorded, key).broken_at == 10
 
 
 def remove(head: Path) -> None:
