@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from engine.domain.errors import SettingsError
 from engine.domain.market import Timeframe
@@ -23,6 +23,7 @@ from engine.strategies import STRATEGIES
 PROJECT = Path(__file__).resolve().parents[1]
 DEFAULTS = Path(__file__).with_name("default.toml")
 USER_FILE = "quarterdeck.toml"
+MONEY_FILE = "money.sqlite"
 PREFIX = "QUARTERDECK_"
 NOT_SETTINGS = frozenset({"QUARTERDECK_SHARED"})
 
@@ -138,11 +139,20 @@ class Settings(_Section):
             raise ValueError("only sqlite:///PATH is supported so far; leave it empty for the data folder")
         return url
 
+    @model_validator(mode="after")
+    def _one_folder(self) -> Self:
+        given = self.database_url.removeprefix("sqlite:///")
+        if given and Path(given).expanduser().resolve() != (self.data_dir / MONEY_FILE).resolve():
+            raise ValueError(
+                f"database_url: the money file is {self.data_dir / MONEY_FILE}, so that backups, locks and heads lie "
+                "beside it; move the whole folder with data_dir instead"
+            )
+        return self
+
     @property
     def money_file(self) -> Path:
         """Path of the money database."""
-        given = self.database_url.removeprefix("sqlite:///")
-        return Path(given) if given else self.data_dir / "money.sqlite"
+        return self.data_dir / MONEY_FILE
 
 
 @dataclass(frozen=True, slots=True)

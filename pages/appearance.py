@@ -36,19 +36,35 @@ class Appearance:
 
 
 def current(console: ConsolePort) -> Appearance:
-    """The choices of this installation; kept for the session so that no rerun asks a store for them."""
+    """The choices of this session, else of the installation; kept so that no rerun asks a store for them."""
     kept = st.session_state.get(_SLOT)
     if isinstance(kept, tuple):
         return Appearance(*kept)
     values = {row.name: row.value for row in console.settings()}
     chosen = Appearance(values.get(CURRENCY, ""), values.get(ZONE, "UTC"), values.get(DENSITY, "compact"))
-    st.session_state[_SLOT] = (chosen.currency, chosen.zone, chosen.density)
+    use(chosen)
     return chosen
 
 
-def forget() -> None:
-    """Read the choices again at the next run."""
-    st.session_state.pop(_SLOT, None)
+def use(chosen: Appearance) -> None:
+    """Show figures this way for the rest of the session."""
+    st.session_state[_SLOT] = (chosen.currency, chosen.zone, chosen.density)
+
+
+def can_be_kept(console: ConsolePort) -> bool:
+    """Whether this installation has settings for them."""
+    return any(row.name == ZONE for row in console.settings())
+
+
+def as_settings(chosen: Appearance) -> tuple[tuple[str, str], ...]:
+    """The choices under the names of the settings."""
+    return ((CURRENCY, chosen.currency), (ZONE, chosen.zone), (DENSITY, chosen.density))
+
+
+def currency_of(console: ConsolePort, base: str) -> str:
+    """The display currency where there is a rate to it, else ``base``."""
+    wished = current(console).currency
+    return wished if wished and wished != base and console.convert(Decimal(1), wished) is not None else base
 
 
 def converted(console: ConsolePort, amount: Decimal, base: str) -> Html:

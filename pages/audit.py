@@ -9,6 +9,7 @@ from engine.domain.facade import ConsolePort
 from engine.domain.views import AuditRow, ChainView, JournalRow, LogRow
 from pages import actions, appearance, desk, parts, tables
 from pages import format as fmt
+from pages.access import missing_role
 from pages.actions import Act
 from pages.format import Html, safe
 from pages.guard import guarded, live, tabs
@@ -100,6 +101,8 @@ def _journal(console: ConsolePort) -> None:
 
 
 def _people(console: ConsolePort) -> None:
+    if _hidden(console):
+        return
     look = appearance.current(console)
     columns: tuple[Column[AuditRow], ...] = (
         Column("Row", lambda row: f"{row.sequence:,}", numeric=True),
@@ -115,7 +118,17 @@ def _people(console: ConsolePort) -> None:
     tables.paged(console, table)
 
 
+def _hidden(console: ConsolePort) -> bool:
+    """Say so where the person may not read this."""
+    reason = missing_role(console.actor, Role.OPERATOR)
+    if reason:
+        parts.notice(f"For operators and admins only: {reason}.", "warn")
+    return bool(reason)
+
+
 def _log(console: ConsolePort) -> None:
+    if _hidden(console):
+        return
     look = appearance.current(console)
     rows = console.log(str(st.session_state.get("log-level", "info")), tables.PAGE_SIZE * 2)
     columns: tuple[Column[LogRow], ...] = (

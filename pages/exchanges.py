@@ -10,7 +10,7 @@ from engine.domain.commands import Role
 from engine.domain.facade import ConsolePort
 from engine.domain.portfolio import FeedView
 from engine.domain.views import ConnectionView, ExchangeView
-from pages import actions, appearance, parts, simulator, tables
+from pages import actions, appearance, confirm, parts, simulator, tables
 from pages import format as fmt
 from pages.actions import Act
 from pages.format import Html
@@ -43,7 +43,7 @@ def _feeds(console: ConsolePort) -> None:
     columns: tuple[Column[tuple[str, FeedView]], ...] = (
         Column("Book", lambda row: row[0]),
         Column("Venue", lambda row: row[1].venue),
-        Column("Source", lambda row: parts.simulated_mark(row[1].simulated) or "real"),
+        Column("Source", lambda row: parts.simulated_mark(row[1].simulated) or "exchange"),
         Column("State", lambda row: _online(row[1])),
         Column("Last market time, UTC", lambda row: fmt.moment(row[1].last_market_time)),
         Column("Age", lambda row: _age(row[1], now), numeric=True),
@@ -63,6 +63,7 @@ def _age(feed: FeedView, now: datetime) -> Html:
 
 def _connections(console: ConsolePort) -> None:
     connections = console.connections()
+    blocked = confirm.unproven(console, "exchanges", Role.ADMIN)
     if not connections:
         parts.empty(
             "No account connected",
@@ -70,11 +71,11 @@ def _connections(console: ConsolePort) -> None:
             "once and never shown again. Demo and paper need none.",
         )
     for connection in connections:
-        _connection(console, connection)
+        _connection(console, connection, blocked)
     actions.outcome("connection")
 
 
-def _connection(console: ConsolePort, row: ConnectionView) -> None:
+def _connection(console: ConsolePort, row: ConnectionView, blocked: str) -> None:
     look = appearance.current(console)
     verdict = {True: parts.badge("works", "accent"), False: parts.badge("refused", "warn")}.get(
         row.check_ok is True, parts.badge("not tested", "dim")
@@ -92,8 +93,13 @@ def _connection(console: ConsolePort, row: ConnectionView) -> None:
         identity = row.connection_id
         test = Act(f"test-{identity}", "Test", lambda: _tested(console, identity), slot="connection")
         actions.button(console, test)
-        forget = Act(f"forget-{identity}", "Forget keys", lambda: _forgotten(console, row), Role.ADMIN, "connection")
-        actions.button(console, forget)
+        _forget(console, row, blocked)
+
+
+def _forget(console: ConsolePort, row: ConnectionView, blocked: str) -> None:
+    key = f"forget-{row.connection_id}"
+    act = Act(key, "Forget keys", lambda: _forgotten(console, row), Role.ADMIN, "connection", blocked=blocked)
+    actions.button(console, act)
 
 
 def _tested(console: ConsolePort, connection_id: str) -> str:
@@ -129,7 +135,13 @@ def _connect(console: ConsolePort) -> None:
         if view.has_sandbox:
             st.checkbox("Sandbox of the exchange", value=True, key="connect-sandbox")
         act = Act(
-            "connect-add", "Seal and connect", lambda: _connected(console, view), Role.ADMIN, "connect", "primary"
+            "connect-add",
+            "Seal and connect",
+            lambda: _connected(console, view),
+            Role.ADMIN,
+            "connect",
+            "primary",
+            "" if console.stepped_up() else "Prove your password above first",
         )
         actions.submit(console, act)
     actions.outcome("connect")

@@ -27,6 +27,7 @@ from pages import (
     theme,
     wallets,
 )
+from pages.format import safe
 from pages.guard import guarded
 
 ICON = Path(__file__).with_name("quarterdeck.svg")
@@ -74,8 +75,15 @@ def run(console: ConsolePort) -> None:
     chosen = st.navigation(
         {group: [_page(place, console) for place in places] for group, places in PLACES.items()}, expanded=True
     )
+    guarded(_signed_in)(console)
     header.render(console)
     chosen.run()
+
+
+def _signed_in(console: ConsolePort) -> None:
+    actor = console.actor
+    who = f"{safe(actor.name)} · {safe(actor.role.value)}"
+    st.sidebar.html(f'<div class="qd-who">{who}<br><a href="/signout" target="_self">Sign out</a></div>')
 
 
 def _style(console: ConsolePort) -> None:

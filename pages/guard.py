@@ -67,7 +67,8 @@ def guarded(draw: Callable[Given, None]) -> Callable[Given, None]:
             _log.exception("page_part_failed", part=draw.__qualname__)
             st.error(
                 "**This part of the page failed.** What it would have shown is missing, nothing was changed.  \n"
-                "The engine goes on by itself. The log on the Audit page has the details; [/stop](/stop) stops everything."
+                "The engine goes on by itself. The log on the Audit page has the details; "
+                "[/stop](/stop) stops everything."
             )
 
     return framed

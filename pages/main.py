@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import streamlit as st
-from engine.runtime.host import console_for
 
 from engine.domain.facade import ConsolePort
+from engine.runtime.host import console_for
 from pages import frame
+from pages.guard import guarded
 
 
 def current_console() -> ConsolePort:
@@ -14,5 +15,10 @@ def current_console() -> ConsolePort:
     return console_for(dict(st.user.to_dict()))
 
 
+def draw() -> None:
+    """Draw the page the address asks for; who cannot be named sees why, and nothing else."""
+    frame.run(current_console())
+
+
 st.set_page_config(page_title="Quarterdeck", page_icon=frame.ICON, layout="wide", initial_sidebar_state=208)
-frame.run(current_console())
+guarded(draw)()

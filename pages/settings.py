@@ -9,7 +9,7 @@ import streamlit as st
 from engine.domain.commands import Role
 from engine.domain.facade import ConsolePort
 from engine.domain.views import BackupRow, SessionRow, SettingRow, UserRow
-from pages import actions, appearance, jobs, parts, tables
+from pages import actions, appearance, confirm, jobs, parts, tables
 from pages import format as fmt
 from pages.access import missing_role
 from pages.actions import Act
@@ -17,7 +17,8 @@ from pages.format import Html
 from pages.guard import guarded, live, tabs
 from pages.tables import Column
 
-_CURRENCIES = ("USD", "EUR", "GBP", "AUD", "CHF", "JPY", "BTC")
+_CURRENCIES = ("BTC", "ETH", "USD", "EUR", "GBP", "AUD", "CHF", "JPY")
+DENSITIES = ("compact", "roomy")
 
 
 def render(console: ConsolePort) -> None:
@@ -45,7 +46,7 @@ def _appearance(console: ConsolePort) -> None:
     chosen = appearance.current(console)
     zones = ["UTC", *sorted(available_timezones() - {"UTC"})]
     currencies = ["", *_CURRENCIES]
-    with st.form("appearance", border=True):
+    with st.form("look", border=True):
         first, second, third = st.columns(3)
         first.selectbox(
             "Show equity in this currency too",
@@ -55,32 +56,39 @@ def _appearance(console: ConsolePort) -> None:
             format_func=lambda code: code or "base currency only",
         )
         second.selectbox("Times in tables", zones, index=_place(zones, chosen.zone), key="look-zone")
-        densities = ["compact", "roomy"]
-        third.selectbox("Density", densities, index=_place(densities, chosen.density), key="look-density")
-        act = Act("look-save", "Save", lambda: _saved(console), Role.VIEWER, "look", "primary")
-        actions.submit(console, act)
-    actions.outcome("look")
+        third.selectbox("Density", DENSITIES, index=_place(list(DENSITIES), chosen.density), key="look-density")
+        actions.submit(console, Act("look-use", "Use now", _used, Role.VIEWER, "look-used", "primary"))
+    actions.outcome("look-used")
     st.caption(
         "Ledger, limits and P&L stay in the book's base currency; the other is a conversion, shown with its rate's "
         "source. Charts are in UTC. Dark or light follows the operating system."
     )
+    if appearance.can_be_kept(console):
+        _keep(console)
+
+
+def _keep(console: ConsolePort) -> None:
+    blocked = confirm.unproven(console, "settings", Role.ADMIN)
+    act = Act("look-keep", "Keep for everyone from the next start", lambda: _kept(console), Role.ADMIN, blocked=blocked)
+    actions.button(console, act)
+    actions.outcome("look-keep")
 
 
 def _place(options: list[str], value: str) -> int:
     return options.index(value) if value in options else 0
 
 
-def _saved(console: ConsolePort) -> str:
+def _used() -> str:
     state = st.session_state
-    wished = {
-        appearance.CURRENCY: str(state.get("look-currency", "")),
-        appearance.ZONE: str(state.get("look-zone", "UTC")),
-        appearance.DENSITY: str(state.get("look-density", "compact")),
-    }
-    appearance.forget()
-    for name, value in wished.items():
+    wished = (str(state.get(f"look-{part}", "")) for part in ("currency", "zone", "density"))
+    appearance.use(appearance.Appearance(*wished))
+    return "In use for this session."
+
+
+def _kept(console: ConsolePort) -> str:
+    for name, value in appearance.as_settings(appearance.current(console)):
         console.change_setting(name, value)
-    return "Saved."
+    return "Stored; everyone sees it from the next start."
 
 
 def _people(console: ConsolePort) -> None:
@@ -90,6 +98,7 @@ def _people(console: ConsolePort) -> None:
         return
     look = appearance.current(console)
     users = console.users()
+    unproven = confirm.unproven(console, "people", Role.ADMIN)
     columns: tuple[Column[UserRow], ...] = (
         Column("Name", lambda row: row.name),
         Column("Role", lambda row: row.role.value),
@@ -103,19 +112,19 @@ def _people(console: ConsolePort) -> None:
     tables.draw(columns, users)
     left, right = st.columns(2, gap="medium")
     with left:
-        _add_person(console)
+        _add_person(console, unproven)
     with right:
-        _change_person(console, users)
+        _change_person(console, users, unproven)
     actions.outcome("people")
 
 
-def _add_person(console: ConsolePort) -> None:
+def _add_person(console: ConsolePort, unproven: str) -> None:
     with st.form("person-add", border=True):
         st.subheader("Add a person", anchor=False)
         st.text_input("Name", key="person-name", autocomplete="off")
         st.selectbox("Role", [role.value for role in Role], key="person-role")
         st.text_input("First password", type="password", key="person-password", autocomplete="new-password")
-        act = Act("person-add-button", "Add", lambda: _added(console), Role.ADMIN, "people", "primary")
+        act = Act("person-add-button", "Add", lambda: _added(console), Role.ADMIN, "people", "primary", unproven)
         actions.submit(console, act)
 
 
@@ -127,7 +136,7 @@ def _added(console: ConsolePort) -> str:
     return f"{name} may sign in now."
 
 
-def _change_person(console: ConsolePort, users: tuple[UserRow, ...]) -> None:
+def _change_person(console: ConsolePort, users: tuple[UserRow, ...], unproven: str) -> None:
     with st.form("person-change", border=True):
         st.subheader("Change a person", anchor=False)
         st.selectbox("Who", [user.name for user in users], key="change-name")
@@ -136,9 +145,8 @@ def _change_person(console: ConsolePort, users: tuple[UserRow, ...]) -> None:
         st.text_input(
             "New password, empty: as it is", type="password", key="change-password", autocomplete="new-password"
         )
-        act = Act(
-            "person-change-button", "Change and end their sessions", lambda: _changed(console), Role.ADMIN, "people"
-        )
+        label = "Change and end their sessions"
+        act = Act("person-change-button", label, lambda: _changed(console), Role.ADMIN, "people", blocked=unproven)
         actions.submit(console, act)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
 import streamlit as st
@@ -24,7 +24,8 @@ def render(console: ConsolePort) -> None:
 
 
 def _wallets(console: ConsolePort) -> None:
-    view = console.wallets(appearance.current(console).currency or books.current(console).base_currency)
+    base = books.current(console).base_currency
+    view = console.wallets(appearance.currency_of(console, base))
     if not view.holdings:
         parts.empty(
             "No balance found",
@@ -32,39 +33,50 @@ def _wallets(console: ConsolePort) -> None:
             parts.Help("Connect an exchange", "exchanges"),
         )
         return
-    kinds = (("Real", False), ("SIMULATED", True))
-    for name, simulated in kinds:
+    for name, simulated in (("Not simulated", False), ("SIMULATED", True)):
         rows = [row for row in view.holdings if row.simulated is simulated]
         if rows:
             _kind(view, name, rows)
     st.subheader("Risk of these holdings", anchor=False)
-    figures.draw(view.risk)
+    figures.draw(view.risk, base)
 
 
 def _kind(view: WalletView, name: str, rows: Sequence[HoldingRow]) -> None:
-    mixed = len({row.simulated for row in view.holdings}) > 1
-    priced = f"priced {fmt.age(fmt.seconds_since(view.priced_at, fmt.now()))} ago" if view.priced_at else "not priced"
-    if not mixed:
-        st.html(parts.cards(_cards(view, name)))
-        left, right = st.columns(2)
-        with left:
-            _split("By coin", view.by_coin, view.currency)
-        with right:
-            _split("By venue", view.by_venue, view.currency)
+    """Balances of one kind with their own sums: simulated and real are never added."""
     st.subheader(f"{name} balances", anchor=False)
-    ordered = sorted(rows, key=lambda row: row.value if row.value is not None else Decimal(-1), reverse=True)
-    tables.draw(columns(view.currency), ordered)
+    st.html(parts.cards(_cards(view, rows)))
+    left, right = st.columns(2)
+    with left:
+        _split("By coin", sums((row.currency, row.value) for row in rows), view.currency)
+    with right:
+        _split("By venue", sums((row.venue, row.value) for row in rows), view.currency)
+    tables.draw(columns(view.currency), rows)
+    priced = f"priced at {fmt.moment(view.priced_at)} UTC, market time" if view.priced_at else "not priced"
     st.caption(f"{name} · in {view.currency} · {priced} · SIMULATED and real balances are never added")
 
 
-def _cards(view: WalletView, name: str) -> tuple[Card, ...]:
-    unpriced = ", ".join(view.unpriced)
-    venues = {row.venue for row in view.holdings}
+def sums(amounts: Iterable[tuple[str, Decimal | None]]) -> tuple[tuple[str, Decimal], ...]:
+    """Known values added up by name, largest first."""
+    found: dict[str, Decimal] = {}
+    for name, amount in amounts:
+        if amount is not None:
+            found[name] = found.get(name, Decimal(0)) + amount
+    return tuple(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _cards(view: WalletView, rows: Sequence[HoldingRow]) -> tuple[Card, ...]:
+    total = sum((row.value for row in rows if row.value is not None), Decimal(0))
+    unpriced = [f"{fmt.quantity(row.total)} {row.currency}" for row in rows if row.value is None]
+    venues = sorted({row.venue for row in rows})
+    coins = len({row.currency for row in rows})
     return (
-        Card(f"Total, {name}", parts.with_unit(fmt.number(view.total), view.currency), f"{len(view.by_coin)} coins"),
-        Card("Venues", str(len(venues)), ", ".join(sorted(venues))),
+        Card("Total of what is priced", parts.with_unit(fmt.number(total), view.currency), f"{coins} coins"),
+        Card("Venues", str(len(venues)), ", ".join(venues)),
         Card(
-            "Without a price", str(len(view.unpriced)), unpriced or "every coin is priced", "warn" if unpriced else ""
+            "Without a price",
+            str(len(unpriced)),
+            ", ".join(unpriced) or "every coin is priced",
+            "warn" if unpriced else "",
         ),
     )
 
@@ -87,7 +99,7 @@ def columns(currency: str) -> tuple[Column[HoldingRow], ...]:
         Column(f"Value, {currency}", _value, numeric=True),
         Column("Share", lambda row: fmt.percent(row.share, 1), numeric=True),
         Column("Bought by the engine", lambda row: fmt.quantity(row.engine_owned), numeric=True),
-        Column("Source", lambda row: parts.simulated_mark(row.simulated) or "real"),
+        Column("Source", lambda row: parts.simulated_mark(row.simulated) or "not simulated"),
     )
 
 

@@ -135,24 +135,34 @@ def head_fits(chain: Chain, key: bytes, head: Head, stored: bytes | None) -> boo
     return expected is not None and hmac.compare_digest(head.mac, expected)
 
 
-def verify_chain(connection: sqlite3.Connection, chain: Chain, key: bytes, head_path: Path) -> ChainReport:
-    """Check every row of a chain, streaming, and its end against the signed head.
+def verify_chain(
+    connection: sqlite3.Connection, chain: Chain, key: bytes, head_path: Path, start: Head | None = None
+) -> ChainReport:
+    """Check the rows of a chain, streaming, and its end against the signed head.
 
     Changed, removed, reordered and inserted rows break the codes; rows cut off at the end show because the head
     vouches for them (except rows written since the head was last exported).
+
+    Parameters
+    ----------
+    start : Head or None
+        A row known to be good, whose successors are checked; None checks from the first row.
     """
     try:
         head = read_head(head_path, key)
     except StorageError as error:
         return ChainReport(0, False, None, str(error))
+    first = start or Head(0, chain.genesis(key))
     columns = ", ".join(("sequence", *chain.columns, "mac"))
-    rows = connection.execute(f"SELECT {columns} FROM {chain.table} ORDER BY sequence")  # noqa: S608 - our own names
-    return _check_rows(rows, chain, key, head)
+    query = f"SELECT {columns} FROM {chain.table} {'WHERE sequence > ?' if start else ''} ORDER BY sequence"  # noqa: S608
+    return _check_rows(connection.execute(query, (first.count,) if start else ()), chain, key, (first, head))
 
 
-def _check_rows(rows: Iterable[tuple[object, ...]], chain: Chain, key: bytes, head: Head | None) -> ChainReport:
-    previous = chain.genesis(key)
-    count = 0
+def _check_rows(
+    rows: Iterable[tuple[object, ...]], chain: Chain, key: bytes, ends: tuple[Head, Head | None]
+) -> ChainReport:
+    first, head = ends
+    count, previous = first.count, first.mac
     for sequence, *texts, mac in rows:
         if sequence != count + 1:
             return ChainReport(count, False, count + 1, f"row {count + 1} is missing")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 
 from streamlit.testing.v1 import AppTest
@@ -9,6 +10,23 @@ from streamlit.testing.v1 import AppTest
 from tests.pages.fake_console import FakeConsole
 
 _TAGS = re.compile(r"<[^>]+>")
+_SPACE = re.compile(r"\s+")
+
+PAGES = (
+    "overview",
+    "positions",
+    "strategies",
+    "replay",
+    "wallets",
+    "exchanges",
+    "risk",
+    "tax",
+    "data",
+    "health",
+    "alerts",
+    "audit",
+    "settings",
+)
 
 
 def _script(console: object, page: str) -> None:
@@ -24,8 +42,8 @@ def _script(console: object, page: str) -> None:
 
 
 def opened(page: str, console: FakeConsole, **state: object) -> AppTest:
-    """The page after its first run; ``state`` seeds the session."""
-    at = AppTest.from_function(_script, args=(console, page), default_timeout=20)
+    """The page after its first run; ``state`` seeds the session (``__`` stands for a hyphen)."""
+    at = AppTest.from_function(_script, args=(console, page), default_timeout=30)
     for name, value in state.items():
         at.session_state[name.replace("__", "-")] = value
     return at.run()
@@ -33,12 +51,17 @@ def opened(page: str, console: FakeConsole, **state: object) -> AppTest:
 
 def text(at: AppTest) -> str:
     """Everything on the page as plain text."""
-    kinds = (at.markdown, at.html, at.caption, at.error, at.header, at.subheader)
-    parts = [str(item.value if hasattr(item, "value") else item.proto.body) for kind in kinds for item in kind]
-    return " ".join(_TAGS.sub(" ", part) for part in parts)
+    kinds = (at.header, at.subheader, at.html, at.markdown, at.caption, at.error)
+    parts = [str(getattr(item, "value", "") or item.proto.body) for kind in kinds for item in kind]
+    return _SPACE.sub(" ", html.unescape(_TAGS.sub(" ", " ".join(parts))))
 
 
-def errors(at: AppTest) -> str:
-    """What the page shows as errors."""
+def problems(at: AppTest) -> str:
+    """What the page shows as errors; nothing may have escaped its frame."""
     assert not at.exception, [item.value for item in at.exception]
     return " ".join(str(item.value) for item in at.error)
+
+
+def button_keys(at: AppTest) -> set[str]:
+    """Keys of every button on the page."""
+    return {str(item.key) for item in at.button}

@@ -1,0 +1,152 @@
+"""Every command of ``python -m engine``, its options and its help; imports nothing heavy, so that help is instant."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any, NoReturn
+
+from engine.runtime.cli import arguments_data
+from engine.runtime.cli.options import Commands, add_command, at_least
+
+_MODULE = "engine.runtime.cli"
+_TRADING = f"{_MODULE}.trading"
+_SERVING = f"{_MODULE}.serving"
+
+DESCRIPTION = """\
+Quarterdeck: an operator console and an autonomous crypto trading engine for one trader.
+The console in the browser is started with `make run`; everything here works beside it or without it.
+"""
+
+EPILOG = """\
+first steps:
+  python -m engine run --stage demo --speed 100 --seed 7   trade the simulated market, without a browser
+  python -m engine status --json                           what the running engine does (from another terminal)
+  python -m engine stop --reason "going on holiday"        the red button: cancel, flatten, verify
+  python -m engine COMMAND --help                          every command explains itself with examples
+
+where things lie:
+  The data folder is `data` in the project, or QUARTERDECK_DATA_DIR, or --data-dir. Settings are in
+  config/default.toml; change them in quarterdeck.toml in the data folder or by QUARTERDECK_<NAME>.
+
+exit codes:
+  0 done   1 failed   2 bad input or setting   3 no engine running, or one is already, or the port is taken
+  4 refused by role or by the engine's state   130 interrupted
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"quarterdeck: {message}\nTry: {self.prog} --help\n")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    parser = _Parser(
+        prog="python -m engine",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--data-dir", metavar="FOLDER", help="data folder, instead of QUARTERDECK_DATA_DIR")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
+    _console(commands)
+    _run(commands)
+    _status(commands)
+    _stop(commands)
+    _arm(commands)
+    arguments_data.add_all(commands)
+    return parser
+
+
+def _console(commands: Commands) -> None:
+    parser = add_command(
+        commands,
+        "console",
+        f"{_SERVING}:console",
+        "serve the console in the browser (what `make run` does)",
+        "Checks settings, port and data folder first, then serves the console, with the engine beside it, on\n"
+        "127.0.0.1. Ends with Ctrl-C; the engine stops cleanly and goes on where it was at the next start.",
+        ("console", "console --port 8600"),
+    )
+    parser.add_argument("--port", type=at_least(1), metavar="N", help="port, instead of QUARTERDECK_PORT")
+
+
+def _run(commands: Commands) -> None:
+    parser = add_command(
+        commands,
+        "run",
+        f"{_SERVING}:run",
+        "run the engine without a console",
+        "Starts, recovers and trades until SIGTERM or Ctrl-C, which stop it cleanly (exit code 0). Prints one line\n"
+        "when it is ready; logs go to stderr and to logs/engine.log in the data folder. Exit code 3: another engine\n"
+        "owns the data folder.",
+        ("run --stage demo --speed 100 --seed 7", "run --stage demo --for 30", "run --stage paper"),
+    )
+    parser.add_argument(
+        "--stage",
+        choices=("demo", "paper"),
+        help="only this book: demo is the simulated market, paper public market data; default: those the settings name",
+    )
+    parser.add_argument("--speed", type=at_least(1), metavar="N", help="simulated market seconds a second, 1 to 1000")
+    parser.add_argument("--seed", type=at_least(0), metavar="N", help="seed of the simulated market")
+    parser.add_argument(
+        "--for", dest="duration_s", type=at_least(1), metavar="SECONDS", help="stop cleanly after so many seconds"
+    )
+
+
+def _status(commands: Commands) -> None:
+    parser = add_command(
+        commands,
+        "status",
+        f"{_MODULE}.status:status",
+        "what the running engine does",
+        "Reads what the engine publishes every second. The fields at the top are those of the first book; there is\n"
+        "one object per book under `books`. Exit code 3: no engine runs in this data folder.",
+        ("status", "status --json"),
+    )
+    parser.add_argument("--json", action="store_true", help="as JSON: money decimal strings, times ISO UTC")
+
+
+def _stop(commands: Commands) -> None:
+    parser = add_command(
+        commands,
+        "stop",
+        f"{_TRADING}:stop",
+        "emergency stop: latch, cancel, flatten, verify",
+        "The red button. The order is stored durably first, then the engine carries it to VERIFIED FLAT and stays\n"
+        "halted until `arm`. Without a running engine it is carried out by the next start before anything else: the\n"
+        "state is then PENDING and the exit code 3. Where nothing can be stored, the file STOP in the data folder\n"
+        "does the same.",
+        ('stop --reason "exchange behaves oddly"', 'stop --book demo --reason "test" --wait 30 --json'),
+    )
+    parser.add_argument("--reason", required=True, metavar="TEXT", help="why; stands in journal and audit trail")
+    parser.add_argument("--book", metavar="NAME", help="only this book; default: all")
+    parser.add_argument(
+        "--wait", dest="wait_s", type=at_least(0), default=120, metavar="SECONDS", help="wait so long (default 120)"
+    )
+    parser.add_argument("--json", action="store_true", help="steps and state as JSON")
+
+
+def _arm(commands: Commands) -> None:
+    parser = add_command(
+        commands,
+        "arm",
+        f"{_TRADING}:arm",
+        "let a stopped book trade again",
+        "Releases the latch of a stop or brake that is verified flat. A deliberate act: asks for the book's name\n"
+        "in the terminal, or takes --yes.",
+        ('arm --book demo --reason "cause found and fixed"', 'arm --book demo --reason "test over" --yes'),
+    )
+    parser.add_argument("--book", required=True, metavar="NAME", help="the book")
+    parser.add_argument("--reason", required=True, metavar="TEXT", help="why; stands in journal and audit trail")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument(
+        "--wait", dest="wait_s", type=at_least(0), default=30, metavar="SECONDS", help="wait so long (default 30)"
+    )
+    parser.add_argument("--json", action="store_true", help="the answer as JSON")
+
+
+def arguments_of(text: str) -> Any:
+    """Parsed arguments of one command line, for tests and tools."""
+    return build_parser().parse_args(text.split())

@@ -1,0 +1,100 @@
+"""What most commands need: settings, who is asking, and the control file of the data folder."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from config.settings import Effective, load
+from engine.domain.commands import Actor, Role
+from engine.domain.errors import AlreadyRunning, BadInput, NotRunning
+from engine.storage.base import Database
+from engine.storage.chain import load_or_create_key
+from engine.storage.control import ControlStore
+from engine.storage.lock import FolderLock, Holder, holder
+from engine.storage.migrate import MIGRATIONS, current_revision, migrate
+
+CONTROL_FILE = "control.sqlite"
+CONSOLE_SETTINGS = "settings"
+
+
+def effective(changes: Mapping[str, Any] | None = None) -> Effective:
+    """Settings from every layer, those changed in the console included; ``changes`` win. Raises `SettingsError`."""
+    first = load(changes=changes)
+    folder = first.settings.data_dir
+    if not (folder / CONTROL_FILE).exists():
+        return first
+    store = ControlStore(folder / CONTROL_FILE, journal_key(folder))
+    try:
+        values = store.settings.values(CONSOLE_SETTINGS)
+    finally:
+        store.close()
+    return load(console=values, changes=changes) if values else first
+
+
+def data_folder() -> Path:
+    """The data folder by the settings; raises `SettingsError`."""
+    return load().settings.data_dir
+
+
+def used_folder() -> Path:
+    """The data folder, where an engine has run or something was prepared; raises `BadInput` for one never used."""
+    folder = data_folder()
+    if not (folder / CONTROL_FILE).exists():
+        raise BadInput(f"{folder} holds no data of Quarterdeck yet; check --data-dir, or start once with make run")
+    return folder
+
+
+def journal_key(folder: Path) -> bytes:
+    """Key of the folder's hash chains."""
+    return load_or_create_key(folder / "keys" / "journal.key")
+
+
+def running_engine(folder: Path) -> Holder:
+    """Who runs the engine of this folder; raises `NotRunning` where nobody does."""
+    found = holder(folder)
+    if found is None:
+        raise NotRunning(f"no engine runs in {folder}; start one with make run or python -m engine run")
+    return found
+
+
+@contextmanager
+def control_of(folder: Path) -> Iterator[ControlStore]:
+    """The control file, brought to the newest schema where no engine runs that has done it."""
+    if holder(folder) is None and not _is_current(folder):
+        # An engine that starts at this moment does the same.
+        with suppress(AlreadyRunning), FolderLock(folder):
+            migrate(folder)
+    store = ControlStore(folder / CONTROL_FILE, journal_key(folder))
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def _is_current(folder: Path) -> bool:
+    newest = max(file.stem for file in (MIGRATIONS / Database.CONTROL.value).glob("[0-9]*.py"))
+    return current_revision(folder / CONTROL_FILE) == newest
+
+
+def system_user() -> str:
+    """Name of the user of the operating system, who is the actor of a command line."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return str(os.getuid()) if hasattr(os, "getuid") else "unknown"
+
+
+def system_actor() -> Actor:
+    """Who can write the data folder could change everything in it anyway, so the role is admin."""
+    return Actor(system_user(), Role.ADMIN, "cli")
+
+
+def command_id(kind: str) -> str:
+    """An id nobody else makes."""
+    return f"cli-{kind}-{secrets.token_hex(8)}"

@@ -1,0 +1,216 @@
+"""Where a replay's candles and funding come from: the candle store, or files named on a command line."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engine.domain.codec import plain, utc_text
+from engine.domain.errors import BadInput
+from engine.domain.instruments import Instrument, InstrumentKey, Kind
+from engine.domain.market import CandleArrays, Timeframe, from_ms, to_ms
+from engine.market.funding import FundingSeries
+from engine.simulation.instrument_table import FactOverrides, instrument_for
+from engine.simulation.replay_source import Funding
+from engine.storage.candle_import import ImportOptions, ImportResult, ImportWatch, import_file, read_funding
+from engine.storage.candle_names import NameFlags
+from engine.storage.candles import CandleStore
+
+FACT_KEYS = frozenset({"venue", "kind", "symbol", "timeframe", "tick_size", "lot_size", "min_notional", "max_leverage"})
+SeriesNames = Sequence[tuple[InstrumentKey, Timeframe]]
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayData:
+    """Candles by instrument, funding of every perpetual (None: replayed without), and rows the checks left out."""
+
+    series: Mapping[Instrument, CandleArrays]
+    funding: Funding = field(default_factory=dict)
+    rejected_rows: int = 0
+
+    @property
+    def currency(self) -> str:
+        """What equity is in; raises `BadInput` where the instruments are priced in different coins."""
+        quotes = sorted({instrument.quote for instrument in self.series})
+        if len(quotes) != 1:
+            raise BadInput(f"one replay has one currency, these are priced in {', '.join(quotes)}; replay them apart")
+        return quotes[0]
+
+    def record(self) -> list[dict[str, Any]]:
+        """Range and SHA-256 of every series, sorted by instrument: what the run was fed, however it was stored."""
+        ordered = sorted(self.series.items(), key=lambda item: item[0].key)
+        return [_record(instrument, candles, self.funding.get(instrument.key)) for instrument, candles in ordered]
+
+
+def read_series_names(values: Any) -> SeriesNames:
+    """``[(instrument, timeframe), ...]`` as a page or JSON gives them.
+
+    Raises
+    ------
+    BadInput
+        Not of that form, empty, or an instrument twice.
+    """
+    if not isinstance(values, list | tuple):
+        raise BadInput(f"series {values!r:.80} is not a list of (instrument, timeframe)")
+    if not values:
+        raise BadInput("a replay needs at least one series of candles")
+    names = []
+    for value in values:
+        if not isinstance(value, list | tuple) or len(value) != 2 or not all(isinstance(part, str) for part in value):
+            raise BadInput(f"series {value!r:.80} is not (instrument, timeframe), such as (binance:BTC/USDT, 1h)")
+        names.append((InstrumentKey(value[0]), Timeframe.parse(value[1])))
+    keys = [key for key, _ in names]
+    doubles = sorted({key for key in keys if keys.count(key) > 1})
+    if doubles:
+        raise BadInput(f"{', '.join(doubles)} is given more than once; choose one timeframe of each instrument")
+    return names
+
+
+def stored_candles(store: CandleStore, names: SeriesNames, stop: datetime | None) -> dict[Instrument, CandleArrays]:
+    """Candles of the store that close by ``stop``; raises as `CandleStore.read`."""
+    return {store.instrument(key): _until(store.read(key, timeframe), stop) for key, timeframe in names}
+
+
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """What a person states about files of candles, as an import takes it."""
+
+    flags: NameFlags = field(default_factory=NameFlags)
+    overrides: FactOverrides = field(default_factory=FactOverrides)
+
+    def instrument(self, venue: str, base: str, quote: str, kind: Kind) -> Instrument:
+        """Facts from the shipped table or those stated; raises `BadInput` that names the flags to give."""
+        return instrument_for(venue, base, quote, kind, self.overrides)
+
+
+def read_file_facts(options: Mapping[str, Any]) -> FileFacts:
+    """Flags of an import or a replay of files.
+
+    Parameters
+    ----------
+    options : mapping
+        ``venue``, ``kind`` (``spot`` or ``perpetual``), ``symbol`` (BASE/QUOTE), ``timeframe``, ``tick_size``,
+        ``lot_size``, ``min_notional``, ``max_leverage``; "" and None mean not stated, other keys are ignored.
+
+    Raises
+    ------
+    BadInput
+        Names the option and its value.
+    """
+    stated = {key: str(value).strip() for key, value in options.items() if value is not None and str(value).strip()}
+    base, slash, quote = stated.get("symbol", "").partition("/")
+    if "symbol" in stated and not (base and slash and quote):
+        raise BadInput(f"symbol {stated['symbol']!r:.80} is not of the form BASE/QUOTE, such as BTC/USDT")
+    flags = NameFlags(
+        venue=stated.get("venue"),
+        kind=_kind(stated["kind"]) if "kind" in stated else None,
+        base=base or None,
+        quote=quote.partition(":")[0] or None,
+        timeframe=Timeframe.parse(stated["timeframe"]) if "timeframe" in stated else None,
+    )
+    overrides = FactOverrides(
+        *(_number(stated, name) for name in ("tick_size", "lot_size", "min_notional", "max_leverage"))
+    )
+    return FileFacts(flags, overrides)
+
+
+def file_candles(
+    paths: Iterable[Path], facts: FileFacts, stop: datetime | None, watch: ImportWatch
+) -> tuple[dict[Instrument, CandleArrays], int]:
+    """Candles of Parquet and CSV files, through the very checks of an import; and how many rows these left out.
+
+    Files of one instrument and timeframe are joined. The order of the paths changes nothing: where two files
+    contradict each other, the one whose path sorts last wins.
+
+    Raises
+    ------
+    CandleError, BadInput
+        A file cannot be used, or two timeframes of one instrument are given.
+    """
+    with tempfile.TemporaryDirectory(prefix="quarterdeck-replay-") as folder:
+        store = CandleStore(Path(folder))
+        options = ImportOptions(facts.instrument, datetime.now(UTC), facts.flags)
+        results = [import_file(store, path, path.name, options, watch) for path in sorted(set(paths))]
+        names = read_series_names(sorted({(result.instrument.key, str(result.timeframe)) for result in results}))
+        rejected = sum(result.report.rows_rejected for result in results)
+        return stored_candles(store, names, stop), rejected
+
+
+def file_funding(
+    paths: Iterable[Path], facts: FileFacts, instruments: Iterable[Instrument], *, without: bool
+) -> dict[InstrumentKey, FundingSeries | None]:
+    """Funding by perpetual, from files; ``without`` states that those without a file pay none.
+
+    Raises
+    ------
+    CandleError
+        A file cannot be used.
+    BadInput
+        A file is of an instrument that is not replayed.
+    """
+    keys = {instrument.key for instrument in instruments if instrument.kind is Kind.PERPETUAL}
+    funding: dict[InstrumentKey, FundingSeries | None] = {}
+    for path in sorted(set(paths)):
+        stated = facts.flags
+        found = read_funding(path, flags=NameFlags(venue=stated.venue, kind=stated.kind))
+        if found.instrument not in keys:
+            raise BadInput(f"{path.name} is the funding of {found.instrument}, which is not replayed; take it away")
+        funding[found.instrument] = found.series
+    return funding | {key: None for key in keys if without and key not in funding}
+
+
+def _until(candles: CandleArrays, stop: datetime | None) -> CandleArrays:
+    if stop is None:
+        return candles
+    closed = candles.opened_at_ms + candles.timeframe.ms
+    return candles.slice(0, int(np.searchsorted(closed, to_ms(stop), side="right")))
+
+
+def _kind(text: str) -> Kind:
+    try:
+        return Kind(text)
+    except ValueError:
+        raise BadInput(f"kind {text!r:.80} is not spot or perpetual") from None
+
+
+def _number(stated: Mapping[str, str], name: str) -> Decimal | None:
+    if name not in stated:
+        return None
+    try:
+        return Decimal(stated[name])
+    except InvalidOperation:
+        raise BadInput(f"{name} {stated[name]!r:.80} is not a number") from None
+
+
+def _record(instrument: Instrument, candles: CandleArrays, funding: FundingSeries | None) -> dict[str, Any]:
+    at_ms = candles.opened_at_ms
+    record: dict[str, Any] = {
+        "instrument": instrument.key,
+        "timeframe": str(candles.timeframe),
+        "tick_size": plain(instrument.tick_size),
+        "lot_size": plain(instrument.lot_size),
+        "bars": len(candles),
+        "first": utc_text(from_ms(int(at_ms[0]))) if len(candles) else "",
+        "last": utc_text(from_ms(int(at_ms[-1]))) if len(candles) else "",
+        "sha256": _hash(candles),
+    }
+    if instrument.kind is Kind.PERPETUAL:
+        record["funding_rates"] = 0 if funding is None else len(funding)
+    return record
+
+
+def _hash(candles: CandleArrays) -> str:
+    digest = hashlib.sha256(str(candles.timeframe).encode())
+    columns = (candles.open, candles.high, candles.low, candles.close, candles.volume)
+    digest.update(np.ascontiguousarray(candles.opened_at_ms, dtype="<i8").tobytes())
+    for column in columns:
+        digest.update(np.ascontiguousarray(column, dtype="<f8").tobytes())
+    return digest.hexdigest()
