@@ -54,12 +54,12 @@ $(PY):
 
 $(INSTALLED): requirements.lock | $(PY)
 	@echo "Installing what requirements.lock pins (about 2 GB; the first time takes a minute or two)"
-	@$(PY) -m pip install --quiet --no-input --compile --only-binary :all: --requirement requirements.lock
+	@$(PY) -m pip install --quiet --quiet --no-input --compile --only-binary :all: --requirement requirements.lock
 	@touch $@
 
 $(TOOLS): requirements-dev.lock $(INSTALLED)
 	@echo "Installing the test tools"
-	@$(PY) -m pip install --quiet --no-input --compile --only-binary :all: --requirement requirements-dev.lock
+	@$(PY) -m pip install --quiet --quiet --no-input --compile --only-binary :all: --requirement requirements-dev.lock
 	@touch $@
 
 # Machine code on disk knows nothing of a changed function it calls, so it is made anew.

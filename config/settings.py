@@ -162,10 +162,10 @@ class Effective:
     settings: Settings
     sources: Mapping[str, str]
 
-    def rows(self) -> Iterator[tuple[str, str, str]]:
-        """Dotted name, value and source of every setting, in the order of the file."""
+    def rows(self) -> Iterator[tuple[str, str, str, str]]:
+        """Dotted name, value, source and description of every setting, in the order of the file."""
         for name, value in _flatten(self.settings.model_dump(mode="json")):
-            yield name, str(value), self.sources.get(name, "default")
+            yield name, str(value), self.sources.get(name, "default"), describe(name)
 
 
 def load(
@@ -206,6 +206,20 @@ def load(
             _put(merged, name, value, source)
             sources[name] = source
     return Effective(_checked(merged, sources), sources)
+
+
+def describe(name: str) -> str:
+    """What a setting is, from the description of its field; "" below a free mapping."""
+    model: type[BaseModel] = Settings
+    description = ""
+    for part in name.split("."):
+        field = model.model_fields.get(part)
+        if field is None:
+            return description
+        description = field.description or ""
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            model = field.annotation
+    return description
 
 
 def _checked(merged: dict[str, Any], sources: Mapping[str, str]) -> Settings:

@@ -22,7 +22,10 @@ Deed = Callable[[], str | None]
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """A button: ``deed`` does it and may return what to say; ``slot`` is where its outcome is shown."""
+    """A button: ``deed`` does it and may return what to say; ``slot`` is where its outcome is shown.
+
+    ``secrets`` names fields that are emptied even where a click is ignored; the deed empties them itself when it runs.
+    """
 
     key: str
     label: str
@@ -31,6 +34,7 @@ class Act:
     slot: str = ""
     kind: str = "secondary"
     blocked: str = ""
+    secrets: tuple[str, ...] = ()
 
     @property
     def place(self) -> str:
@@ -48,7 +52,7 @@ def button(console: ConsolePort, act: Act) -> None:
         disabled=bool(blocked),
         help=blocked or None,
         on_click=perform,
-        args=(act.place, act.deed),
+        args=(act.place, act.deed, act.secrets),
     )
 
 
@@ -62,14 +66,15 @@ def submit(console: ConsolePort, act: Act) -> None:
         disabled=bool(blocked),
         help=blocked or None,
         on_click=perform,
-        args=(act.place, act.deed),
+        args=(act.place, act.deed, act.secrets),
     )
 
 
-def perform(place: str, deed: Deed) -> None:
+def perform(place: str, deed: Deed, secrets: tuple[str, ...] = ()) -> None:
     """Button callback: once within a double click; what came of it is kept for `outcome`."""
     state = st.session_state
     if time.monotonic() - float(state.get(f"acted:{place}", -HOLD_S)) < HOLD_S:
+        state.update({key: "" for key in secrets if key in state})
         return
     state[f"acted:{place}"] = time.monotonic()
     state[f"came:{place}"] = attempt(lambda: deed() or "Done.")

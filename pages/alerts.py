@@ -155,7 +155,10 @@ def _add(console: ConsolePort) -> None:
             "Address (Apprise URL)", key="channel-address", type="password", placeholder="tgram://token/chat",
             autocomplete="off",
         )  # fmt: skip
-        act = Act("channel-add", "Add channel", lambda: _added(console), Role.ADMIN, "channel-new", "primary")
+        secrets = ("channel-address",)
+        act = Act(
+            "channel-add", "Add channel", lambda: _added(console), Role.ADMIN, "channel-new", "primary", "", secrets
+        )
         actions.submit(console, act)
     actions.outcome("channel-new")
 

@@ -142,6 +142,7 @@ def _connect(console: ConsolePort) -> None:
             "connect",
             "primary",
             "" if console.stepped_up() else "Prove your password above first",
+            ("connect-key", "connect-secret", "connect-passphrase"),
         )
         actions.submit(console, act)
     actions.outcome("connect")

@@ -124,7 +124,10 @@ def _add_person(console: ConsolePort, unproven: str) -> None:
         st.text_input("Name", key="person-name", autocomplete="off")
         st.selectbox("Role", [role.value for role in Role], key="person-role")
         st.text_input("First password", type="password", key="person-password", autocomplete="new-password")
-        act = Act("person-add-button", "Add", lambda: _added(console), Role.ADMIN, "people", "primary", unproven)
+        secrets = ("person-password",)
+        act = Act(
+            "person-add-button", "Add", lambda: _added(console), Role.ADMIN, "people", "primary", unproven, secrets
+        )
         actions.submit(console, act)
 
 
@@ -145,8 +148,9 @@ def _change_person(console: ConsolePort, users: tuple[UserRow, ...], unproven: s
         st.text_input(
             "New password, empty: as it is", type="password", key="change-password", autocomplete="new-password"
         )
+        secrets = ("change-password",)
         label = "Change and end their sessions"
-        act = Act("person-change-button", label, lambda: _changed(console), Role.ADMIN, "people", blocked=unproven)
+        act = Act("person-change-button", label, lambda: _changed(console), Role.ADMIN, "people", "", unproven, secrets)
         actions.submit(console, act)
 
 

@@ -19,7 +19,7 @@ from pages.access import missing_role_for
 from pages.confirm import Look, Question, Request
 
 ORDER = "place-order"
-_PLAIN = re.compile(r"\d{1,18}(\.\d{1,18})?")
+_PLAIN = re.compile(r"[0-9]{1,18}(\.[0-9]{1,18})?")
 
 
 def form(console: ConsolePort) -> None:

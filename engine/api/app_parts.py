@@ -8,7 +8,7 @@ from pathlib import Path
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from engine.api.gate import SessionGate
@@ -27,6 +27,7 @@ def build(host: HostPort) -> tuple[list[BaseRoute], list[Middleware]]:
     routes: list[BaseRoute] = [
         *SignInPages(host).routes(),
         *StopRoutes(host).routes(),
+        Route("/overview", _to_the_first_page, methods=["GET"]),
         Route("/api/v1/health", partial(_health, host), methods=["GET"]),
         *(Route(f"/quarterdeck/{name}", partial(_asset, name), methods=["GET"]) for name in _KINDS),
     ]
@@ -52,6 +53,11 @@ async def _health(host: HostPort, request: Request) -> Response:
     except QuarterdeckError as error:
         state = {"live": False, "ready": False, "error": type(error).__name__}
     return JSONResponse(state, 200 if state.get("live") else 503, {"content-security-policy": PLAIN_POLICY})
+
+
+async def _to_the_first_page(request: Request) -> Response:
+    """The first page has the root as its address; a bookmark by its name is led there."""
+    return RedirectResponse("/", 307)
 
 
 async def _asset(name: str, request: Request) -> Response:

@@ -18,7 +18,7 @@ Row = TypeVar("Row")
 
 @dataclass(frozen=True, slots=True)
 class PageOf(Generic[Row]):
-    """One page of rows, newest first; ``total`` counts all rows that match."""
+    """One page of rows, newest first; the first page is 1, ``total`` counts all rows that match."""
 
     rows: tuple[Row, ...]
     total: int

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -53,20 +53,21 @@ class Tracker:
     def __init__(self) -> None:
         self._orders: dict[str, TrackedOrder] = {}
         self._open: dict[str, TrackedOrder] = {}
+        self._open_on: dict[InstrumentKey, dict[str, TrackedOrder]] = {}
         self.ignored_reports = 0
 
     def add(self, intent: OrderIntent) -> TrackedOrder:
         """Track an intent; the same id again returns the order that is there."""
         order = self._orders.get(intent.client_id)
         if order is None:
-            order = TrackedOrder(intent)
-            self._orders[intent.client_id] = self._open[intent.client_id] = order
+            order = self._orders[intent.client_id] = TrackedOrder(intent)
+            self._hold_open(order)
         return order
 
     def drop(self, client_id: str) -> None:
         """Forget an intent that was never made durable nor sent."""
         assert self._orders[client_id].state is OrderState.INTENT, client_id
-        del self._orders[client_id], self._open[client_id]
+        self._close(self._orders.pop(client_id))
 
     def get(self, client_id: str) -> TrackedOrder | None:
         """The order of that id, or None."""
@@ -124,9 +125,9 @@ class Tracker:
     def _file(self, order: TrackedOrder) -> None:
         client_id = order.intent.client_id
         if not order.is_settled:
-            self._open[client_id] = order
+            self._hold_open(order)
             return
-        if self._open.pop(client_id, None) is not None:
+        if self._close(order):
             self._orders.pop(client_id)
             self._orders[client_id] = order
         while len(self._orders) - len(self._open) > KEEP_ENDED:
@@ -138,25 +139,46 @@ class Tracker:
                 del self._orders[client_id]
                 return
 
+    def _hold_open(self, order: TrackedOrder) -> None:
+        client_id, key = order.intent.client_id, order.intent.instrument
+        self._open[client_id] = order
+        self._open_on.setdefault(key, {})[client_id] = order
+
+    def _close(self, order: TrackedOrder) -> bool:
+        """Take an order off the open ones; False where it was not among them."""
+        client_id, key = order.intent.client_id, order.intent.instrument
+        if self._open.pop(client_id, None) is None:
+            return False
+        orders = self._open_on[key]
+        del orders[client_id]
+        if not orders:
+            del self._open_on[key]
+        return True
+
     def open_orders(self) -> Iterator[TrackedOrder]:
         """Orders that are not settled, oldest first."""
         return iter(tuple(self._open.values()))
 
+    def open_on(self, key: InstrumentKey) -> Collection[TrackedOrder]:
+        """The same on one instrument; to be read at once, not kept."""
+        orders = self._open_on.get(key)
+        return orders.values() if orders else ()
+
     def working(self, sleeve: str, key: InstrumentKey) -> Decimal:
         """Signed base that entries and exits may still add to a sleeve (protective stops and targets apart)."""
         total = ZERO
-        for order in self._open.values():
+        for order in self.open_on(key):
             intent = order.intent
-            if intent.sleeve == sleeve and intent.instrument == key and intent.purpose not in _RESTING:
+            if intent.sleeve == sleeve and intent.purpose not in _RESTING:
                 total += order.remaining * intent.side.sign
         return total
 
     def pending_exits(self, key: InstrumentKey, sleeve: str | None = None) -> Decimal:
         """Unsigned base that exits in flight will still take off."""
         total = ZERO
-        for order in self._open.values():
+        for order in self.open_on(key):
             intent = order.intent
-            if intent.instrument == key and intent.purpose in _EXITS and sleeve in (None, intent.sleeve):
+            if intent.purpose in _EXITS and sleeve in (None, intent.sleeve):
                 total += order.remaining
         return total
 
@@ -164,16 +186,13 @@ class Tracker:
         """A sleeve's protective stops that may still trigger, oldest first."""
         return [
             order
-            for order in self._open.values()
-            if order.intent.purpose is Purpose.STOP
-            and order.intent.sleeve == sleeve
-            and order.intent.instrument == key
-            and not order.state.is_final
+            for order in self.open_on(key)
+            if order.intent.purpose is Purpose.STOP and order.intent.sleeve == sleeve and not order.state.is_final
         ]
 
     def has_unknown(self, key: InstrumentKey) -> bool:
         """Whether an order on the instrument is neither proven alive nor dead."""
-        return any(o.state is OrderState.UNKNOWN and o.intent.instrument == key for o in self._open.values())
+        return any(order.state is OrderState.UNKNOWN for order in self.open_on(key))
 
     def covered(self, stop: TrackedOrder) -> Decimal:
         """Base quantity a stop protects: a child covers just what its entry filled."""
@@ -197,7 +216,7 @@ class Tracker:
             order.reported, order.venue_order_id, order.trade_ids = Decimal(reported), venue_order_id, set(trade_ids)
             self._orders[client_id] = order
             if not order.is_settled:
-                self._open[client_id] = order
+                self._hold_open(order)
 
     def intents(self) -> list[OrderIntent]:
         """The intents of every order still known, in the order of `state`."""

@@ -16,7 +16,7 @@ from engine.domain.ports import Clock
 from engine.domain.views import AlertRow, ChannelView, PageOf
 from engine.monitoring.channels import CHANNELS, Channel, check_address
 from engine.monitoring.config import AlertConfig
-from engine.monitoring.delivery import Delivery, channel_key, test_notice
+from engine.monitoring.delivery import Delivery, channel_key, trial_notice
 from engine.monitoring.network import Network, NotDelivered
 from engine.monitoring.ports import Alerts, SealedChannel, Sealer
 
@@ -90,8 +90,8 @@ class AlertCentre:
         self._store.mute(key, now + timedelta(minutes=minutes), now)
 
     def page(self, page: int, size: int, open_only: bool) -> PageOf[AlertRow]:
-        """Alerts, newest first; pages are counted from 0, as the console does."""
-        found = self._store.page(page + 1, size, open_only, self._clock.now())
+        """Alerts, newest first; the first page is 1."""
+        found = self._store.page(page, size, open_only, self._clock.now())
         return PageOf(found.rows, found.total, page, size)
 
     def open_count(self) -> int:
@@ -179,7 +179,7 @@ class AlertCentre:
         channel = self._store.channels.get(channel_id)
         now = self._clock.now()
         try:
-            answer = self._open(channel).deliver(test_notice(channel.view().label, now))
+            answer = self._open(channel).deliver(trial_notice(channel.view().label, now))
         except QuarterdeckError as error:
             self._store.channels.answered(channel_id, str(error), False, now)
             raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 import re
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -109,9 +110,9 @@ def scrub(text: str, address: str) -> str:
     'could not reach https://***/***'
     """
     rest = address.partition("://")[2]
-    pieces = {
-        piece for whole in (rest, unquote(rest)) for piece in re.split(r"[/:?&=@,#;\s]+", whole) if len(piece) > 3
-    }
+    both = f"{rest} {unquote(rest)}"
+    words = {*re.split(r"[/?&=,#;\s]+", both), *re.split(r"[/:?&=@,#;\s]+", both)}
+    pieces = {word for word in words if len(word) > 3}
     for piece in sorted(pieces, key=len, reverse=True):
         text = re.sub(re.escape(piece), _MASK, text, flags=re.IGNORECASE)
     return " ".join("".join(mark if mark.isprintable() else " " for mark in text).split())[:_LONGEST_ANSWER]
@@ -146,8 +147,12 @@ def _apprise() -> Any:
 
     Its own log, and urllib3's, would hold addresses: nothing of them goes further than the answer we clean.
     """
-    import apprise
+    # Its mail carrier imports modules that Python 3.11 and 3.12 call deprecated.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        import apprise
 
+        apprise.Apprise.instantiate("mailtos://nobody@example.org")
     log = logging.getLogger("apprise")
     log.propagate = False
     log.setLevel(logging.WARNING)

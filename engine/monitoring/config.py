@@ -67,9 +67,7 @@ class AlertConfig(BaseModel):
     longest_retry_s: float = Field(3600.0, gt=0, le=86_400, description="Longest wait of a message, seconds")
     longest_pause_s: float = Field(300.0, gt=0, le=86_400, description="Longest pause of a failing channel, seconds")
     attempts: int = Field(24, ge=1, le=1000, description="Attempts until a message is given up (about 18 hours)")
-    failures_to_alert: int = Field(
-        3, ge=1, le=100, description="Failures in a row until a channel is an alert"
-    )
+    failures_to_alert: int = Field(3, ge=1, le=100, description="Failures in a row until a channel is an alert")
     messages_per_call: int = Field(20, ge=1, le=1000, description="Messages sent in one turn")
     test_every_hours: int = Field(24, ge=0, le=720, description="A silent channel is tested after, hours; 0 is never")
     timeout_s: float = Field(10.0, gt=0, le=120, description="Longest time a channel may take, seconds")

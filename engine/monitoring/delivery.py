@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
@@ -183,7 +183,7 @@ class Delivery:
             return
         for channel in self._store.channels.all():
             if channel.last_at is not None and channel.last_at <= now - timedelta(hours=hours):
-                self._store.outbox.add_test(channel.channel_id, test_notice(channel.view().label, now), now)
+                self._store.outbox.add_test(channel.channel_id, trial_notice(channel.view().label, now), now)
 
     def _hold(self, held: Held) -> None:
         with self._holding:
@@ -225,7 +225,7 @@ def channel_key(channel_id: str) -> str:
     return f"channel:{channel_id}"
 
 
-def test_notice(label: str, now: datetime) -> Notice:
+def trial_notice(label: str, now: datetime) -> Notice:
     """What a test says."""
     detail = f"If you read this, alerts reach {label}. Nothing is wrong."
     return Notice("channel:test", Severity.INFO, "Test of an alert channel", detail, "", now)

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
 
 from engine.domain.facts import Severity
 from engine.monitoring import computer
+from engine.monitoring.computer import Reading
 from engine.monitoring.config import HealthConfig
 
 NOT_REPORTED = "the engine has not reported it yet"
@@ -50,14 +50,8 @@ class Look:
     open_alerts: int | None
 
 
-class Reading(NamedTuple):
-    """A value, or None and why."""
-
-    value: float | None
-    note: str = ""
-
-
 Probe = Callable[[Look], Reading]
+Levels = tuple[tuple[float, Severity], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +65,7 @@ class ProbeRow:
     title: str
     unit: str
     make: Callable[[HealthConfig, Path], Probe]
-    levels: Callable[[HealthConfig], tuple[tuple[float, Severity], ...]] = lambda _config: ()
+    levels: Callable[[HealthConfig], Levels] = lambda _config: ()
 
 
 @dataclass(slots=True)
@@ -124,22 +118,90 @@ def _open_alerts(look: Look) -> Reading:
     return Reading(None, "alerts could not be read") if look.open_alerts is None else Reading(float(look.open_alerts))
 
 
-def _reported(pick: Callable[[EngineFigures], float | None], why: str = NOT_REPORTED) -> Callable[..., Probe]:
+def _reported(pick: Callable[[EngineFigures], float | None], why: str = NOT_REPORTED) -> Probe:
     """A probe of a figure that the engine hands over."""
 
     def probe(look: Look) -> Reading:
         value = pick(look.figures)
         return Reading(None, why) if value is None else Reading(float(value))
 
-    return lambda _config, _folder: probe
+    return probe
 
 
-def _at(pick: Callable[[HealthConfig], float], severity: Severity) -> Callable[[HealthConfig], tuple[tuple[float, Severity], ...]]:
-    return lambda config: ((pick(config), severity),) if pick(config) else ()
+def _host_cpu(_config: HealthConfig, _folder: Path) -> Probe:
+    processor = computer.HostProcessor()
+    return lambda _look: processor.read()
 
 
-def _disk_levels(config: HealthConfig) -> tuple[tuple[float, Severity], ...]:
+def _own_cpu(_config: HealthConfig, _folder: Path) -> Probe:
+    processor = computer.OwnProcessor()
+    return lambda look: processor.read(look.tick_s)
+
+
+def _level(limit: float, severity: Severity = Severity.WARNING) -> Levels:
+    return ((limit, severity),) if limit else ()
+
+
+def _disk_levels(config: HealthConfig) -> Levels:
     critical = (config.disk_percent, Severity.CRITICAL)
     if config.disk_warning_percent >= config.disk_percent:
         return (critical,)
     return ((config.disk_warning_percent, Severity.WARNING), critical)
+
+
+PROBES: Mapping[str, ProbeRow] = {
+    "cpu_percent": ProbeRow("CPU", "%", _host_cpu, lambda config: _level(config.cpu_percent)),
+    "process_cpu_percent": ProbeRow("CPU of this process", "%", _own_cpu, lambda config: _level(config.cpu_percent)),
+    "memory_percent": ProbeRow(
+        "Memory",
+        "%",
+        lambda _config, _folder: lambda _look: computer.host_memory(),
+        lambda config: _level(config.memory_percent, Severity.CRITICAL),
+    ),
+    "process_memory_mb": ProbeRow(
+        "Memory of this process",
+        "MB",
+        lambda _config, _folder: lambda _look: computer.own_memory(),
+        lambda config: _level(config.process_memory_mb),
+    ),
+    "disk_percent": ProbeRow(
+        "Disk", "%", lambda _config, folder: lambda _look: computer.disk_used(folder), _disk_levels
+    ),
+    "disk_free_gb": ProbeRow("Disk space left", "GB", lambda _config, folder: lambda _look: computer.disk_free(folder)),
+    "loop_p50_s": ProbeRow(
+        "Engine loop, median", "s", lambda _config, _folder: _reported(lambda figures: figures.loop_p50_s)
+    ),
+    "loop_p99_s": ProbeRow(
+        "Engine loop, p99",
+        "s",
+        lambda _config, _folder: _reported(lambda figures: figures.loop_p99_s),
+        lambda config: _level(config.loop_latency_s),
+    ),
+    "queue_length": ProbeRow(
+        "Events waiting",
+        "",
+        lambda _config, _folder: _reported(lambda figures: figures.queue_length),
+        lambda config: _level(config.queue_length, Severity.CRITICAL),
+    ),
+    "events_per_s": ProbeRow("Events per second", "/s", lambda _config, _folder: EventRate()),
+    "exchange_latency_s": ProbeRow(
+        "Exchange latency",
+        "s",
+        lambda _config, _folder: _reported(lambda figures: figures.exchange_latency_s, "no exchange was asked yet"),
+        lambda config: _level(config.exchange_latency_s),
+    ),
+    "error_rate_percent": ProbeRow(
+        "Exchange error rate",
+        "%",
+        lambda config, _folder: ErrorRate(config.error_window_s, config.error_min_calls),
+        lambda config: _level(config.error_rate_percent),
+    ),
+    "snapshot_age_s": ProbeRow(
+        "Age of the snapshot",
+        "s",
+        lambda _config, _folder: _snapshot_age,
+        lambda config: _level(config.snapshot_age_s, Severity.CRITICAL),
+    ),
+    "open_alerts": ProbeRow("Open alerts", "", lambda _config, _folder: _open_alerts),
+}
+"""Everything that is measured; a new figure is one row."""

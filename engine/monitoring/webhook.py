@@ -36,11 +36,9 @@ class Target:
 
     @classmethod
     def parse(cls, address: str) -> Target:
-        """Read ``https://host/path`` (or Apprise's ``jsons://``); raises `BadInput`, which never repeats the address."""
-        if not address.isascii() or not address.isprintable() or any(mark in address for mark in ' \\"<>^`{|}'):
-            raise BadInput(
-                "the address has characters that do not belong there; write it as the service gave it, in ASCII"
-            )
+        """Read ``https://host/path`` (or Apprise's ``jsons://``); raises `BadInput` without the address."""
+        if not address.isascii() or not address.isprintable() or not _NEVER_IN_URLS.isdisjoint(address):
+            raise BadInput("the address has characters that do not belong there; write host names in ASCII (xn--)")
         try:
             parts = urlsplit(address)
             port, host = parts.port, parts.hostname
@@ -104,9 +102,13 @@ class Webhook:
             timer.daemon = True
             timer.start()
             try:
-                return _exchange(wire, target, body)
+                answer = _exchange(wire, target, body)
             finally:
                 timer.cancel()
+            # A line that was cut inside the headers reads like one that ended there.
+            if ended.is_set():
+                raise TimeoutError
+            return answer
         except (OSError, http.client.HTTPException) as error:
             if ended.is_set():
                 raise TimeoutError from error

@@ -37,7 +37,8 @@ class Console(Operations, LibraryDesk):
         if not 2009 <= year <= 2100:
             raise BadInput(f"year {year} lies outside 2009 to 2100")
         fills = tuple(self._services.money.fills_for_digest(book))
-        return tax_report(fills, self._funding(book), year, zone, snapshot.base_currency, snapshot.simulated)
+        funding = tuple(self._services.money.funding_paid(book))
+        return tax_report(fills, funding, year, zone, snapshot.base_currency, snapshot.simulated)
 
     def tax_csv(self, book: str, year: int, zone: str) -> tuple[str, bytes]:
         """The same rows as CSV."""

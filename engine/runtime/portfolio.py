@@ -9,10 +9,11 @@ from decimal import Decimal
 import numpy as np
 
 from engine.domain.errors import BadInput
-from engine.domain.instruments import InstrumentKey, venue_of
+from engine.domain.instruments import InstrumentKey, Kind, venue_of
 from engine.domain.market import FloatArray
 from engine.domain.portfolio import Balance, BookSnapshot
 from engine.domain.views import Figure, FormField, HoldingRow, RiskView, StrategyForm, StressRow, WalletView
+from engine.quant.stress import SCENARIOS
 from engine.risk import figures
 from engine.risk.limits import RiskConfig
 from engine.runtime.forms import form_of
@@ -34,7 +35,8 @@ class Portfolio(Records):
         rate = _in_currency(rates, currency)
         if rate is None:
             raise BadInput(f"there is no rate for {currency}; choose one of {', '.join(sorted(rates))}")
-        rows = [_holding(balance, book, rates, rate) for book in books for balance in book.balances]
+        found = [_holding(balance, book, rates, rate) for book in books for balance in book.balances]
+        rows = [row for row in found if row.total]
         total = sum((row.value for row in rows if row.value is not None), ZERO)
         shared = tuple(_with_share(row, total) for row in sorted(rows, key=_by_value))
         priced = [book.market_time for book in books if book.market_time is not None]
@@ -45,7 +47,7 @@ class Portfolio(Records):
             unpriced=tuple(f"{r.total} {r.currency} at {r.venue}" for r in shared if r.value is None),
             by_coin=_grouped((r.currency, r.value) for r in shared),
             by_venue=_grouped((r.venue, r.value) for r in shared),
-            risk=self._risk(books, _wallet_holdings(rows, rate), total / rate if rate else None),
+            risk=self._risk(books, _wallet_holdings(rows, rate), total / rate, _at_venues(rows, rate)),
             priced_at=max(priced, default=None),
         )
 
@@ -78,10 +80,14 @@ class Portfolio(Records):
             for p in snapshot.positions
             if p.notional is not None
         ]
-        return self._risk((snapshot,), held, snapshot.equity)
+        return self._risk((snapshot,), held, snapshot.equity, _book_at_venues(snapshot))
 
     def _risk(
-        self, books: Iterable[BookSnapshot], held: list[figures.Holding], equity: Decimal | None
+        self,
+        books: Iterable[BookSnapshot],
+        held: list[figures.Holding],
+        equity: Decimal | None,
+        at_venues: Mapping[str, Decimal],
     ) -> RiskView:
         exposure = figures.exposure(held, equity)
         notionals = {part.name: part.notional for part in exposure.coins}
@@ -90,11 +96,10 @@ class Portfolio(Records):
         coins = tuple(returns)
         table = figures.correlation(returns, coins)
         hours = min((len(r) for r in returns.values()), default=0)
-        venues = {part.name: part.notional for part in exposure.venues}
-        stress = (*figures.stress_rows(notionals, equity), *figures.venue_loss_rows(venues, equity))
+        stress = (*figures.stress_rows(notionals, equity), *figures.venue_loss_rows(at_venues, equity))
         return RiskView(
             figures=(*_exposure_figures(exposure), *_tail_figures(tails)),
-            exposures=tuple((part.name, part.notional, part.share) for part in exposure.coins),
+            exposures=tuple((p.name, p.notional, p.notional / equity if equity else ZERO) for p in exposure.coins),
             coins=coins,
             correlation=tuple(tuple(float("nan") if v is None else v for v in row) for row in table.matrix),
             stress=tuple(_stress(row) for row in stress),
@@ -176,6 +181,28 @@ def _grouped(values: Iterable[tuple[str, Decimal | None]]) -> tuple[tuple[str, D
     return tuple(sorted(sums.items(), key=lambda item: (-item[1], item[0])))
 
 
+def _at_venues(rows: Iterable[HoldingRow], rate: Decimal) -> dict[str, Decimal]:
+    """Everything held at each venue, cash included, base currency."""
+    sums: dict[str, Decimal] = {}
+    for row in rows:
+        sums[row.venue] = sums.get(row.venue, ZERO) + (row.value or ZERO) / rate
+    return sums
+
+
+def _book_at_venues(book: BookSnapshot) -> dict[str, Decimal]:
+    """What the engine itself holds at each venue: cash, coins and open P&L, base currency."""
+    sums: dict[str, Decimal] = {}
+    for balance in book.balances:
+        if balance.currency == book.base_currency:
+            sums[balance.venue] = sums.get(balance.venue, ZERO) + balance.engine_owned
+    spot = {i.key for i in book.instruments if i.kind is Kind.SPOT}
+    for position in book.positions:
+        worth = position.notional if position.instrument in spot else position.unrealised
+        venue = venue_of(position.instrument)
+        sums[venue] = sums.get(venue, ZERO) + (worth or ZERO)
+    return sums
+
+
 def _wallet_holdings(rows: Iterable[HoldingRow], rate: Decimal) -> list[figures.Holding]:
     return [
         figures.Holding(row.currency, row.venue, row.value / rate)
@@ -213,4 +240,6 @@ def _tail_figures(tails: Iterable[figures.TailFigure]) -> tuple[Figure, ...]:
 def _stress(row: figures.StressRow) -> StressRow:
     share = -float(row.share) if row.share is not None else None
     proxy = "; ".join(text for text in (row.proxy, row.caveat) if text)
-    return StressRow(row.scenario, row.title, -float(row.loss), share, proxy)
+    scenario = SCENARIOS.get(row.scenario)
+    window = f"{scenario.first_day} to {scenario.last_day}" if scenario else "any day"
+    return StressRow(row.title, window, -float(row.loss), share, proxy)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
@@ -20,7 +20,7 @@ from engine.domain.market import CandleArrays, Timeframe, from_ms, to_ms
 from engine.market.funding import FundingSeries
 from engine.simulation.instrument_table import FactOverrides, instrument_for
 from engine.simulation.replay_source import Funding
-from engine.storage.candle_import import ImportOptions, ImportResult, ImportWatch, import_file, read_funding
+from engine.storage.candle_import import ImportOptions, ImportWatch, import_file, read_funding
 from engine.storage.candle_names import NameFlags
 from engine.storage.candles import CandleStore
 

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, Select, Table, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from engine.domain.instruments import InstrumentKey
-from engine.domain.orders import Fill, Liquidity, OrderIntent, OrderState, OrderType, Purpose, Side
+from engine.domain.orders import Fill, FundingPaid, Liquidity, OrderIntent, OrderState, OrderType, Purpose, Side
 from engine.storage.base import cannot_read, open_engine
 from engine.storage.money_tables import JournalTable
 from engine.storage.rows import (
@@ -73,6 +73,13 @@ class MoneyReader:
         columns = (_FUNDING.c[name] for name in ("sequence", "book", "instrument", "amount", "currency", "at"))
         query = _of_book(select(*columns), _FUNDING, book).order_by(_FUNDING.c.sequence.desc())
         return self._page(query, _funding_row, page, size)
+
+    def funding_paid(self, book: str) -> Iterator[FundingPaid]:
+        """Every funding payment of a book in the order it became durable."""
+        query = select(_FUNDING).where(_FUNDING.c.book == book).order_by(_FUNDING.c.sequence)
+        with self._connected() as connection:
+            for row in connection.execution_options(yield_per=1_000).execute(query):
+                yield _funding_paid(row)
 
     def journal(self, book: str | None, filters: JournalFilters, page: int = 1, size: int = 50) -> Page[JournalRow]:
         """Journal rows that match, newest first."""
@@ -194,6 +201,20 @@ def _fill_row(row: Row[Any]) -> FillRow:
 
 def _funding_row(row: Row[Any]) -> FundingRow:
     return FundingRow(row.sequence, row.book, InstrumentKey(row.instrument), row.amount, row.currency, row.at)
+
+
+def _funding_paid(row: Row[Any]) -> FundingPaid:
+    return FundingPaid(
+        venue=row.venue,
+        account=row.account,
+        payment_id=row.payment_id,
+        instrument=InstrumentKey(row.instrument),
+        rate=row.rate,
+        mark=row.mark,
+        amount=row.amount,
+        currency=row.currency,
+        at=row.at,
+    )
 
 
 def _journal_row(row: Row[Any]) -> JournalRow:

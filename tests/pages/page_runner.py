@@ -29,7 +29,7 @@ PAGES = (
 )
 
 
-def _script(console: object, page: str) -> None:
+def _script(console, page):  # type: ignore[no-untyped-def]
     import importlib
 
     from pages import header

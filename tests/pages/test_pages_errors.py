@@ -16,7 +16,7 @@ from engine.domain.errors import (
 )
 from pages.guard import attempt, explain
 from tests.pages.fake_console import FakeConsole
-from tests.pages.page_runner import PAGES, button_keys, opened, problems, text
+from tests.pages.page_runner import button_keys, opened, problems, text
 
 CALLS = [
     ("overview", "equity_curve", "", ""),
@@ -55,10 +55,8 @@ def test_page_when_a_call_fails_then_shows_the_error(page: str, call: str, tab: 
     assert not lie or lie not in text(at)
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", ["overview", "positions", "strategies", "wallets", "exchanges", "risk", "tax"])
 def test_page_when_no_engine_runs_then_says_so(page: str) -> None:
-    if page in {"replay", "wallets", "data", "health", "settings", "alerts", "audit"}:
-        pytest.skip("draws from stores as well; covered by its own calls")
     shown = problems(opened(page, FakeConsole(broken={"snapshot": NotRunning("the engine has stopped")})))
     assert "No engine is running" in shown
     assert "the engine has stopped" in shown

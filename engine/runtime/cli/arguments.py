@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any, NoReturn
 
 from engine.runtime.cli import arguments_data
-from engine.runtime.cli.options import Commands, add_command, at_least
+from engine.runtime.cli.options import Commands, Parser, add_command, at_least
 
 _MODULE = "engine.runtime.cli"
 _TRADING = f"{_MODULE}.trading"
@@ -34,14 +33,9 @@ exit codes:
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"quarterdeck: {message}\nTry: {self.prog} --help\n")
-
-
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> Parser:
     """The whole command line."""
-    parser = _Parser(
+    parser = Parser(
         prog="python -m engine",
         description=DESCRIPTION,
         epilog=EPILOG,
@@ -49,7 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--data-dir", metavar="FOLDER", help="data folder, instead of QUARTERDECK_DATA_DIR")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
     _console(commands)
     _run(commands)
     _status(commands)
@@ -145,8 +139,3 @@ def _arm(commands: Commands) -> None:
         "--wait", dest="wait_s", type=at_least(0), default=30, metavar="SECONDS", help="wait so long (default 30)"
     )
     parser.add_argument("--json", action="store_true", help="the answer as JSON")
-
-
-def arguments_of(text: str) -> Any:
-    """Parsed arguments of one command line, for tests and tools."""
-    return build_parser().parse_args(text.split())

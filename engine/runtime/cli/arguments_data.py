@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
-
-from engine.runtime.cli.options import Commands, add_command, assignment, instant, money
+from engine.runtime.cli.options import Commands, Parser, add_command
 
 _MODULE = "engine.runtime.cli"
 _JSON = "as JSON: money decimal strings, times ISO UTC"
@@ -55,7 +53,7 @@ def _users(commands: Commands) -> None:
     _password(reset)
 
 
-def _password(parser: argparse.ArgumentParser) -> None:
+def _password(parser: Parser) -> None:
     parser.add_argument("--password-stdin", action="store_true", help="read the password from the first line of stdin")
 
 
@@ -79,11 +77,6 @@ def _candles(commands: Commands) -> None:
     )
     load.add_argument("files", nargs="+", metavar="FILE", help="candle files")
     _market(load)
-    load.add_argument("--symbol", metavar="BASE/QUOTE", help="for a file whose name does not say it")
-    load.add_argument("--timeframe", metavar="LENGTH", help="length of a candle: 1m, 5m, 1h, 1d")
-    for flag, what in (("tick-size", "step of the price"), ("lot-size", "step of the quantity")):
-        load.add_argument(f"--{flag}", type=money, metavar="N", help=f"{what}, as the exchange states it")
-    load.add_argument("--min-notional", type=money, metavar="N", help="least value of an order, in quote")
     load.add_argument("--json", action="store_true", help=_JSON)
     listed = add_command(
         group, "list", f"{module}:list_all", "what the store holds", "One row per series.", ("candles list --json",)
@@ -101,9 +94,15 @@ def _candles(commands: Commands) -> None:
     check.add_argument("--json", action="store_true", help=_JSON)
 
 
-def _market(parser: argparse.ArgumentParser) -> None:
+def _market(parser: Parser) -> None:
     parser.add_argument("--venue", metavar="NAME", help="exchange, lower case; default: from the folder's name")
     parser.add_argument("--kind", choices=("spot", "perpetual"), help="default: from the file's or folder's name")
+    parser.add_argument("--symbol", metavar="BASE/QUOTE", help="for a file whose name does not say it")
+    parser.add_argument("--timeframe", metavar="LENGTH", help="length of a candle: 1m, 5m, 1h, 1d")
+    parser.add_argument("--tick-size", metavar="N", help="step of the price, as the exchange states it")
+    parser.add_argument("--lot-size", metavar="N", help="step of the quantity")
+    parser.add_argument("--min-notional", metavar="N", help="least value of an order, in quote")
+    parser.add_argument("--max-leverage", metavar="N", help="of a perpetual")
 
 
 def _replay(commands: Commands) -> None:
@@ -128,16 +127,16 @@ def _replay(commands: Commands) -> None:
         help="strategy; may be given several times, equal weights",
     )  # fmt: skip
     parser.add_argument(
-        "--set", action="append", default=[], type=assignment, metavar="KEY=VALUE", dest="settings",
+        "--set", action="append", default=[], metavar="KEY=VALUE", dest="settings",
         help="a value of the strategy's configuration; STRATEGY.KEY=VALUE where there are several",
     )  # fmt: skip
-    parser.add_argument("--cash", type=money, default="10000", metavar="N", help="capital in quote (default 10000)")
-    parser.add_argument("--from", type=instant, dest="start", metavar="TIME", help="first candle, UTC")
-    parser.add_argument("--to", type=instant, dest="stop", metavar="TIME", help="before this time, UTC")
+    parser.add_argument("--cash", default="10000", metavar="N", help="capital in quote (default 10000)")
+    parser.add_argument("--from", dest="start", metavar="TIME", help="first candle, UTC")
+    parser.add_argument("--to", dest="stop", metavar="TIME", help="before this time, UTC")
     parser.add_argument("--brake", default="latch", metavar="HOW", help="latch (default), off or reset-after=DAYS")
     parser.add_argument("--costs", choices=("default", "plain"), default="default", help="plain: fee and slippage only")
-    parser.add_argument("--fee-bps", type=money, metavar="N", help="fee of a fill, basis points")
-    parser.add_argument("--slippage-bps", type=money, metavar="N", help="slippage of a fill, basis points")
+    parser.add_argument("--fee-bps", metavar="N", help="fee of a fill, basis points")
+    parser.add_argument("--slippage-bps", metavar="N", help="slippage of a fill, basis points")
     _market(parser)
     parser.add_argument("--funding", action="append", default=[], metavar="FILE", help="funding rates of a perpetual")
     parser.add_argument("--no-funding", action="store_true", help="perpetuals without funding, knowingly")

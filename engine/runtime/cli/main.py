@@ -38,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Before any import that starts threads: numeric libraries must not take the cores the engine's loop runs on.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    os.umask(0o077)  # what is written here is for its owner alone
     parser = build_parser()
     options = parser.parse_args(arguments)
     if options.data_dir is not None:

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
-from typing import TypeAlias
+from typing import NoReturn, TypeAlias
 
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+class Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong and where the help is."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with exit code 2."""
+        self.exit(2, f"quarterdeck: {message}\nTry: {self.prog} --help\n")
+
+
+Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 
 
 def add_command(
     commands: Commands, name: str, run: str, title: str, description: str, examples: Sequence[str]
-) -> argparse.ArgumentParser:
+) -> Parser:
     """Declare a command; ``run`` is ``module:function``, imported only when the command is carried out."""
     lines = "\n".join(f"  python -m engine {example}" for example in examples)
     parser = commands.add_parser(
@@ -43,31 +50,3 @@ def at_least(least: int) -> Callable[[str], int]:
         return number
 
     return whole_number
-
-
-def money(text: str) -> Decimal:
-    """A decimal number of at least zero."""
-    try:
-        number = Decimal(text)
-    except InvalidOperation:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
-    if not number.is_finite() or number < 0:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of at least zero")
-    return number
-
-
-def instant(text: str) -> datetime:
-    """A date or time; UTC where no zone is given."""
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a date or time like 2024-01-31 or 2024-01-31T12:00") from None
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
-
-
-def assignment(text: str) -> tuple[str, str]:
-    """``key=value``."""
-    key, sign, value = text.partition("=")
-    if not sign or not key.strip():
-        raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE")
-    return key.strip(), value.strip()

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 from config.settings import PROJECT
@@ -50,7 +51,7 @@ def _changes(options: argparse.Namespace) -> dict[str, Any]:
         changes["demo.enabled"] = options.stage == "demo"
         changes["paper.enabled"] = options.stage == "paper"
     if options.stage == "paper" and (options.speed is not None or options.seed is not None):
-        raise BadInput("--speed and --seed are for the simulated market; the paper stage runs at the market's own speed")
+        raise BadInput("--speed and --seed are for the simulated market; the paper stage runs in real time")
     if options.speed is not None:
         changes["demo.speed"] = options.speed
     if options.seed is not None:
@@ -64,14 +65,18 @@ def console(options: argparse.Namespace) -> int:
     owner = holder(settings.data_dir)
     if owner is not None:
         raise AlreadyRunning(
-            f"an engine runs already in {settings.data_dir} (process {owner.pid} since {owner.started_at:%Y-%m-%d %H:%M}"
-            " UTC); use its console, stop it, or give this one another folder with QUARTERDECK_DATA_DIR"
+            f"an engine runs already in {settings.data_dir} (process {owner.pid}); use its console, stop it, "
+            "or give this one another folder with QUARTERDECK_DATA_DIR"
         )
     require_free_port(settings.port)
     os.environ[PORT] = str(settings.port)
     os.chdir(PROJECT)
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(settings.port)]
-    if sys.platform == "win32":
-        return subprocess.call(command)
     sys.stdout.flush()
-    os.execv(sys.executable, command)  # signals then reach the server itself
+    return _serve([sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(settings.port)])
+
+
+def _serve(command: Sequence[str]) -> int:
+    if sys.platform == "win32":
+        return subprocess.call(command)  # noqa: S603 - our own words
+    os.execv(command[0], list(command))  # noqa: S606 - signals then reach the server itself
+    raise AssertionError("unreachable")

@@ -1,0 +1,228 @@
+"""``stop`` and ``arm``: commands to the engine, durable before anything else."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from engine.domain.commands import (
+    Command,
+    CommandBody,
+    CommandStatus,
+    EmergencyStop,
+    Rearm,
+    Receipt,
+    SetTrading,
+    TradingState,
+)
+from engine.domain.errors import BadInput, CannotRecord, CommandRefused, EngineError, NotRunning, StorageError
+from engine.runtime.cli.context import command_id, control_of, data_folder, system_actor
+from engine.runtime.cli.output import complain, say, say_json, tell
+from engine.runtime.cli.status import published
+from engine.runtime.engine import SENTINEL
+from engine.storage.control import ControlStore
+from engine.storage.lock import holder
+
+FLAT, STOPPING, PENDING, REFUSED = "VERIFIED FLAT", "STOPPING", "PENDING", "REFUSED"
+_LOOK_EVERY_S = 0.2
+_CODES = {FLAT: 0, STOPPING: 1, PENDING: 3, REFUSED: 4}
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """A stop that has been ordered; without ``control`` by the sentinel file."""
+
+    command: Command
+    folder: Path
+    control: ControlStore | None
+    deadline: float
+
+
+def stop(options: argparse.Namespace) -> int:
+    """Order an emergency stop durably, then watch it being carried out."""
+    folder = data_folder()
+    command = _command("stop", _reason(options.reason), EmergencyStop(options.book))
+    deadline = time.monotonic() + options.wait_s
+    try:
+        with control_of(folder) as control:
+            with suppress(CannotRecord):  # a stop is carried out even where the audit trail cannot be written
+                _audit(control, command)
+            control.submit(command)
+            return _finish(_Order(command, folder, control, deadline), options.json)
+    except StorageError as error:
+        _drop_sentinel(folder, command, error)
+    return _finish(_Order(command, folder, None, deadline), options.json)
+
+
+def _drop_sentinel(folder: Path, command: Command, error: StorageError) -> None:
+    book = getattr(command.body, "book", None)
+    if book is not None:
+        raise EngineError(
+            f"the stop of {book} could not be stored ({error}); stop everything: leave --book out"
+        ) from error
+    try:
+        (folder / SENTINEL).write_text(f"{command.actor.name}: {command.reason}", encoding="utf-8")
+    except OSError as failure:
+        owner = holder(folder)
+        way_out = f"end process {owner.pid}" if owner else "make the folder writable and order it again"
+        raise EngineError(f"the stop could not be stored in {folder} ({failure.strerror}); {way_out}") from failure
+    complain(f"the control file cannot be written ({error}); the file {SENTINEL} in {folder} orders the stop")
+
+
+def _finish(order: _Order, as_json: bool) -> int:
+    state, books = _watch(order)
+    answer = {
+        "state": state,
+        "command_id": order.command.command_id,
+        "reason": order.command.reason,
+        "actor": order.command.actor.name,
+        "ordered_at": order.command.at,
+        "detail": _detail(order, state),
+        "steps": next(iter(books.values()))["steps"] if books else [],
+        "books": books,
+    }
+    if as_json:
+        say_json(answer)
+    else:
+        say(f"{state}: {answer['detail']}")
+    return _CODES[state]
+
+
+def _detail(order: _Order, state: str) -> str:
+    match state:
+        case "VERIFIED FLAT":
+            return "no open order and no position, each seen twice; trading stays halted until arm"
+        case "STOPPING":
+            return "the engine goes on with it; look again with status"
+        case "REFUSED":
+            receipt = order.control.receipt(order.command.command_id) if order.control else None
+            return receipt.detail if receipt else "refused"
+        case _:
+            return f"no engine runs in {order.folder}; the next start carries the stop out before anything else"
+
+
+def _watch(order: _Order) -> tuple[str, dict[str, Any]]:
+    """How far the stop is at its end or at the deadline, and the addressed books by name."""
+    books: dict[str, Any] = {}
+    told = 0
+    while holder(order.folder) is not None:
+        receipt = order.control.receipt(order.command.command_id) if order.control else None
+        if receipt is not None and receipt.status is CommandStatus.REFUSED:
+            return REFUSED, books
+        if _is_taken(order, receipt):
+            books = _books(order)
+            told = _tell_steps(books, told)
+            if books and all(book["flat"] for book in books.values()):
+                return FLAT, books
+        if time.monotonic() >= order.deadline:
+            return STOPPING, books
+        time.sleep(_LOOK_EVERY_S)
+    return PENDING, books
+
+
+def _is_taken(order: _Order, receipt: Receipt | None) -> bool:
+    """Whether the engine has begun: what it publishes from now on is about this stop."""
+    if order.control is None:
+        return not (order.folder / SENTINEL).exists()
+    return receipt is not None and receipt.status is CommandStatus.DONE
+
+
+def _books(order: _Order) -> dict[str, Any]:
+    try:
+        status = published(order.folder)
+    except NotRunning:
+        return {}
+    wanted = getattr(order.command.body, "book", None)
+    return {
+        name: {
+            "trading_state": book["state"],
+            "latched": book["latched"],
+            "flat": bool(book["stop"] and book["stop"]["flat"]),
+            "waiting_for": book["stop"]["waiting_for"] if book["stop"] else "the engine to begin",
+            "stop_id": book["stop"]["id"] if book["stop"] else None,
+            "steps": book["stop"]["steps"] if book["stop"] else [],
+        }
+        for name, book in status["books"].items()
+        if wanted in (None, name)
+    }
+
+
+def _tell_steps(books: dict[str, Any], told: int) -> int:
+    """Tell on stderr what was proven since the last look."""
+    lines = [f"{name}: {row['step']} ({row['detail']})" for name, book in books.items() for row in book["steps"]]
+    for line in lines[told:]:
+        tell(line)
+    return max(told, len(lines))
+
+
+def arm(options: argparse.Namespace) -> int:
+    """Let a stopped book trade again."""
+    folder = data_folder()
+    reason = _reason(options.reason)
+    body = _way_back(options.book, published(folder))
+    if not options.yes:
+        _confirm(options.book)
+    command = _command("arm", reason, body)
+    with control_of(folder) as control:
+        _audit(control, command)
+        control.submit(command)
+        receipt = _answer(control, folder, command.command_id, time.monotonic() + options.wait_s)
+    if receipt.status is CommandStatus.REFUSED:
+        raise CommandRefused(receipt.detail)
+    if options.json:
+        say_json({"command_id": command.command_id, "state": receipt.status.value.upper(), "detail": receipt.detail})
+    else:
+        say(receipt.detail)
+    return 0
+
+
+def _way_back(book: str, status: dict[str, Any]) -> CommandBody:
+    """A latch is released; a book that is halted without one (after a restore, say) is set going."""
+    known = status["books"].get(book)
+    if known is None:
+        raise BadInput(f"there is no book {book!r}; there are {', '.join(status['books'])}")
+    halted = known["state"] in (TradingState.HALTED.value, TradingState.CLOSE_ONLY.value)
+    return SetTrading(book, TradingState.ACTIVE) if halted and not known["latched"] else Rearm(book)
+
+
+def _confirm(book: str) -> None:
+    if not sys.stdin.isatty():
+        raise BadInput("there is no terminal to confirm in; add --yes if arming is really meant")
+    sys.stderr.write(f"Arming lets {book} trade again at once. Type its name to confirm: ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip() != book:
+        raise BadInput("not confirmed; nothing was changed")
+
+
+def _answer(control: ControlStore, folder: Path, name: str, deadline: float) -> Receipt:
+    while True:
+        receipt = control.receipt(name)
+        if receipt is not None and receipt.status is not CommandStatus.PENDING:
+            return receipt
+        if holder(folder) is None:
+            raise NotRunning("the engine ended before it answered; the next start carries the order out")
+        if time.monotonic() >= deadline:
+            raise EngineError("the engine has not answered yet; look again with status")
+        time.sleep(_LOOK_EVERY_S)
+
+
+def _command(kind: str, reason: str, body: CommandBody) -> Command:
+    return Command(command_id(kind), system_actor(), datetime.now(UTC), reason, body)
+
+
+def _audit(control: ControlStore, command: Command) -> None:
+    target = str(getattr(command.body, "book", None) or "all books")
+    control.audit.append(command.actor, type(command.body).__name__, target, command.reason)
+
+
+def _reason(text: str) -> str:
+    reason = text.strip()
+    if not reason:
+        raise BadInput("--reason is empty; say in a few words why, it stands in the journal")
+    return reason
