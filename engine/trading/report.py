@@ -19,9 +19,11 @@ from engine.execution.tracker import TrackedOrder
 from engine.ledger.ledger import Holding, SleeveTotals
 from engine.risk.limits import limit_rows
 from engine.trading.book import Book
-from engine.trading.exposure import coin_exposure, gross_exposure
+from engine.trading.exposure import coin_exposure, gross_exposure, sleeve_drawdown
 
 ZERO = Decimal(0)
+_CHECKED_PER_ORDER = frozenset({"price_band", "brake_confirm_s", "brake_unknown_s"})
+"""Settings that bind a single order or a delay: they have no use that could be shown beside them."""
 
 
 def report(book: Book, balances: tuple[Balance, ...], published_at: datetime, sequence: int) -> BookSnapshot:
@@ -146,7 +148,8 @@ def _feed(book: Book, venue: str) -> FeedView:
 
 def _limits(book: Book) -> tuple[LimitUse, ...]:
     used = _used(book)
-    return tuple(row.with_use(used.get(row.name)) for row in limit_rows(book.risk))
+    rows = (row for row in limit_rows(book.risk) if row.name not in _CHECKED_PER_ORDER)
+    return tuple(row.with_use(used.get(row.name)) for row in rows)
 
 
 def _used(book: Book) -> dict[str, Decimal | None]:
@@ -163,9 +166,28 @@ def _used(book: Book) -> dict[str, Decimal | None]:
         "max_concentration": _largest_coin(book, equity),
         "max_leverage": _leverage(book, equity),
         "max_orders_per_minute": Decimal(book.entries_last_minute(book.now)) if book.now else ZERO,
+        "strategy_drawdown": _worst_sleeve(book),
+        "max_price_age_bars": _oldest_mark(book),
         "failed_trades_limit": Decimal(book.failed_trades.in_a_row),
         "api_errors_limit": _errors(book),
     }
+
+
+def _worst_sleeve(book: Book) -> Decimal | None:
+    falls = [sleeve_drawdown(book, name) for name in book.sleeves]
+    known = [fall for fall in falls if fall is not None]
+    return max(known, default=ZERO) if len(known) == len(falls) else None
+
+
+def _oldest_mark(book: Book) -> Decimal | None:
+    """Age of the oldest mark, in bars; None while an instrument has none."""
+    if book.now is None:
+        return None
+    ages = [book.marks.age(key, book.now) for key in book.ledger.instruments]
+    if any(age is None for age in ages):
+        return None
+    oldest = max((age.total_seconds() for age in ages if age is not None), default=0.0)
+    return Decimal(int(oldest)) // book.config.bar.seconds
 
 
 def _largest_position(book: Book, equity: Decimal | None) -> Decimal | None:
