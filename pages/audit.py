@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import streamlit as st
 
 from engine.domain.commands import Role
 from engine.domain.facade import ConsolePort
+from engine.domain.facts import Fact
 from engine.domain.views import AuditRow, ChainView, JournalRow, LogRow
 from pages import actions, appearance, desk, parts, tables
 from pages import format as fmt
@@ -16,6 +19,7 @@ from pages.guard import guarded, live, tabs
 from pages.tables import Column, Filter, Stored
 
 _VERDICT = "chain-verdict"
+_KINDS = tuple(sorted(kind.__name__ for kind in get_args(Fact)))
 _LEVELS = ("info", "warning", "error")
 
 
@@ -85,7 +89,7 @@ def _journal(console: ConsolePort) -> None:
     )
     filters = (
         Filter("book", "Book", names),
-        Filter("kind", "Kind"),
+        Filter("kind", "Kind", _KINDS),
         Filter("text", "Text"),
         Filter("since", "Since, UTC", is_date=True),
     )

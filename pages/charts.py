@@ -15,6 +15,9 @@ from engine.domain.views import EquityCurve, FillRow, Series, TradeChart
 from pages import theme
 from pages.theme import Palette
 
+_SPARSE = 3
+"""Fewer points than this make no visible line."""
+
 _CONFIG = {"displayModeBar": False, "scrollZoom": False, "responsive": True}
 
 
@@ -47,7 +50,7 @@ def equity(curve: EquityCurve) -> dict[str, Any]:
         margin={"l": 8, "r": 64, "t": 8, "b": 24},
         xaxis=theme.axis(colours, type="date", anchor="y2", showgrid=False),
         yaxis=theme.axis(colours, domain=[0.32, 1], side="right", tickformat=",.0f"),
-        yaxis2=theme.axis(colours, domain=[0, 0.26], side="right", tickformat=".1%", nticks=3, rangemode="tozero"),
+        yaxis2=theme.axis(colours, domain=[0, 0.26], side="right", tickformat=".2~%", nticks=3, rangemode="tozero"),
     )
     return {"data": traces, "layout": shape}
 
@@ -77,7 +80,7 @@ def line(name: str, at: Any, values: FloatArray, colour: str, hover: str) -> dic
     """One line trace; float32 halves what is sent and is finer than a pixel."""
     return {
         "type": "scatter",
-        "mode": "lines",
+        "mode": "lines" if len(values) > _SPARSE else "lines+markers",
         "name": name,
         "x": at,
         "y": values.astype(np.float32),

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from engine.domain.commands import Role
+from engine.domain.errors import BadInput
 from engine.domain.facade import ConsolePort
 from engine.domain.views import CoverageRow, GapRow, JobView
 from pages import appearance, charts, jobs, parts, tables
@@ -86,21 +90,36 @@ def _import(console: ConsolePort) -> None:
     files = st.file_uploader(
         "Candle files", type=["parquet", "csv"], accept_multiple_files=True, key=f"import-files-{round_number}"
     )
-    st.caption("Instrument and timeframe come from the file name; fill in only what the name does not say.")
+    st.caption("Instrument and timeframe come from the file name; venue and kind do not. What is left empty comes from a table.")
     options = _options()
     chosen = list(files or [])
 
     def begin(identity: str) -> JobView:
-        started = [
-            console.start_import(f"{identity}-{index}" if index else identity, file.name, file.getvalue(), options)
-            for index, file in enumerate(chosen)
-        ]
+        jobs_started = _import_each(console, identity, chosen, options)
         st.session_state["import-round"] = round_number + 1
-        return started[-1]
+        return jobs_started[-1]
 
     label = f"Import {len(chosen)} files" if len(chosen) > 1 else "Import"
     start = Start("import", label, begin, blocked="" if chosen else "Choose a file first")
     jobs.start_button(console, start)
+
+
+def _import_each(
+    console: ConsolePort, identity: str, files: Sequence[UploadedFile], options: Mapping[str, str]
+) -> list[JobView]:
+    """One job a file; a file that is refused is named, and so are those that were started."""
+    started: list[JobView] = []
+    refused: list[str] = []
+    for index, file in enumerate(files):
+        job_id = f"{identity}-{index}" if index else identity
+        try:
+            started.append(console.start_import(job_id, file.name, file.getvalue(), options))
+        except BadInput as error:
+            refused.append(f"{file.name}: {error}")
+    if refused:
+        begun = ", ".join(job.title for job in started) or "none"
+        raise BadInput(f"{'; '.join(refused)}. Started: {begun}")
+    return started
 
 
 def _options() -> dict[str, str]:

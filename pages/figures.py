@@ -31,7 +31,7 @@ def cards(view: RiskView, currency: str) -> tuple[Card, ...]:
 
 def draw(view: RiskView, currency: str) -> None:
     """Figures, exposure beside correlation, stress; money in ``currency``."""
-    st.html(parts.cards(cards(view, currency)))
+    st.html(parts.cards(cards(view, currency), wide=True))
     left, right = st.columns(2, gap="medium")
     with left:
         st.subheader("Exposure by coin", anchor=False)

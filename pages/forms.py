@@ -33,7 +33,7 @@ def draw(key: str, fields: Sequence[FormField], *, disabled: bool = False, colum
     """Draw the fields in columns and read the draft back."""
     values: dict[str, Any] = {}
     errors: list[str] = []
-    slots = [slot for _ in range(0, len(fields), columns) for slot in st.columns(columns)]
+    slots = [slot for _ in range(0, len(fields), columns) for slot in st.columns(columns, vertical_alignment="bottom")]
     for slot, field in zip(slots, fields, strict=False):
         with slot:
             drawn = _widget(f"{key}-{field.name}", field, disabled)

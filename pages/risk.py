@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping
 from decimal import Decimal
 
 import streamlit as st
@@ -38,7 +40,7 @@ _MODES = {
 def render(console: ConsolePort) -> None:
     """Draw the page."""
     st.header("Risk", anchor=False)
-    live(_limits)(console)
+    guarded(_limits_part)(console)
     guarded(_switches)(console)
     live(_figures, every_s=10)(console)
     st.subheader("Limits and mode", anchor=False)
@@ -56,10 +58,15 @@ def mode(book: BookSnapshot) -> str:
     return str(stored.get("mode", "")) if isinstance(stored, dict) else ""
 
 
-def _limits(console: ConsolePort) -> None:
+def _limits_part(console: ConsolePort) -> None:
+    fields = console.risk_form(books.current(console).name)
+    live(_limits)(console, {field.name: re.split("[:,(]", field.label)[0].strip() for field in fields})
+
+
+def _limits(console: ConsolePort, titles: Mapping[str, str]) -> None:
     book = books.current(console)
-    over = [limit.name for limit in book.limits if limit.used is not None and limit.used >= limit.limit]
-    unknown = [limit.name for limit in book.limits if limit.used is None]
+    over = [titled(limit, titles) for limit in book.limits if limit.used is not None and limit.used >= limit.limit]
+    unknown = [titled(limit, titles) for limit in book.limits if limit.used is None]
     chosen = mode(book)
     st.html(
         parts.cards(
@@ -71,18 +78,27 @@ def _limits(console: ConsolePort) -> None:
                     fmt.percent(-book.drawdown),
                     f"from peak {fmt.money(book.peak_equity, book.base_currency)}",
                 ),
-                Card("Limits reached", str(len(over)), ", ".join(over) or "none", "warn" if over else ""),
-                Card("Unknown", str(len(unknown)), ", ".join(unknown) or "every limit is measured"),
+                Card("Limits reached", str(len(over)), _few(over) or "none", "warn" if over else ""),
+                Card("Unknown", str(len(unknown)), _few(unknown) or "every limit is measured"),
             )
         )
     )
-    tables.draw(limit_columns(), book.limits, "No limit is reported until the book has seen its first price.")
+    tables.draw(limit_columns(titles), book.limits, "No limit is reported until the book has seen its first price.")
 
 
-def limit_columns() -> tuple[Column[LimitUse], ...]:
+def titled(row: LimitUse, titles: Mapping[str, str]) -> str:
+    """A limit under the name its form field has."""
+    return titles.get(row.name) or fmt.words(row.name)
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def limit_columns(titles: Mapping[str, str]) -> tuple[Column[LimitUse], ...]:
     """Value, limit and use, the window it is measured over, and what happens at breach and when unknown."""
     return (
-        Column("Limit", lambda row: fmt.words(row.name)),
+        Column("Limit", lambda row: titled(row, titles)),
         Column("Use", use),
         Column("Now", lambda row: amount(row.used, row.unit), numeric=True),
         Column("Limit at", lambda row: amount(row.limit, row.unit), numeric=True),
@@ -105,7 +121,7 @@ def amount(value: Decimal | None, unit: str) -> str:
     """A limit's value in its own unit."""
     if value is None:
         return "unknown"
-    return fmt.percent(value) if unit == "share" else f"{fmt.quantity(value)} {unit}"
+    return fmt.percent(value) if unit == "share" else f"{fmt.quantity(round(value, 4))} {unit}"
 
 
 def _figures(console: ConsolePort) -> None:

@@ -45,7 +45,8 @@ def made(bars: int = 2500, seed: int = 1, kind: Kind = Kind.SPOT) -> tuple[Instr
     volume = rng.uniform(50, 500, bars)
     opened = START_MS + np.arange(bars, dtype=np.int64) * HOUR.ms
     instrument = instrument_for("binance", "BTC", "USDT", kind)
-    return instrument, CandleArrays(HOUR, opened, *(np.round(x, 2) for x in (first, high, low, close)), volume)
+    columns = [np.round(column, 2) for column in (first, high, low, close, volume)]
+    return instrument, CandleArrays(HOUR, opened, *columns)
 
 
 def csv_of(candles: CandleArrays) -> bytes:

@@ -41,6 +41,7 @@ class ClientIds:
         if len(book) != 2 or len(installation) != 5 or set(book + installation) - set(_DIGITS):
             raise BadInput(f"book {book!r} must be 2 and installation {installation!r} 5 characters of 0-9a-z")
         self._prefix = f"{book}{installation}"
+        self.epoch = epoch
         self._epoch = base36(epoch, 4)
         self._sequence = 0
 

@@ -223,8 +223,9 @@ class Tracker:
         return [order.intent for order in self._orders.values()]
 
 
-_RESTING = frozenset({Purpose.STOP, Purpose.TARGET})
-_EXITS = frozenset({Purpose.EXIT, Purpose.FLATTEN})
+# Tuples, not sets: an Enum is found in them by identity, without the cost of hashing it.
+_RESTING = (Purpose.STOP, Purpose.TARGET)
+_EXITS = (Purpose.EXIT, Purpose.FLATTEN)
 
 
 def _trade_key(fill: Fill) -> str:

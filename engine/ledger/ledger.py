@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal
+from decimal import Context, Decimal, localcontext
 from typing import Any
 
 from engine.domain.errors import BadInput
@@ -24,6 +24,8 @@ from engine.domain.positions import Booked, book_change
 
 ZERO = Decimal(0)
 FLAT = Booked(ZERO, ZERO, ZERO)
+EXACT = Context(prec=60)
+"""As wide as the venues' own arithmetic: no sum of balances is ever rounded."""
 PriceOf = Callable[[InstrumentKey], Decimal | None]
 
 
@@ -87,6 +89,7 @@ class Ledger:
     capital: Decimal = ZERO
     fills: int = 0
     _accounts: dict[InstrumentKey, Booked] = field(default_factory=dict)
+    _in_order: list[tuple[str, InstrumentKey, Holding]] = field(default_factory=list)
 
     def register(self, instrument: Instrument) -> None:
         """Make an instrument known; raises `BadInput` where its quote is not the base currency."""
@@ -98,12 +101,17 @@ class Ledger:
 
     def apply_flow(self, flow: CashFlow) -> None:
         """Capital given (positive) or taken; only flows in the base currency count as capital."""
-        self._move(flow.venue, flow.currency, flow.amount)
-        if flow.currency == self.base_currency:
-            self.capital += flow.amount
+        with localcontext(EXACT):
+            self._move(flow.venue, flow.currency, flow.amount)
+            if flow.currency == self.base_currency:
+                self.capital += flow.amount
 
     def apply_funding(self, paid: FundingPaid) -> None:
         """Funding of a perpetual, split over the sleeves by their share of the account's position."""
+        with localcontext(EXACT):
+            self._fund(paid)
+
+    def _fund(self, paid: FundingPaid) -> None:
         self._move(paid.venue, paid.currency, paid.amount)
         held = [(s, h) for (s, k), h in sorted(self.holdings.items()) if k == paid.instrument and h.quantity]
         net = sum((h.quantity for _, h in held), ZERO)
@@ -120,6 +128,10 @@ class Ledger:
 
     def apply_fill(self, fill: Fill, sleeve: str) -> FillEffect:
         """Book an execution; the only way a position changes. The caller has refused duplicates."""
+        with localcontext(EXACT):
+            return self._fill(fill, sleeve)
+
+    def _fill(self, fill: Fill, sleeve: str) -> FillEffect:
         instrument = self._known(fill.instrument)
         holding = self.holdings.setdefault((sleeve, fill.instrument), Holding())
         change = fill.quantity * fill.side.sign
@@ -136,6 +148,10 @@ class Ledger:
 
     def apply_netting(self, netted: Netted) -> None:
         """Close a long sleeve's and a short sleeve's quantity against each other; cash and account stay as they are."""
+        with localcontext(EXACT):
+            self._net(netted)
+
+    def _net(self, netted: Netted) -> None:
         for sleeve, sign in ((netted.long_sleeve, -1), (netted.short_sleeve, 1)):
             holding = self.holdings[(sleeve, netted.instrument)]
             booked = book_change(holding.quantity, holding.cost, netted.quantity * sign, netted.price)
@@ -199,15 +215,21 @@ class Ledger:
 
     def open_holdings(self) -> Iterator[tuple[str, InstrumentKey, Holding]]:
         """Every non-zero position in a stated order (sleeve, instrument)."""
-        for (sleeve, key), holding in sorted(self.holdings.items()):
-            if holding.quantity:
-                yield sleeve, key, holding
+        return iter([row for row in self._rows() if row[2].quantity])
+
+    def _rows(self) -> list[tuple[str, InstrumentKey, Holding]]:
+        """Every holding in order; sorted anew only when one was added, for none ever goes."""
+        if len(self._in_order) != len(self.holdings):
+            self._in_order = sorted((sleeve, key, holding) for (sleeve, key), holding in self.holdings.items())
+        return self._in_order
 
     def cash(self, venue: str | None = None) -> Decimal:
         """Base currency held at a venue, or at all."""
-        return sum(
-            (amount for (v, c), amount in self.balances.items() if c == self.base_currency and venue in (None, v)), ZERO
-        )
+        total = ZERO
+        for (name, currency), amount in self.balances.items():
+            if currency == self.base_currency and (venue is None or venue == name):
+                total += amount
+        return total
 
     def equity(self, price_of: PriceOf) -> Decimal | None:
         """Cash + spot at mark + unrealised P&L of derivatives; None while a held instrument has no trustworthy mark."""
@@ -225,9 +247,10 @@ class Ledger:
     def unrealised(self, price_of: PriceOf, sleeve: str | None = None) -> Decimal:
         """Open P&L at the marks known, base currency; positions without a mark are left out."""
         total = ZERO
-        for name, key, holding in self.open_holdings():
-            mark = price_of(key) if sleeve in (None, name) else None
-            total += holding.unrealised(mark) if mark is not None else ZERO
+        for name, key, holding in self._rows():
+            if holding.quantity and (sleeve is None or sleeve == name):
+                mark = price_of(key)
+                total += holding.unrealised(mark) if mark is not None else ZERO
         return total
 
     def _move(self, venue: str, currency: str, amount: Decimal) -> None:
@@ -261,6 +284,7 @@ class Ledger:
         self.fills = state["fills"]
         self.balances = {(v, c): Decimal(a) for v, c, a in state["balances"]}
         self.holdings = {(s, k): _holding(h) for s, k, h in state["holdings"]}
+        self._in_order = []
         self.sleeves = {s: _totals(t) for s, t in state["sleeves"]}
         self._accounts = {InstrumentKey(k): Booked(Decimal(q), Decimal(c), ZERO) for k, q, c in state["accounts"]}
 

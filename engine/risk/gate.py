@@ -10,16 +10,19 @@ from engine.risk.limits import RiskConfig, Sizer
 __all__ = ["Breach", "Gate", "GateContext", "Rule"]
 
 
+_ENTRY_RULES = tuple(RULES.items())
+_REFERENCE_ENTRY_RULES = tuple((name, rule) for name, rule in RULES.items() if name in REFERENCE_RULES)
+_EXIT_RULES = tuple(EXIT_RULES.items())
+
+
 class Gate:
     """Judges one order at a time against the limits it was built with; it keeps no state."""
 
-    __slots__ = ("_entry_rules", "_exit_rules", "config")
+    __slots__ = ("_entry_rules", "config")
 
     def __init__(self, config: RiskConfig) -> None:
         self.config = config
-        reference = config.sizer is Sizer.WEIGHTS
-        self._entry_rules = tuple((n, rule) for n, rule in RULES.items() if not reference or n in REFERENCE_RULES)
-        self._exit_rules = tuple(EXIT_RULES.items())
+        self._entry_rules = _REFERENCE_ENTRY_RULES if config.sizer is Sizer.WEIGHTS else _ENTRY_RULES
 
     def check(self, intent: OrderIntent, context: GateContext) -> Approved | Refused:
         """Pass or refuse one order.
@@ -36,7 +39,7 @@ class Gate:
         Approved or Refused
             The refusal names the first rule that objected, what it found and what it allows.
         """
-        for name, rule in self._exit_rules if is_exit(intent) else self._entry_rules:
+        for name, rule in _EXIT_RULES if is_exit(intent) else self._entry_rules:
             try:
                 breach = rule(intent, context, self.config)
             except ArithmeticError as error:  # numbers beyond the arithmetic: as good as unknown

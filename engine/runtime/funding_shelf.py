@@ -14,8 +14,9 @@ import pyarrow.parquet as pq
 from engine.domain.errors import BadInput, StorageError
 from engine.domain.instruments import Instrument, InstrumentKey, Kind
 from engine.market.funding import FundingSeries
+from engine.simulation.run_files import recorded
 from engine.storage.candle_import import FundingFile
-from engine.storage.candle_segments import folder_name, locked, recorded_in, write_atomic
+from engine.storage.candle_segments import folder_name, locked, write_atomic
 
 
 class FundingShelf:
@@ -41,7 +42,7 @@ class FundingShelf:
             The folder is read-only or full; nothing was changed.
         """
         path = self._path(file.instrument)
-        with recorded_in(self._root):
+        with recorded(self._root):
             path.parent.mkdir(parents=True, exist_ok=True)
             with locked(path.parent):
                 known = self.read(file.instrument)

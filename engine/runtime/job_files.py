@@ -14,8 +14,9 @@ from typing import Any
 from uuid import uuid4
 
 from engine.domain.codec import utc_from_text, utc_text
-from engine.domain.errors import BadInput, CannotRecord, QuarterdeckError, StorageError
+from engine.domain.errors import BadInput, QuarterdeckError, StorageError
 from engine.domain.views import JobState
+from engine.simulation.run_files import recorded
 
 _JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}")
 _LOG_TAIL_BYTES = 4000
@@ -226,15 +227,3 @@ def write_json(path: Path, body: Mapping[str, Any]) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def recorded(path: Path) -> Any:
-    """Turn an operating system's refusal to write into `CannotRecord` that names the folder and the way out."""
-    try:
-        yield
-    except OSError as error:
-        raise CannotRecord(
-            f"{path} cannot be written: {error.strerror or error}; free some space, make the folder writable, or "
-            "choose another data folder with QUARTERDECK_DATA_DIR"
-        ) from error

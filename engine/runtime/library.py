@@ -30,6 +30,7 @@ from engine.storage.candles import Coverage
 CHART_BARS = 3000
 MAX_CHART_BARS = 1_000_000
 MAX_DOWNLOAD_BARS = 5_000_000
+MAX_UPLOAD_BYTES = FileLimits().max_bytes
 _CHART_LENGTHS = ("5m", "15m", "30m", "1h", "2h", "4h", "8h", "12h", "1d", "1w")
 _SYMBOL = re.compile(r"[A-Z0-9]{1,20}/([A-Z0-9]{1,20})(?::\1)?")
 _DOWNLOAD_KEYS = frozenset({"exchange", "symbol", "timeframe", "since", "until"})
@@ -276,7 +277,7 @@ def _chart_length(length: Timeframe, bars: int) -> Timeframe:
 
 def _require_usable(file: DataFile, content: bytes) -> None:
     """Raise `CandleError` for an upload that is empty, too large or compressed."""
-    DataRows(content, file.name, file.format, (), FileLimits())
+    DataRows(content, file.name, file.format, (), FileLimits(MAX_UPLOAD_BYTES))
 
 
 def _require_candles(file: DataFile, content: bytes) -> None:

@@ -56,7 +56,7 @@ def read_series_names(values: Any) -> SeriesNames:
     Raises
     ------
     BadInput
-        Not of that form, empty, or an instrument twice.
+        Not of that form, empty, an instrument twice, or several timeframes.
     """
     if not isinstance(values, list | tuple):
         raise BadInput(f"series {values!r:.80} is not a list of (instrument, timeframe)")
@@ -71,6 +71,9 @@ def read_series_names(values: Any) -> SeriesNames:
     doubles = sorted({key for key in keys if keys.count(key) > 1})
     if doubles:
         raise BadInput(f"{', '.join(doubles)} is given more than once; choose one timeframe of each instrument")
+    lengths = sorted({timeframe for _, timeframe in names})
+    if len(lengths) > 1:
+        raise BadInput(f"one replay has one timeframe, these are {', '.join(map(str, lengths))}; replay them apart")
     return names
 
 
@@ -159,8 +162,7 @@ def file_funding(
     keys = {instrument.key for instrument in instruments if instrument.kind is Kind.PERPETUAL}
     funding: dict[InstrumentKey, FundingSeries | None] = {}
     for path in sorted(set(paths)):
-        stated = facts.flags
-        found = read_funding(path, flags=NameFlags(venue=stated.venue, kind=stated.kind))
+        found = read_funding(path, flags=NameFlags(venue=facts.flags.venue))
         if found.instrument not in keys:
             raise BadInput(f"{path.name} is the funding of {found.instrument}, which is not replayed; take it away")
         funding[found.instrument] = found.series

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from engine.domain.errors import BadInput
 from engine.domain.instruments import InstrumentKey
-from engine.domain.market import CandleArrays, FloatArray
+from engine.domain.market import CandleArrays
+from engine.market.windows import CandleWindow
 from engine.trading.sleeves import Opinion, Sleeve, opinion_of
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A strategy's values over a series as plain floats, and the row of each bar by its open time (ms UTC)."""
+
+    rows: Mapping[int, int]
+    convictions: list[float]
+    distances: list[float]
+    lookback_bars: int
 
 
 class PrecomputedOpinions:
@@ -19,23 +31,22 @@ class PrecomputedOpinions:
 
     def __init__(self, series: Mapping[InstrumentKey, CandleArrays]) -> None:
         self._series = series
-        self._known: dict[tuple[str, str, InstrumentKey], tuple[dict[int, int], FloatArray, FloatArray, int]] = {}
+        self._known: dict[tuple[str, str, InstrumentKey], _Known] = {}
 
-    def opinion(self, sleeve: Sleeve, key: InstrumentKey, opened_at_ms: int, window: CandleArrays) -> Opinion | None:
+    def opinion(self, sleeve: Sleeve, key: InstrumentKey, opened_at_ms: int, window: CandleWindow) -> Opinion | None:
         """The value at the bar; None before the strategy's lookback is full."""
         known = self._known.get((sleeve.name, sleeve.values, key))
         if known is None:
             known = self._known[(sleeve.name, sleeve.values, key)] = self._compute(sleeve, key)
-        rows, convictions, distances, lookback = known
-        row = rows.get(opened_at_ms, -1)
-        if row < lookback - 1:
+        row = known.rows.get(opened_at_ms, -1)
+        if row < known.lookback_bars - 1:
             return None
-        return opinion_of(float(convictions[row]), float(distances[row]))
+        return opinion_of(known.convictions[row], known.distances[row])
 
-    def _compute(self, sleeve: Sleeve, key: InstrumentKey) -> tuple[dict[int, int], FloatArray, FloatArray, int]:
+    def _compute(self, sleeve: Sleeve, key: InstrumentKey) -> _Known:
         candles = self._series[key]
         convictions, distances = sleeve.strategy.convictions(candles), sleeve.strategy.stop_distances(candles)
         if len(convictions) != len(candles) or len(distances) != len(candles):
             raise BadInput(f"{sleeve.name} gave {len(convictions)} convictions for {len(candles)} bars")
-        rows = {int(ms): row for row, ms in enumerate(candles.opened_at_ms)}
-        return rows, convictions, distances, sleeve.strategy.lookback_bars
+        rows = {ms: row for row, ms in enumerate(candles.opened_at_ms.tolist())}
+        return _Known(rows, convictions.tolist(), distances.tolist(), sleeve.strategy.lookback_bars)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -15,12 +16,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine.domain.codec import utc_from_text, utc_text
-from engine.domain.errors import StorageError
+from engine.domain.errors import CannotRecord, StorageError
 from engine.domain.instruments import InstrumentKey
 from engine.domain.market import FloatArray, IntArray
 from engine.domain.orders import Fill
 from engine.domain.views import EquityCurve, FillRow, PageOf
-from engine.storage.candle_segments import recorded_in, write_atomic
+from engine.storage.candle_segments import write_atomic
 
 BOOK = "replay"
 _REQUEST, _PARTIAL, _RESULT = "request.json", "partial.json", "result.json"
@@ -90,19 +91,21 @@ class RunFolder:
 
     def write_request(self, request: Mapping[str, Any]) -> None:
         """Begin the run; raises `CannotRecord`."""
-        with recorded_in(self.path):
+        with recorded(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
             write_atomic(self.path / _REQUEST, _json(request))
 
     def write_partial(self, summary: Mapping[str, Any], curve: Curve) -> None:
         """Publish how far a run is; raises `CannotRecord`."""
-        with recorded_in(self.path):
+        with recorded(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
             write_atomic(self.path / _LIVE_EQUITY, _curve_bytes(curve))
             write_atomic(self.path / _PARTIAL, _json(summary))
 
     def write_result(self, summary: Mapping[str, Any], curve: Curve, fills: Sequence[FillNote]) -> None:
         """Complete the run; raises `CannotRecord`."""
-        with recorded_in(self.path):
+        with recorded(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
             write_atomic(self.path / _EQUITY, _curve_bytes(curve))
             write_atomic(self.path / _FILLS, _fill_bytes(fills))
             write_atomic(self.path / _RESULT, _json(summary))
@@ -162,6 +165,18 @@ class RunFolder:
 
     def _damaged(self, name: str, error: Exception) -> StorageError:
         return StorageError(f"{self.path / name} is damaged ({error}); delete the folder and run the replay again")
+
+
+@contextlib.contextmanager
+def recorded(path: Path) -> Iterator[None]:
+    """Turn an operating system's refusal to write into `CannotRecord` that names the folder and the way out."""
+    try:
+        yield
+    except OSError as error:
+        raise CannotRecord(
+            f"{path} cannot be written: {error.strerror or error}; free some space, make the folder writable, or "
+            "choose another data folder with QUARTERDECK_DATA_DIR"
+        ) from error
 
 
 def _json(body: Mapping[str, Any]) -> bytes:

@@ -303,20 +303,17 @@ def _place(event: Event) -> tuple[datetime, int, int, str, str, str]:
 
 
 def _in_order(events: Iterable[Event]) -> Iterator[Event]:
-    """Events by time, each checked; neighbours in the order would be equal if one occurred twice."""
-    before: tuple[object, ...] = ()
+    """Events by time, each checked; one that occurs twice would stand beside itself."""
+    before: Event | None = None
     for event in sorted(events, key=_place):
-        place = _place(event)
-        if place == before:
+        if before is not None and event.event_id == before.event_id and _place(event) == _place(before):
             raise BadInput(f"{event.asset} {event.event_id} at {event.account} occurs twice; remove the duplicate")
-        before = place
-        if not event.quantity.is_finite() or event.quantity <= 0:
-            raise BadInput(f"{event.asset} {event.event_id}: quantity {event.quantity} is not above zero")
-        if not isinstance(event, Transfer) and not _value(event).is_finite():
-            raise BadInput(f"{event.asset} {event.event_id}: {_value(event)} is not an amount")
+        before = event
+        quantity = event.quantity
+        if not quantity.is_finite() or quantity <= ZERO:
+            raise BadInput(f"{event.asset} {event.event_id}: quantity {quantity} is not above zero")
+        if not isinstance(event, Transfer):
+            amount = event.cost if isinstance(event, Acquisition) else event.proceeds
+            if not (amount.is_finite() and event.fees.is_finite()):
+                raise BadInput(f"{event.asset} {event.event_id}: {amount} with fees {event.fees} is not an amount")
         yield event
-
-
-def _value(event: Acquisition | Disposal) -> Decimal:
-    amount = event.cost if isinstance(event, Acquisition) else event.proceeds
-    return amount if event.fees.is_finite() else event.fees

@@ -95,7 +95,8 @@ def gather_spot(fill: Fill, valuation: Valuation, into: Gathered) -> None:
 
     A fee in the currency of the report adds to the cost or lowers the proceeds. A fee in the bought coin adds to the
     cost and is itself a disposal of that coin; in the sold coin it adds to what was disposed of; in a third coin it is
-    a disposal of that coin and a cost of the trade, half on either leg where coins were swapped for coins.
+    a disposal of that coin and a cost of the trade, half on either leg where coins were swapped for coins. A rebate in
+    a coin is a lot at market value, and as much less cost or more proceeds.
     """
     if market_of(fill.instrument).quote == fill.fee_currency == valuation.currency:
         _add_cash_trade(fill, into)
@@ -190,7 +191,10 @@ def _fee(fill: Fill, trade: _Trade, valuation: Valuation) -> _Fee | None:
         value = (fill.fee * trade.value / trade.bought_quantity).quantize(SPLIT)
         return _Fee(value, value, ZERO, ZERO, in_coin=True)
     if coin != cash and coin == trade.sold:
-        return _Fee(ZERO, ZERO, ZERO, fill.fee, in_coin=False)
+        if fill.fee > 0:
+            return _Fee(ZERO, ZERO, ZERO, fill.fee, in_coin=False)
+        value = (fill.fee * trade.value / trade.sold_quantity).quantize(SPLIT)
+        return _Fee(value, ZERO, value, ZERO, in_coin=True)
     rate = valuation.worth(coin, fill.at)
     if rate is None:
         return None

@@ -27,10 +27,12 @@ from engine.risk.counters import ErrorWindow, FailedTrades
 from engine.risk.limits import RiskConfig
 from engine.trading.config import BookConfig
 from engine.trading.emergency import StopRun
+from engine.trading.records import DailyRecords
 from engine.trading.sleeves import Sleeve, dump, restored
 from engine.trading.unit_value import UnitValue
 
 REMEMBERED_COMMANDS = 2000
+REMEMBERED_PAYMENTS = 2000
 REMEMBERED_REFUSALS = 200
 WINDOW_BARS = 6000
 
@@ -68,6 +70,7 @@ class Book:
     state_reason: str = "first start"
     stop: StopRun | None = None
     now: datetime | None = None
+    bars_at: datetime | None = None
     equity: Decimal | None = None
     stop_prices: dict[tuple[str, InstrumentKey], Decimal] = field(default_factory=dict)
     stopped_out: dict[tuple[str, InstrumentKey], int] = field(default_factory=dict)
@@ -83,7 +86,9 @@ class Book:
     rejected_prices: int = 0
     brake_tripped_at: datetime | None = None
     external: dict[tuple[str, str], Decimal] = field(default_factory=dict)
+    records: DailyRecords = field(default_factory=DailyRecords)
     speed: int | None = None
+    catching_up: bool = False
 
     def add_instrument(self, instrument: Instrument) -> None:
         """Make an instrument tradable in this book."""
@@ -141,15 +146,28 @@ class Book:
         window = self.venue_errors.get(venue) or ErrorWindow(self.risk.api_errors_limit)
         self.venue_errors[venue] = window.failed(at)
 
-    def see_payment(self, venue: str, payment_id: str) -> bool:
-        """Remember a funding payment; False where it was booked before."""
-        key = f"{venue}|{payment_id}"
-        if key in self.payments:
-            return False
-        self.payments[key] = None
-        while len(self.payments) > REMEMBERED_COMMANDS:
+    def has_payment(self, venue: str, payment_id: str) -> bool:
+        """Whether a funding payment, or an execution that is not ours, was booked before."""
+        return f"{venue}|{payment_id}" in self.payments
+
+    def note_payment(self, venue: str, payment_id: str) -> None:
+        """Remember a booked payment until `forget_payments`."""
+        self.payments[f"{venue}|{payment_id}"] = None
+
+    def forget_payments(self) -> None:
+        """Forget the oldest; only once the venues' cursors have passed them, so that they cannot come again."""
+        while len(self.payments) > REMEMBERED_PAYMENTS:
             self.payments.pop(next(iter(self.payments)))
-        return True
+
+    def reach(self, at: datetime) -> None:
+        """Market time is at least ``at``; it never goes back."""
+        if self.now is None or at > self.now:
+            self.now = at
+
+    @property
+    def last_equity(self) -> Decimal:
+        """Equity, or the last one known while a mark is missing; base currency."""
+        return self.equity if self.equity is not None else self.units.value * self.units.units
 
     def set_risk(self, risk: RiskConfig) -> None:
         """Take over new limits; counters and watches keep what they remember."""
@@ -180,9 +198,12 @@ class Book:
             "trading": [self.state.value, self.latched, self.state_reason],
             "stop": self.stop.state() if self.stop else None,
             "now": self.now.isoformat() if self.now else None,
+            "bars_at": self.bars_at.isoformat() if self.bars_at else None,
             "stop_prices": [[s, k, str(p)] for (s, k), p in sorted(self.stop_prices.items())],
             "stopped_out": [[s, k, sign] for (s, k), sign in sorted(self.stopped_out.items())],
-            "sleeve_peaks": {name: str(peak) for name, peak in self.sleeve_peaks.items()},
+            "sleeve_peaks": {name: str(peak) for name, peak in sorted(self.sleeve_peaks.items())},
+            "records": self.records.state(),
+            "entry_times": [at.isoformat() for at in self.entry_times],
             "failed_trades": self.failed_trades.to_state(),
             "brake": self.brake.to_state(),
             "venue_errors": {venue: errors.to_state() for venue, errors in self.venue_errors.items()},
@@ -202,6 +223,7 @@ class Book:
         self.tracker.restore({intent.client_id: intent for intent in intents}, state["orders"])
         self.units = UnitValue.restored(state["units"])
         self.now = datetime.fromisoformat(state["now"]) if state["now"] else None
+        self.bars_at = datetime.fromisoformat(state["bars_at"]) if state.get("bars_at") else None
         since = self.now or datetime.fromisoformat("1970-01-01T00:00:00+00:00")
         self.sleeves = {row["strategy"]: restored(row, since) for row in state["sleeves"]}
         name, self.latched, self.state_reason = state["trading"]
@@ -210,6 +232,8 @@ class Book:
         self.stop_prices = {(s, InstrumentKey(k)): Decimal(p) for s, k, p in state["stop_prices"]}
         self.stopped_out = {(s, InstrumentKey(k)): sign for s, k, sign in state["stopped_out"]}
         self.sleeve_peaks = {name: Decimal(peak) for name, peak in state["sleeve_peaks"].items()}
+        self.records = DailyRecords.restored(state.get("records"))
+        self.entry_times = deque(datetime.fromisoformat(at) for at in state.get("entry_times", ()))
         self.failed_trades = FailedTrades.from_state(self.risk.failed_trades_limit, state["failed_trades"])
         self.brake = BrakeWatch.from_config(self.risk).from_state(state["brake"])
         limit = self.risk.api_errors_limit

@@ -50,6 +50,9 @@ def carry_out(core: TradingCore, command: Command, at: datetime) -> Outcome:
     except (CommandRefused, BadInput) as refusal:
         handler = _Handler(core, command, at)
         status, detail = CommandStatus.REFUSED, str(refusal)
+    except ArithmeticError as error:
+        handler = _Handler(core, command, at)
+        status, detail = CommandStatus.REFUSED, f"a number in it is beyond all arithmetic ({type(error).__name__})"
     done = CommandDone(command.command_id, status.value, detail, at)
     core.apply(done)
     return outcome_of(handler.decider.decided, [command, *handler.facts, done], handler.notices)
@@ -115,6 +118,7 @@ class _Handler:
             raise CommandRefused("LOCKED is set by the engine alone, when credentials stop working")
         reason = f"{self._command.reason or 'set'} by {self._command.actor.name}"
         self.facts += self._core.move_state(state, reason, self._at)
+        self.decider.withdraw_entries()
         return f"now {state.value}"
 
     def _instrument(self, key: InstrumentKey) -> Instrument:
@@ -125,7 +129,7 @@ class _Handler:
 
     def _close(self, body: ClosePosition) -> str:
         instrument = self._instrument(body.instrument)
-        if not Decimal(0) < body.share <= 1:
+        if not body.share.is_finite() or not Decimal(0) < body.share <= 1:
             raise CommandRefused(f"share {body.share} must be above 0 and at most 1")
         held = self._book.ledger.held(body.sleeve, body.instrument)
         if not held:
@@ -141,14 +145,18 @@ class _Handler:
         if order is None or order.state.is_final:
             raise CommandRefused(f"order {client_id} is not working")
         intent = order.intent
-        if intent.purpose is Purpose.STOP and self._book.ledger.held(intent.sleeve, intent.instrument):
-            raise CommandRefused(f"order {client_id} protects an open position; close the position instead")
+        if intent.purpose is Purpose.STOP:
+            entry = self._book.tracker.get(intent.parent_id or "")
+            if entry is not None and entry.remaining:
+                raise CommandRefused(f"order {client_id} protects {intent.parent_id}, which may still fill; cancel that")
+            if self._book.ledger.held(intent.sleeve, intent.instrument):
+                raise CommandRefused(f"order {client_id} protects an open position; close the position instead")
         self.decider.decided.cancels.append(CancelRequest(client_id, f"cancelled by {self._command.actor.name}"))
         return "asked the venue to cancel"
 
     def _place(self, body: PlaceOrder) -> str:
         instrument = self._instrument(body.instrument)
-        if body.quantity <= 0 or instrument.round_quantity(body.quantity) != body.quantity:
+        if not body.quantity.is_finite() or body.quantity <= 0 or instrument.round_quantity(body.quantity) != body.quantity:
             raise CommandRefused(f"quantity {body.quantity} must be a positive multiple of {instrument.lot_size}")
         if (body.order_type is OrderType.LIMIT) != (body.limit_price is not None):
             raise CommandRefused("a limit order needs a limit price, and only a limit order has one")
@@ -173,6 +181,8 @@ class _Handler:
         sleeve.running = body.running
         if body.running:
             sleeve.quarantined, sleeve.errors = "", 0
+        else:
+            self.decider.withdraw_entries_of(sleeve.name)
         self._record(sleeve)
         return f"{body.strategy} is {'running' if body.running else 'paused; its positions keep their stops'}"
 
@@ -192,7 +202,10 @@ class _Handler:
             method = AllocationMethod(body.method)
         except ValueError:
             raise CommandRefused(f"allocation {body.method!r} is neither fixed nor performance") from None
-        weights = fixed_weights(dict(body.weights))
+        weights = dict(body.weights)
+        if len(weights) != len(body.weights):
+            raise CommandRefused("a strategy is named twice; give each one weight")
+        fixed_weights({name: s.weight for name, s in self._book.sleeves.items()} | weights)
         sleeves = [self._sleeve(name) for name in weights]
         for sleeve in sleeves:
             sleeve.weight = weights[sleeve.name]

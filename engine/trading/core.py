@@ -25,16 +25,25 @@ from engine.domain.facts import (
 from engine.domain.instruments import InstrumentKey
 from engine.domain.market import Bars, FeedStatus, FundingRate, MarketEvent, Quotes, to_ms
 from engine.domain.orders import CashFlow, Fill, FundingPaid, OrderIntent, OrderState, OrderUpdate, Purpose
+from engine.market.marks import RejectedPrice
 from engine.risk.allocation import AllocationMethod
-from engine.risk.brake import Brake, BrakeAdvice
+from engine.risk.brake import Brake, BrakeAdvice, BrakeVerdict
 from engine.risk.limits import RiskConfig
 from engine.trading.book import Book, Feed
 from engine.trading.config import BrakeMode
 from engine.trading.decisions import Decided, Decider
 from engine.trading.emergency import StopRun
+from engine.trading.external import netted_external
+from engine.trading.orchestrator import turn_day
 from engine.trading.sleeves import LiveOpinions, Opinions, Sleeve, sleeve_from
 
 ZERO = Decimal(0)
+_NOTHING = Outcome()
+BRAKE_WAIT = "equity is unknown or a drawdown waits for confirmation"
+_STRATEGY_ERRORS = (
+    ValueError, ArithmeticError, LookupError, TypeError, AttributeError, RuntimeError, AssertionError, BadInput,
+)  # fmt: skip
+"""What a strategy may raise without ending the loop; all else is a fault of the engine or of the machine."""
 
 
 class TradingCore:
@@ -48,6 +57,8 @@ class TradingCore:
         self.book = book
         self._opinions = opinions or LiveOpinions()
         self._touched: set[tuple[str, InstrumentKey]] = set()
+        self._news: list[Notice] = []
+        self._quarantined: list[Sleeve] = []
 
     # -- facts ---------------------------------------------------------------------------------------------------
 
@@ -60,22 +71,21 @@ class TradingCore:
             case OrderUpdate():
                 self._apply_update(fact)
             case OrderIntent():
-                order = book.tracker.add(fact)
-                if fact.purpose is Purpose.STOP and fact.stop_price is not None:
-                    book.stop_prices[(fact.sleeve, fact.instrument)] = fact.stop_price
-                order.updated_at = order.updated_at or fact.created_at
+                self._apply_intent(fact)
             case FundingPaid():
                 book.ledger.apply_funding(fact)
+                book.note_payment(fact.venue, fact.payment_id)
+                book.reach(fact.at)
             case CashFlow():
                 book.ledger.apply_flow(fact)
+                book.reach(fact.at)
             case Netted():
-                book.ledger.apply_netting(fact)
+                self._apply_netting(fact)
             case EquityMark():
                 book.units.apply(fact)
+                book.reach(fact.at)
             case StateChanged():
-                book.state, book.latched, book.state_reason = fact.state, fact.latched, fact.reason
-                if not fact.latched:
-                    book.stop = None
+                self._apply_state(fact)
             case StopProgress():
                 if book.stop is None:
                     book.stop = StopRun(fact.stop_id, book.state_reason, fact.detail, fact.at)
@@ -90,21 +100,63 @@ class TradingCore:
             case Command():
                 pass
 
+    def _apply_intent(self, intent: OrderIntent) -> None:
+        """An intent read back; where it has just been decided, the decider has done the same."""
+        book = self.book
+        book.tracker.add(intent)
+        book.reach(intent.created_at)
+        if intent.purpose is Purpose.STOP and intent.stop_price is not None:
+            book.stop_prices[(intent.sleeve, intent.instrument)] = intent.stop_price
+        if intent.purpose is Purpose.ENTRY:
+            book.entry_times.append(intent.created_at)
+
+    def _apply_state(self, change: StateChanged) -> None:
+        book = self.book
+        if book.latched and not change.latched:
+            book.brake = replace(book.brake, tripped_since=None, unknown_since=None)
+        book.state, book.latched, book.state_reason = change.state, change.latched, change.reason
+        book.reach(change.at)
+        if not change.latched:
+            book.stop = None
+            book.brake_tripped_at = None
+            book.failed_trades = book.failed_trades.succeeded()
+
+    def _apply_netting(self, netted: Netted) -> None:
+        book = self.book
+        book.ledger.apply_netting(netted)
+        for sleeve in (netted.long_sleeve, netted.short_sleeve):
+            self._touched.add((sleeve, netted.instrument))
+            if not book.ledger.held(sleeve, netted.instrument):
+                book.stop_prices.pop((sleeve, netted.instrument), None)
+
     def _apply_fill(self, fill: Fill) -> None:
         book = self.book
         order = book.tracker.apply_fill(fill)
         sleeve = order.intent.sleeve if order else "external"
         effect = book.ledger.apply_fill(fill, sleeve)
+        book.reach(fill.at)
         self._touched.add((sleeve, fill.instrument))
+        if book.stop is not None and book.stop.is_flat:
+            book.stop.reopen(f"a late fill of {fill.client_id} arrived after VERIFIED FLAT")
         if order is None:
+            book.note_payment(fill.venue, fill.trade_id)
+            self._tell_of_external(fill)
             return
         book.failed_trades = book.failed_trades.succeeded()
         if order.intent.purpose is Purpose.STOP:
             book.stopped_out[(sleeve, fill.instrument)] = -fill.side.sign
+        elif order.intent.purpose is Purpose.ENTRY:
+            book.stopped_out.pop((sleeve, fill.instrument), None)
         if effect.closed_trade and not book.ledger.held(sleeve, fill.instrument):
             book.stop_prices.pop((sleeve, fill.instrument), None)
-        if book.stop is not None and book.stop.is_flat and order.intent.purpose is not Purpose.FLATTEN:
-            book.stop.reopen(f"a late fill of {fill.client_id} arrived after VERIFIED FLAT")
+        if order.filled > order.quantity:
+            what = f"{fill.client_id} asked for {order.quantity} and got {order.filled}; booked as the venue says"
+            self._news.append(self.notice("overfill", Severity.CRITICAL, "A venue filled too much", what, fill.at))
+
+    def _tell_of_external(self, fill: Fill) -> None:
+        what = f"{fill.venue} reports {fill.side.value} {fill.quantity} {fill.instrument} at {fill.price} ({fill.client_id})"
+        title = "An execution that is not ours"
+        self._news.append(self.notice("external", Severity.CRITICAL, title, what, fill.at))
 
     def _apply_update(self, update: OrderUpdate) -> None:
         book = self.book
@@ -113,6 +165,7 @@ class TradingCore:
         order = book.tracker.apply_update(update)
         if order is None:
             return
+        book.reach(update.at)
         self._touched.add((order.intent.sleeve, order.intent.instrument))
         if order.state is was:
             return
@@ -125,6 +178,8 @@ class TradingCore:
         sleeve = sleeve_from(fact)
         if known is not None:
             sleeve.ideas = known.ideas
+            if not fact.running:
+                sleeve.quarantined, sleeve.errors = known.quarantined, known.errors
         self.book.sleeves[fact.strategy] = sleeve
 
     # -- events --------------------------------------------------------------------------------------------------
@@ -143,54 +198,64 @@ class TradingCore:
                 return self._on_bars(event)
             case Quotes():
                 self._reject(len(self.book.marks.apply(event)))
-                self._see(event.at, [top.instrument for top in event.tops])
-                return Outcome()
+                for top in event.tops:
+                    self._see(event.at, top.instrument)
+                return _NOTHING
             case FeedStatus():
                 return self._on_feed(event)
             case FundingRate():
-                return Outcome()
+                return _NOTHING
 
     def _on_feed(self, event: FeedStatus) -> Outcome:
         feed = self.book.feeds.setdefault(event.venue, Feed())
         changed, feed.online, feed.detail = feed.online is not event.online, event.online, event.detail
         if not changed:
-            return Outcome()
+            return _NOTHING
         title = f"{event.venue} is {'online' if event.online else 'OFFLINE'}"
         severity = Severity.INFO if event.online else Severity.WARNING
         return Outcome(notices=(self.notice(f"feed-{event.venue}", severity, title, event.detail, event.at),))
 
     def _on_bars(self, bars: Bars) -> Outcome:
         book = self.book
-        book.now = bars.at
-        self._reject(len(book.marks.apply(bars)))
-        self._see(bars.at, [candle.instrument for candle in bars.candles])
+        if book.bars_at is not None and bars.at < book.bars_at:
+            return _NOTHING  # shown again after a restart: what it could decide was decided then
+        book.bars_at = bars.at
+        book.reach(bars.at)
+        rejections = book.marks.apply(bars)
+        self._reject(len(rejections))
+        bad = {each.instrument for each in rejections if each.reason is not RejectedPrice.LATE}
+        closed: list[tuple[InstrumentKey, int]] = []
         for candle in bars.candles:
+            self._see(bars.at, candle.instrument)
             window = book.windows.get(candle.instrument)
-            last = window.last_opened_at_ms if window is not None else None
-            if window is not None and (last is None or to_ms(candle.opened_at) > last):
-                window.append(candle)
+            if window is not None and candle.instrument not in bad:
+                closed.append((candle.instrument, window.offer(candle)))
         facts: list[Fact] = []
-        notices: list[Notice] = []
+        notices: list[Notice] = self._news
+        self._news = []
         book.equity = book.ledger.equity(book.price)
         if book.equity is not None:
             mark = book.units.observe(book.equity, bars.at)
             facts += [mark] if mark else []
             self._watch_sleeves()
+            facts += turn_day(book, bars.at)
         self._look_at_brake(bars.at, facts, notices)
         self._look_at_failures(bars.at, facts, notices)
         decider = Decider(book, bars.at)
         if not book.latched:
+            facts += self._net_external(bars.at)
             self._cover(decider)
-            if book.state is not TradingState.HALTED and book.equity is not None:
-                self._ask_strategies(bars, decider, notices)
+            decider.withdraw_entries()
+            if book.state is not TradingState.HALTED and book.equity is not None and not book.catching_up:
+                self._ask_strategies(closed, decider, notices)
+                facts += [sleeve.fact(bars.at) for sleeve in self._quarantined]
+                self._quarantined.clear()
         return outcome_of(decider.decided, facts, notices)
 
-    def _see(self, at: datetime, keys: list[InstrumentKey]) -> None:
-        for key in keys:
-            instrument = self.book.ledger.instruments.get(key)
-            if instrument is not None:
-                feed = self.book.feeds[instrument.venue]
-                feed.last_market_time = at
+    def _see(self, at: datetime, key: InstrumentKey) -> None:
+        instrument = self.book.ledger.instruments.get(key)
+        if instrument is not None:
+            self.book.feeds[instrument.venue].last_market_time = at
 
     def _reject(self, count: int) -> None:
         self.book.rejected_prices += count
@@ -200,24 +265,27 @@ class TradingCore:
             pnl = self.book.sleeve_pnl(name)
             self.book.sleeve_peaks[name] = max(self.book.sleeve_peaks.get(name, ZERO), pnl)
 
-    def _ask_strategies(self, bars: Bars, decider: Decider, notices: list[Notice]) -> None:
+    def _ask_strategies(
+        self, closed: list[tuple[InstrumentKey, int]], decider: Decider, notices: list[Notice]
+    ) -> None:
+        """Ask about every candle that closed, named by instrument and open time (ms UTC)."""
         for name in sorted(self.book.sleeves):
             sleeve = self.book.sleeves[name]
             if not sleeve.running or sleeve.quarantined:
                 continue
             universe = frozenset(sleeve.instruments)
-            for candle in bars.candles:
-                if candle.instrument in universe and candle.instrument in self.book.windows:
-                    self._ask(sleeve, candle.instrument, to_ms(candle.opened_at), decider, notices)
+            for key, opened_at_ms in closed:
+                if key in universe:
+                    self._ask(sleeve, key, opened_at_ms, decider, notices)
 
     def _ask(
         self, sleeve: Sleeve, key: InstrumentKey, opened_at_ms: int, decider: Decider, notices: list[Notice]
     ) -> None:
-        window = self.book.windows[key].view()
         try:
-            opinion = self._opinions.opinion(sleeve, key, opened_at_ms, window)
-        except (ValueError, ArithmeticError, LookupError, TypeError, BadInput) as error:
+            opinion = self._opinions.opinion(sleeve, key, opened_at_ms, self.book.windows[key])
+        except _STRATEGY_ERRORS as error:
             if sleeve.failed(error) and self.book.now is not None:
+                self._quarantined.append(sleeve)
                 title = f"strategy {sleeve.name} quarantined after repeated errors"
                 detail = f"{key}: {sleeve.quarantined}; its positions keep their stops"
                 notices.append(
@@ -230,11 +298,39 @@ class TradingCore:
             decider.follow(sleeve, key, opinion)
 
     def _cover(self, decider: Decider) -> None:
+        if not self._touched:
+            return
+        uncovered = set()
         for sleeve, key in sorted(self._touched):
             instrument = self.book.ledger.instruments.get(key)
-            if instrument is not None:
-                decider.cover(sleeve, instrument)
-        self._touched.clear()
+            if instrument is not None and not decider.cover(sleeve, instrument):
+                uncovered.add((sleeve, key))
+        self._touched = uncovered
+
+    def protect(self, at: datetime) -> Outcome:
+        """Give every position the stop it lacks, without waiting for the next close."""
+        decider = Decider(self.book, at)
+        facts: list[Fact] = []
+        if not self.book.latched:
+            facts += self._net_external(at)
+            self._cover(decider)
+        return outcome_of(decider.decided, facts, [])
+
+    @property
+    def is_unsure(self) -> bool:
+        """Whether something has happened that no look at the stops has taken in yet."""
+        return bool(self._touched)
+
+    def look_at_all(self) -> None:
+        """Let the next look at stops take in every position; part of recovery."""
+        self._touched.update((sleeve, key) for sleeve, key, _ in self.book.ledger.open_holdings())
+
+    def _net_external(self, at: datetime) -> list[Fact]:
+        facts: list[Fact] = []
+        for netted in netted_external(self.book, at):
+            self.apply(netted)
+            facts.append(netted)
+        return facts
 
     # -- brakes --------------------------------------------------------------------------------------------------
 
@@ -245,18 +341,30 @@ class TradingCore:
         if book.latched:
             self._maybe_reset(at, facts)
             return
-        value = book.units.value if book.equity is not None else None
-        book.brake = book.brake.after(Brake(book.risk.brake_drawdown).look(value, book.units.peak), at)
+        value = book.units.value if book.equity is not None and self._marks_are_fresh(at) else None
+        verdict, watch = Brake(book.risk.brake_drawdown).look(value, book.units.peak), book.brake
+        waits = book.state is TradingState.CLOSE_ONLY and book.state_reason == BRAKE_WAIT
+        if verdict is BrakeVerdict.OK and watch.tripped_since is None and watch.unknown_since is None and not waits:
+            return
+        book.brake = watch.after(verdict, at)
         advice = book.brake.advice(at)
+        if waits and verdict is BrakeVerdict.OK:
+            facts += self.move_state(TradingState.ACTIVE, "equity is known again and above the brake", at)
         if advice is BrakeAdvice.FLATTEN:
             reason = f"emergency brake: drawdown {book.units.drawdown:.2%} reached {book.risk.brake_drawdown:.2%}"
             book.brake_tripped_at = at
             facts += self.begin_stop(f"brake-{to_ms(at)}", reason, "engine", at)
             notices.append(self.notice("brake", Severity.CRITICAL, "Emergency brake", reason, at))
         elif advice is BrakeAdvice.CLOSE_ONLY and book.state is TradingState.ACTIVE:
-            reason = "equity is unknown or a drawdown waits for confirmation"
-            facts += self.move_state(TradingState.CLOSE_ONLY, reason, at)
-            notices.append(self.notice("brake-wait", Severity.WARNING, "Close-only", reason, at))
+            facts += self.move_state(TradingState.CLOSE_ONLY, BRAKE_WAIT, at)
+            notices.append(self.notice("brake-wait", Severity.WARNING, "Close-only", BRAKE_WAIT, at))
+
+    def _marks_are_fresh(self, at: datetime) -> bool:
+        """Whether no position is valued at a price older than an entry may rest on."""
+        book = self.book
+        oldest = at - book.risk.max_price_age_bars * book.config.bar.delta
+        marks = (book.mark(key) for key in {key for _, key, _ in book.ledger.open_holdings()})
+        return all(mark is not None and mark.at >= oldest for mark in marks)
 
     def _maybe_reset(self, at: datetime, facts: list[Fact]) -> None:
         book = self.book
@@ -269,7 +377,6 @@ class TradingCore:
         book = self.book
         if book.failed_trades.tripped and book.state is TradingState.ACTIVE:
             reason = f"{book.failed_trades.in_a_row} failed trades in a row"
-            book.failed_trades = book.failed_trades.succeeded()
             facts += self.move_state(TradingState.CLOSE_ONLY, reason, at)
             notices.append(self.notice("failed-trades", Severity.CRITICAL, "Close-only: failed trades", reason, at))
         for venue, errors in book.venue_errors.items():
@@ -298,12 +405,9 @@ class TradingCore:
     def rearm(self, at: datetime, reason: str) -> list[Fact]:
         """Release the latch; drawdown is measured from here on."""
         book = self.book
-        book.brake_tripped_at = None
-        book.brake = replace(book.brake, tripped_since=None, unknown_since=None)
         book.units.reset_peak()
         facts: list[Fact] = [StateChanged(TradingState.ACTIVE, False, reason, at)]
-        if book.equity is not None:
-            facts.append(book.units.mark(book.equity, at))
+        facts.append(book.units.mark(book.last_equity, at))
         for fact in facts:
             self.apply(fact)
         return facts
@@ -315,6 +419,8 @@ class TradingCore:
 
 def outcome_of(decided: Decided, facts: list[Fact], notices: list[Notice]) -> Outcome:
     """Gather a step's decisions."""
+    if not (facts or notices or decided.approved or decided.cancels or decided.amends or decided.refused):
+        return _NOTHING
     return Outcome(
         approved=tuple(decided.approved),
         cancels=tuple(decided.cancels),

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 
-from engine.domain.commands import PlaceOrder
+from engine.domain.commands import PlaceOrder, TradingState
 from engine.domain.facts import AmendRequest, CancelRequest, Fact, Netted
 from engine.domain.instruments import Instrument, InstrumentKey
-from engine.domain.orders import Approved, OrderIntent, OrderType, Purpose, Refused, Side
+from engine.domain.orders import Approved, OrderIntent, OrderState, OrderType, Purpose, Refused, Side
 from engine.domain.portfolio import Idea
 from engine.execution.tracker import TrackedOrder, side_of
 from engine.risk.gate import Gate
@@ -23,7 +23,7 @@ from engine.risk.sizing import (
     target_quantity,
 )
 from engine.trading.book import Book
-from engine.trading.exposure import coin_exposure, context_for, free_quote, gross_exposure
+from engine.trading.exposure import Exposures, context_for
 from engine.trading.sleeves import Opinion, Sleeve
 
 ZERO = Decimal(0)
@@ -47,6 +47,7 @@ class Decider:
         self._book = book
         self._now = now
         self._gate = Gate(book.risk)
+        self._exposures: Exposures | None = None
         self.decided = Decided()
 
     # -- ideas ---------------------------------------------------------------------------------------------------
@@ -56,13 +57,17 @@ class Decider:
         book, instrument = self._book, self._book.ledger.instruments[key]
         held = book.ledger.held(sleeve.name, key)
         conviction = self._after_stop_out(sleeve.name, key, opinion.conviction)
-        if not conviction and not held and not opinion.conviction and not book.tracker.working(sleeve.name, key):
+        idle = not held and not book.tracker.working(sleeve.name, key)
+        if idle and not conviction and not opinion.conviction:
             sleeve.ideas[key] = Idea(sleeve.name, key, 0.0, opinion.stop_distance, ZERO, held, "no opinion", self._now)
             return
-        request = self._request(sleeve, instrument, conviction, opinion.stop_distance)
-        missing = missing_input(request) or ("" if request.notional_cap is not None else "every mark")
-        target = target_quantity(request) if not missing else held
-        outcome = f"waits: {missing} is unknown" if missing else self._move_to(sleeve, instrument, target, opinion)
+        if idle and self._stays_flat(instrument, key, conviction):
+            target, outcome = ZERO, "flat"
+        else:
+            request = self._request(sleeve, instrument, conviction, opinion.stop_distance)
+            missing = missing_input(request) or ("" if request.notional_cap is not None else "every mark")
+            target = target_quantity(request) if not missing else held
+            outcome = f"waits: {missing} is unknown" if missing else self._move_to(sleeve, instrument, target, opinion)
         if conviction != opinion.conviction:
             outcome = "stopped out: waits until the conviction has gone back to zero"
         sleeve.ideas[key] = Idea(
@@ -75,11 +80,19 @@ class Decider:
         sleeve.ideas[key] = Idea(sleeve.name, key, 0.0, None, held, held, "no view yet: too few candles", self._now)
 
     def _after_stop_out(self, sleeve: str, key: InstrumentKey, conviction: float) -> float:
-        latch = self._book.stopped_out.get((sleeve, key), 0)
-        if latch and conviction * latch > 0:
+        latch = self._book.stopped_out.get((sleeve, key))
+        if latch is None:
+            return conviction
+        if conviction * latch > 0:
             return 0.0
-        self._book.stopped_out.pop((sleeve, key), None)
+        del self._book.stopped_out[(sleeve, key)]
         return conviction
+
+    def _stays_flat(self, instrument: Instrument, key: InstrumentKey, conviction: float) -> bool:
+        """Whether an idle sleeve can only wish zero, so that there is nothing to size: most bars of most replays."""
+        book = self._book
+        opens_nothing = conviction == 0 or (conviction < 0 and not instrument.can_short)
+        return opens_nothing and book.price(key) is not None and not book.tracker.has_unknown(key)
 
     def _request(
         self, sleeve: Sleeve, instrument: Instrument, conviction: float, stop_distance: Decimal | None
@@ -100,16 +113,21 @@ class Decider:
         )
 
     def _room(self, sleeve: Sleeve, instrument: Instrument, price: Decimal | None, direction: int) -> Decimal | None:
-        book = self._book
-        gross, coin = gross_exposure(book), coin_exposure(book, instrument.base)
+        book, exposures = self._book, self._known_exposures()
+        gross, coin = exposures.gross(), exposures.coin(instrument.base)
         if gross is None or coin is None or price is None:
             return None
         key = instrument.key
         own = (book.ledger.held(sleeve.name, key) + book.tracker.working(sleeve.name, key)) * price
         by_limits = room(book.risk, book.equity, Elsewhere(max(ZERO, gross - abs(own)), coin - own), direction)
         same_way = abs(own) if own * direction > 0 else ZERO
-        by_cash = same_way + max(ZERO, free_quote(book, instrument)) * instrument.max_leverage
+        by_cash = same_way + max(ZERO, exposures.free_quote(instrument)) * instrument.max_leverage
         return min(by_limits, by_cash)
+
+    def _known_exposures(self) -> Exposures:
+        if self._exposures is None:
+            self._exposures = Exposures(self._book)
+        return self._exposures
 
     def _move_to(
         self, sleeve: Sleeve, instrument: Instrument, target: Decimal, opinion: Opinion
@@ -132,9 +150,8 @@ class Decider:
     def _cancel_opposing(self, sleeve: str, key: InstrumentKey, quantity: Decimal) -> bool:
         opposing = [
             order
-            for order in self._book.tracker.open_orders()
+            for order in self._book.tracker.open_on(key)
             if order.intent.sleeve == sleeve
-            and order.intent.instrument == key
             and order.intent.purpose in (Purpose.ENTRY, Purpose.EXIT)
             and order.remaining
             and order.intent.side.sign * quantity < 0
@@ -152,7 +169,7 @@ class Decider:
         if price is None:
             return "no trustworthy price"
         side = side_of(quantity)
-        stop = None
+        stop, before = None, book.stop_prices.get((sleeve, key))
         if not book.ledger.held(sleeve, key):
             book.stop_prices.pop((sleeve, key), None)
         if opinion.stop_distance is not None:
@@ -161,14 +178,15 @@ class Decider:
                 return f"refused: its stop at {stop} is not a price"
             book.stop_prices[(sleeve, key)] = stop
         entry = self._intent(sleeve, key, side, abs(quantity), Purpose.ENTRY, f"conviction {opinion.conviction:g}")
-        if not self._pass(entry):
+        if not self._pass(entry) or (stop is not None and not self._protect(entry, stop)):
+            book.stop_prices.pop((sleeve, key), None)
+            if before is not None:
+                book.stop_prices[(sleeve, key)] = before
             return f"refused: {self.decided.refused[-1].rule}"
-        book.entry_times.append(self._now)
-        if stop is not None:
-            self._protect(entry, stop)
         return f"{side.value} {abs(quantity)} {instrument.base}"
 
-    def _protect(self, entry: OrderIntent, stop: Decimal) -> None:
+    def _protect(self, entry: OrderIntent, stop: Decimal) -> bool:
+        """Send the stop with its entry; where the gate refuses the stop, the entry is not sent either."""
         child = OrderIntent(
             client_id=self._book.ids.next(),
             instrument=entry.instrument,
@@ -183,9 +201,13 @@ class Decider:
             parent_id=entry.client_id,
             reason=f"protects {entry.client_id}",
         )
-        if not self._pass(child):
-            self.decided.approved = [a for a in self.decided.approved if a.intent is not entry]
-            self._book.tracker.drop(entry.client_id)
+        if self._pass(child):
+            return True
+        self.decided.approved = [a for a in self.decided.approved if a.intent is not entry]
+        self._book.tracker.drop(entry.client_id)
+        self._book.entry_times.pop()
+        self._exposures = None
+        return False
 
     def close(
         self, sleeve: str, instrument: Instrument, quantity: Decimal, reason: str
@@ -196,7 +218,7 @@ class Decider:
         left = abs(held) - self._book.tracker.pending_exits(key, sleeve)
         size = instrument.round_quantity(min(quantity, left))
         if size <= 0:
-            return "already on its way out"
+            return self._on_its_way(sleeve, key)
         if self._is_dust(instrument, size):
             return "too small to be sold: dust"
         side = side_of(-held)
@@ -206,12 +228,42 @@ class Decider:
         self.cover(sleeve, instrument)
         return f"{side.value} {size} {instrument.base} to close"
 
+    def _on_its_way(self, sleeve: str, key: InstrumentKey) -> str:
+        resting = [
+            o.intent.client_id
+            for o in self._book.tracker.open_orders()
+            if o.intent.sleeve == sleeve
+            and o.intent.instrument == key
+            and o.intent.purpose is Purpose.EXIT
+            and o.intent.order_type is not OrderType.MARKET
+            and o.remaining
+        ]
+        if resting:
+            return f"resting orders would close it already; cancel {', '.join(resting)} first"
+        return "already on its way out"
+
+    def withdraw_entries(self) -> None:
+        """Cancel entries that still work although their book or venue may not open anything any more."""
+        for order in self._book.tracker.open_orders():
+            intent = order.intent
+            if intent.purpose is not Purpose.ENTRY or not order.remaining:
+                continue
+            state = self._book.venue_state(intent.instrument)
+            if state is not TradingState.ACTIVE and order.state is not OrderState.INTENT:
+                self.decided.cancels.append(CancelRequest(intent.client_id, f"the book is {state.value}"))
+
+    def withdraw_entries_of(self, sleeve: str) -> None:
+        """Cancel what a strategy that is being paused still has working to open."""
+        for order in self._book.tracker.open_orders():
+            if order.intent.sleeve == sleeve and order.intent.purpose is Purpose.ENTRY and order.remaining:
+                self.decided.cancels.append(CancelRequest(order.intent.client_id, f"{sleeve} is paused"))
+
     def _is_dust(self, instrument: Instrument, quantity: Decimal) -> bool:
         price = self._book.price(instrument.key)
         return price is not None and is_dust(quantity, instrument, price)
 
-    def flatten(self) -> list[Fact]:
-        """Market orders that bring every account position to zero; part of the emergency stop.
+    def flatten(self, venues: frozenset[str]) -> list[Fact]:
+        """Market orders that bring every account position at these venues to zero; part of the emergency stop.
 
         Only sleeves on the account's own side sell; what then stands between opposite sleeves is netted at the mark.
 
@@ -223,6 +275,8 @@ class Decider:
         book = self._book
         netted: list[Fact] = []
         for key, instrument in book.ledger.instruments.items():
+            if instrument.venue not in venues:
+                continue
             account = book.ledger.account_position(key)
             left = instrument.round_quantity(abs(account) - book.tracker.pending_exits(key))
             if not account and not book.tracker.pending_exits(key):
@@ -252,17 +306,32 @@ class Decider:
             held[short] += size
         return facts
 
-    def cover(self, sleeve: str, instrument: Instrument) -> None:
-        """Make the sleeve's stops cover its position less what is already on its way out: no more, no less."""
+    def cover(self, sleeve: str, instrument: Instrument) -> bool:
+        """Make the sleeve's stops cover its position less what is already on its way out: no more, no less.
+
+        Returns
+        -------
+        bool
+            False where a stop is missing and the gate refuses it: ask again.
+        """
         key, book = instrument.key, self._book
         held = book.ledger.held(sleeve, key)
         wanted = max(ZERO, abs(held) - book.tracker.pending_exits(key, sleeve))
-        stops = book.tracker.stops(sleeve, key)
+        stops = self._on_exit_side(book.tracker.stops(sleeve, key), held)
         surplus = sum((book.tracker.covered(s) for s in stops), ZERO) - wanted
         if surplus > 0:
             self._shrink(stops, surplus)
         elif surplus < 0 and not any(_still_arming(book, s) for s in stops):
-            self._add_stop(sleeve, instrument, -surplus)
+            return self._add_stop(sleeve, instrument, -surplus)
+        return True
+
+    def _on_exit_side(self, stops: list[TrackedOrder], held: Decimal) -> list[TrackedOrder]:
+        """The stops that close what is held; one left over from the other direction would add to it and is cancelled."""
+        if not held:
+            return stops
+        wrong = [stop for stop in stops if stop.intent.side.sign * held > 0]
+        self.decided.cancels += [CancelRequest(s.intent.client_id, "its position has turned") for s in wrong]
+        return [stop for stop in stops if stop not in wrong]
 
     def _shrink(self, stops: list[TrackedOrder], surplus: Decimal) -> None:
         for stop in stops:
@@ -280,12 +349,13 @@ class Decider:
 
     def _add_stop(
         self, sleeve: str, instrument: Instrument, missing: Decimal
-    ) -> None:
+    ) -> bool:
         key, book = instrument.key, self._book
         price, size = book.stop_prices.get((sleeve, key)), instrument.round_quantity(missing)
         if price is None or price <= 0 or size <= 0:
-            return
+            return True
         held = book.ledger.held(sleeve, key)
+        halted = book.venue_state(key) is TradingState.HALTED
         intent = OrderIntent(
             client_id=book.ids.next(),
             instrument=key,
@@ -297,9 +367,10 @@ class Decider:
             created_at=self._now,
             reference_price=book.price(key) or price,
             stop_price=price,
+            reduce_only=halted and self._reduces_account(key, side_of(-held), size),
             reason="covers what no stop protected",
         )
-        self._pass(intent)
+        return self._pass(intent)
 
     def place(self, body: PlaceOrder, reason: str) -> bool:
         """Pass a manual order through the gate; an exit where it can only reduce what the manual sleeve holds."""
@@ -320,7 +391,7 @@ class Decider:
     def _intent(
         self, sleeve: str, key: InstrumentKey, side: Side, quantity: Decimal, purpose: Purpose, reason: str
     ) -> OrderIntent:
-        price = self._book.price(key)
+        price = self._book.price(key) or self._entry_price(sleeve, key)
         reducing = purpose in (Purpose.EXIT, Purpose.FLATTEN) and self._reduces_account(key, side, quantity)
         return OrderIntent(
             client_id=self._book.ids.next(),
@@ -336,17 +407,27 @@ class Decider:
             reason=reason,
         )
 
+    def _entry_price(self, sleeve: str, key: InstrumentKey) -> Decimal | None:
+        """What a position was opened at: the best reference for its exit while there is no mark."""
+        holding = self._book.ledger.holdings.get((sleeve, key))
+        if holding is None or not holding.quantity:
+            return None
+        return self._book.ledger.instruments[key].round_price(abs(holding.entry_price))
+
     def _reduces_account(self, key: InstrumentKey, side: Side, quantity: Decimal) -> bool:
         account = self._book.ledger.account_position(key)
         return account * side.sign < 0 and quantity <= abs(account)
 
     def _pass(self, intent: OrderIntent) -> bool:
-        verdict = self._gate.check(intent, context_for(self._book, intent, self._now))
+        verdict = self._gate.check(intent, context_for(self._book, intent, self._now, self._known_exposures()))
         if isinstance(verdict, Refused):
             self.decided.refused.append(verdict)
             self._book.refused.append(verdict)
             return False
         self._book.tracker.add(verdict.intent)
+        self._exposures = None
+        if intent.purpose is Purpose.ENTRY:
+            self._book.entry_times.append(self._now)
         self.decided.approved.append(verdict)
         return True
 

@@ -14,7 +14,38 @@ ZERO = Decimal(0)
 _BASIS_POINT = Decimal("0.0001")
 
 
-def context_for(book: Book, intent: OrderIntent, now: datetime) -> GateContext:
+class Exposures:
+    """Exposures and free cash of a book at one instant, each added up once; make it anew after an order."""
+
+    __slots__ = ("_book", "_coins", "_free", "_gross")
+
+    def __init__(self, book: Book) -> None:
+        self._book = book
+        self._gross: list[Decimal | None] = []
+        self._coins: dict[str, Decimal | None] = {}
+        self._free: dict[tuple[str, str], Decimal] = {}
+
+    def gross(self) -> Decimal | None:
+        """See `gross_exposure`."""
+        if not self._gross:
+            self._gross.append(gross_exposure(self._book))
+        return self._gross[0]
+
+    def coin(self, coin: str) -> Decimal | None:
+        """See `coin_exposure`."""
+        if coin not in self._coins:
+            self._coins[coin] = coin_exposure(self._book, coin)
+        return self._coins[coin]
+
+    def free_quote(self, instrument: Instrument) -> Decimal:
+        """See `free_quote`."""
+        where = (instrument.venue, instrument.quote)
+        if where not in self._free:
+            self._free[where] = free_quote(self._book, instrument)
+        return self._free[where]
+
+
+def context_for(book: Book, intent: OrderIntent, now: datetime, exposures: Exposures) -> GateContext:
     """Everything the rules may ask about one intent at this instant."""
     key = intent.instrument
     instrument = book.ledger.instruments.get(key)
@@ -31,12 +62,12 @@ def context_for(book: Book, intent: OrderIntent, now: datetime) -> GateContext:
         state=book.venue_state(key),
         venue_online=feed.online if feed else None,
         equity=book.equity,
-        free_balance=free_quote(book, instrument) if instrument else None,
+        free_balance=exposures.free_quote(instrument) if instrument else None,
         free_base=_free_base(book, instrument, intent.sleeve) if instrument else None,
         account_position=book.ledger.account_position(key),
         sleeve_position=book.ledger.held(intent.sleeve, key),
-        gross_exposure=gross_exposure(book),
-        coin_exposure=coin_exposure(book, instrument.base) if instrument else None,
+        gross_exposure=exposures.gross(),
+        coin_exposure=exposures.coin(instrument.base) if instrument else None,
         orders_last_minute=book.entries_last_minute(now),
         day_loss=book.units.day_loss if book.equity is not None else None,
         drawdown=book.units.drawdown if book.equity is not None else None,
@@ -97,9 +128,7 @@ def coin_exposure(book: Book, coin: str) -> Decimal | None:
 def _exposure(book: Book, key: InstrumentKey) -> tuple[Decimal, Decimal, Decimal] | None:
     """Position notional (signed), unfilled entries (absolute, signed); None without a mark for them."""
     position = book.ledger.account_position(key)
-    entries = [
-        o for o in book.tracker.open_orders() if o.intent.instrument == key and o.intent.purpose is Purpose.ENTRY
-    ]
+    entries = [o for o in book.tracker.open_on(key) if o.intent.purpose is Purpose.ENTRY]
     if not position and not entries:
         return ZERO, ZERO, ZERO
     mark = book.price(key)
@@ -129,8 +158,8 @@ def _working_entries(book: Book, key: InstrumentKey, side: Side) -> Decimal:
     return sum(
         (
             order.remaining
-            for order in book.tracker.open_orders()
-            if order.intent.instrument == key and order.intent.side is side and order.intent.purpose is Purpose.ENTRY
+            for order in book.tracker.open_on(key)
+            if order.intent.side is side and order.intent.purpose is Purpose.ENTRY
         ),
         ZERO,
     )

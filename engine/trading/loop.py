@@ -7,13 +7,13 @@ cannot be written, `CannotRecord` leaves this module: the engine stops the loop 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from datetime import datetime
+from contextlib import contextmanager, suppress
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Protocol
 
 from engine.domain.commands import Command
-from engine.domain.errors import OrderNotFound, VenueAmbiguous, VenueError, VenueRejected, VenueUnreachable
+from engine.domain.errors import Fenced, OrderNotFound, VenueAmbiguous, VenueError, VenueRejected, VenueUnreachable
 from engine.domain.facts import AmendRequest, CancelRequest, CommandDone, Fact, Notice, Outcome, Severity
 from engine.domain.instruments import venue_of
 from engine.domain.market import MarketEvent
@@ -58,16 +58,29 @@ class TradingLoop:
         self._observer = observer
         self._since_checkpoint = 0
         self._not_found: dict[str, float] = {}
+        self._asked_again: dict[str, float] = {}
+        self._checkpoint_day: date | None = None
+        self._retired = False
 
     # -- one event -----------------------------------------------------------------------------------------------
 
     def step(self, event: MarketEvent) -> None:
         """Take one market event: match at simulated venues, decide, make durable, submit."""
+        self._require_place()
         happened: list[Fact] = []
         for venue in self.venues.values():
             happened.extend(venue.observe(event))
-        self.take(happened, event.at)
+        if happened:
+            self.take(happened, event.at)
         self._act(event, self.core.process(event), event.at)
+
+    def retire(self) -> None:
+        """Never touch a venue again: another loop has taken over. Safe from any thread."""
+        self._retired = True
+
+    def _require_place(self) -> None:
+        if self._retired:
+            raise Fenced(f"the loop of {self.book.config.name} was replaced while it hung; it must not act any more")
 
     def command(self, command: Command) -> CommandDone | None:
         """Carry out a command once; what became of it (None where it had been done before)."""
@@ -91,33 +104,34 @@ class TradingLoop:
             self.core.apply(fact)
 
     def _is_repeat(self, fact: Fact, seen: set[tuple[str, str, str]]) -> bool:
-        if isinstance(fact, FundingPaid):
-            return not self.book.see_payment(fact.venue, fact.payment_id)
         if isinstance(fact, OrderUpdate):
             return self.book.tracker.knows(fact)
-        if not isinstance(fact, Fill):
+        if not isinstance(fact, Fill | FundingPaid):
             return False
-        key = (fact.venue, fact.account, fact.trade_id)
+        number = fact.trade_id if isinstance(fact, Fill) else fact.payment_id
+        key = (fact.venue, fact.account, number)
         if key in seen:
             return True
         seen.add(key)
-        if self.book.tracker.get(fact.client_id) is not None:
+        if isinstance(fact, Fill) and self.book.tracker.get(fact.client_id) is not None:
             return not self.book.tracker.is_new_fill(fact)
-        return self.book.ids.owns(fact.client_id) or not self.book.see_payment(fact.venue, fact.trade_id)
+        ours = isinstance(fact, Fill) and self.book.ids.owns(fact.client_id)
+        return ours or self.book.has_payment(fact.venue, number)
 
     def _record(self, facts: Sequence[Fact], at: datetime) -> None:
         self.sequence = self._journal.append(facts, at)
         self._since_checkpoint += len(facts)
 
     def _act(self, event: MarketEvent | Command | None, outcome: Outcome, at: datetime) -> None:
-        facts = [*outcome.facts[:-1], *(a.intent for a in outcome.approved), *outcome.facts[-1:]]
-        if facts:
+        if outcome.facts or outcome.approved:
+            facts = [*outcome.facts[:-1], *(a.intent for a in outcome.approved), *outcome.facts[-1:]]
             self._record(facts, at)
-        answers: list[Fact] = []
-        answers += [answer for request in outcome.cancels for answer in self._cancel(request, at)]
-        answers += [answer for request in outcome.amends for answer in self._amend(request, at)]
-        answers += self._submit_all(outcome.approved, at)
-        self.take(answers, at)
+        if outcome.cancels or outcome.amends or outcome.approved:
+            answers: list[Fact] = []
+            answers += [answer for request in outcome.cancels for answer in self._cancel(request, at)]
+            answers += [answer for request in outcome.amends for answer in self._amend(request, at)]
+            answers += self._submit_all(outcome.approved, at)
+            self.take(answers, at)
         if self._observer is not None:
             self._observer(event, outcome)
 
@@ -163,6 +177,7 @@ class TradingLoop:
     @contextmanager
     def _measured(self, venue: str) -> Iterator[None]:
         """Count an order call and note how long it took."""
+        self._require_place()
         feed = self.book.feeds.setdefault(venue, Feed())
         feed.calls += 1
         started = self._clock.monotonic()
@@ -187,7 +202,10 @@ class TradingLoop:
             return []
         except VenueRejected as error:
             return [self._report(order, order.state, at, str(error))]
-        except (VenueUnreachable, VenueAmbiguous) as error:
+        except VenueUnreachable:
+            self.book.venue_failed(venue.venue, at)
+            return []
+        except VenueAmbiguous as error:
             self.book.venue_failed(venue.venue, at)
             return [self._report(order, OrderState.PENDING_CANCEL, at, str(error))]
 
@@ -212,12 +230,25 @@ class TradingLoop:
     # -- evidence ------------------------------------------------------------------------------------------------
 
     def pull(self) -> None:
-        """Book what the venues executed and the engine has not seen; raises `VenueError` where one does not answer."""
-        at = self.market_time()
+        """Book what the venues executed and the engine has not seen.
+
+        Raises
+        ------
+        VenueError
+            One does not answer; all others have been asked.
+        """
+        silent: VenueError | None = None
         for name, venue in self.venues.items():
-            executions, cursor = venue.executions_since(self.book.cursors.get(name, ""))
-            self.take(executions, at)
+            try:
+                executions, cursor = venue.executions_since(self.book.cursors.get(name, ""))
+            except VenueError as error:
+                silent = silent or error
+                continue
+            self.take(executions, self.market_time())
             self.book.cursors[name] = cursor
+        if silent is not None:
+            raise silent
+        self.book.forget_payments()
 
     def resolve(self, *, everything: bool = False) -> bool:
         """Ask the venues about every order without proof (or about every open one); True when no doubt is left.
@@ -228,18 +259,36 @@ class TradingLoop:
         at, now = self.market_time(), self._clock.monotonic()
         open_ = [o for o in self.book.tracker.open_orders() if not o.is_settled]
         doubtful = [o for o in open_ if everything or o.state in _UNSENT or o.state is OrderState.PENDING_CANCEL]
+        self._asked_again = {o.intent.client_id: t for o in doubtful if (t := self._asked_again.get(o.intent.client_id))}
         for order in doubtful:
             client_id = order.intent.client_id
             try:
                 self.take([self.venues[venue_of(order.intent.instrument)].order(client_id)], at)
                 self._not_found.pop(client_id, None)
+                self._cancel_again(order, now)
             except OrderNotFound:
                 first = self._not_found.setdefault(client_id, now)
                 if now - first >= self.book.config.not_found_window_s and first != now:
                     self._abandon(order, at)
             except VenueError:
                 self.book.venue_failed(venue_of(order.intent.instrument), at)
+        self._fetch_late_fills()
         return not any(o.state in _UNSENT for o in self.book.tracker.open_orders())
+
+    def _cancel_again(self, order: TrackedOrder, now: float) -> None:
+        """A cancellation without proof whose order still works is asked for once more, `not_found_window_s` later."""
+        client_id = order.intent.client_id
+        if order.state is not OrderState.PENDING_CANCEL:
+            return
+        if now - self._asked_again.setdefault(client_id, now) >= self.book.config.not_found_window_s:
+            self._asked_again[client_id] = now
+            self.send_cancel(CancelRequest(client_id, "the first request brought no proof"))
+
+    def _fetch_late_fills(self) -> None:
+        """Executions a venue counts and never told: the order has ended, its fills are still to be booked."""
+        if any(o.reported > o.filled for o in self.book.tracker.open_orders()):
+            with suppress(VenueError):
+                self.pull()
 
     def _abandon(self, order: TrackedOrder, at: datetime) -> None:
         self._not_found.pop(order.intent.client_id, None)
@@ -257,27 +306,39 @@ class TradingLoop:
         count = 0
         for sequence, fact in self._journal.read(after):
             self.core.apply(fact)
-            if isinstance(fact, FundingPaid | Fill):
-                self.book.see_payment(fact.venue, fact.payment_id if isinstance(fact, FundingPaid) else fact.trade_id)
             after, count = sequence, count + 1
         self.sequence = after
         return count
 
     def fund(self, flows: Sequence[CashFlow]) -> None:
-        """Give the book its capital; the units of its equity begin here."""
-        at = flows[0].at
-        self.take(flows, at)
+        """Give the book capital in its base currency; it buys units, so that neither peak nor P&L sees it.
+
+        Flows and the mark that counts them are one record: without the mark they would look like profit.
+        """
+        at, amount = flows[0].at, sum((flow.amount for flow in flows), Decimal(0))
+        equity = self.book.last_equity + amount
+        self.book.units.flow(amount)
+        mark = self.book.units.mark(equity, at)
+        self.take([*flows, mark], at)
         self.book.equity = self.book.ledger.equity(self.book.price)
-        if self.book.equity is not None:
-            for flow in flows:
-                self.book.units.flow(flow.amount)
-            self._record([self.book.units.mark(self.book.equity, at)], at)
 
     def maybe_checkpoint(self, *, force: bool = False) -> None:
-        """Store the book's state once enough facts have passed."""
-        if self._since_checkpoint >= CHECKPOINT_FACTS or (force and self._since_checkpoint):
+        """Store the book's state once enough facts have passed, and whenever a market day has turned."""
+        day = self.book.records.day
+        due = self._since_checkpoint >= CHECKPOINT_FACTS or day != self._checkpoint_day
+        if (due or force) and (self._since_checkpoint or day != self._checkpoint_day):
             self._journal.checkpoint(self.sequence, self.book.dump())
-            self._since_checkpoint = 0
+            self._since_checkpoint, self._checkpoint_day = 0, day
+
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether the book's beginning was ever completed."""
+        return self._journal.latest_checkpoint() is not None
+
+    def protect(self) -> None:
+        """Give every position the stop it lacks now, where something has happened since the last look."""
+        if self.core.is_unsure and not self.book.latched:
+            self.send(self.core.protect(self.market_time()))
 
     def tell(self, notice: Notice) -> None:
         """Hand a notice to the observer."""

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Protocol
 
-import numpy as np
 from pydantic import ValidationError
 
 from engine.domain.errors import BadInput
 from engine.domain.facts import SleeveConfigured
 from engine.domain.instruments import InstrumentKey
-from engine.domain.market import CandleArrays, FloatArray
+from engine.domain.market import FloatArray
 from engine.domain.portfolio import Idea
 from engine.domain.ports import Strategy
+from engine.market.windows import CandleWindow
 from engine.strategies import STRATEGIES
 
 ERRORS_UNTIL_QUARANTINE = 3
@@ -34,19 +35,20 @@ class Opinion:
 class Opinions(Protocol):
     """Where a sleeve's view of an instrument comes from: the live window, or a series computed ahead."""
 
-    def opinion(self, sleeve: Sleeve, key: InstrumentKey, opened_at_ms: int, window: CandleArrays) -> Opinion | None:
+    def opinion(self, sleeve: Sleeve, key: InstrumentKey, opened_at_ms: int, window: CandleWindow) -> Opinion | None:
         """The view at the last closed candle, which opened at ``opened_at_ms``; None is no view: hold what is held."""
 
 
 class LiveOpinions:
     """Evaluates the strategy on the last window."""
 
-    def opinion(self, sleeve: Sleeve, key: InstrumentKey, opened_at_ms: int, window: CandleArrays) -> Opinion | None:
+    def opinion(self, sleeve: Sleeve, key: InstrumentKey, opened_at_ms: int, window: CandleWindow) -> Opinion | None:
         """Last value of the strategy over the window; None while the window is too short or ends at another bar."""
         strategy = sleeve.strategy
-        if len(window) < strategy.lookback_bars or int(window.opened_at_ms[-1]) != opened_at_ms:
+        lookback_bars = strategy.lookback_bars
+        if len(window) < lookback_bars or window.last_opened_at_ms != opened_at_ms:
             return None
-        candles = window.tail(strategy.lookback_bars)
+        candles = window.view().tail(lookback_bars)
         return last_opinion(strategy.convictions(candles), strategy.stop_distances(candles), len(candles))
 
 
@@ -65,11 +67,11 @@ def last_opinion(convictions: FloatArray, distances: FloatArray, bars: int) -> O
 
 def opinion_of(conviction: float, distance: float) -> Opinion | None:
     """One pair of values; a conviction that is NaN is no view."""
-    if np.isnan(conviction):
+    if math.isnan(conviction):
         return None
     if not -1.0 <= conviction <= 1.0:
         raise BadInput(f"conviction {conviction} lies outside -1 to 1")
-    stop = Decimal(repr(distance)) if distance > 0 and np.isfinite(distance) else None
+    stop = Decimal(repr(distance)) if distance > 0 and math.isfinite(distance) else None
     return Opinion(conviction, stop)
 
 
@@ -93,6 +95,7 @@ class Sleeve:
         if self.errors < ERRORS_UNTIL_QUARANTINE or self.quarantined:
             return False
         self.quarantined = f"{type(error).__name__}: {error}"
+        self.running = False
         return True
 
     def fact(self, at: datetime) -> SleeveConfigured:

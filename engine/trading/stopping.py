@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from decimal import Decimal
 
 from engine.domain.errors import OrderNotFound, VenueError
 from engine.domain.facts import CancelRequest, StopProgress, StopStep
-from engine.domain.instruments import Kind
+from engine.domain.instruments import Kind, venue_of
 from engine.domain.orders import OrderState, Purpose
 from engine.domain.ports import Clock
+from engine.execution.tracker import TrackedOrder
 from engine.risk.sizing import is_dust
 from engine.trading.core import outcome_of
 from engine.trading.decisions import Decider
 from engine.trading.emergency import StopRun
-from engine.trading.loop import TradingLoop
+from engine.trading.loop import MarketVenue, TradingLoop
 
 FLATTEN_PAUSE_S = 0.5
-"""Wall seconds between two rounds of flattening orders, so that a venue that refuses is not flooded."""
+LONGEST_PAUSE_S = 30.0
+"""Wall seconds between two rounds of flattening orders, doubled while every round brings no fill: a venue that refuses
+is not flooded."""
 _IN_FLIGHT = (OrderState.INTENT, OrderState.SENT, OrderState.UNKNOWN, OrderState.PENDING_CANCEL)
 
 
@@ -28,7 +32,9 @@ class StopDriver:
         self._book = loop.book
         self._clock = clock
         self._first_look: dict[StopStep, float] = {}
-        self._flattened_at = -FLATTEN_PAUSE_S
+        self._flatten_due = self._sweep_due = float("-inf")
+        self._pause_s = FLATTEN_PAUSE_S
+        self._fills = 0
 
     def drive(self) -> None:
         """Prove as many steps as the venues' evidence allows now; what is missing is left in ``waiting_for``."""
@@ -39,6 +45,8 @@ class StopDriver:
         try:
             self._loop.pull()
             self._loop.resolve()
+            if run.is_flat:
+                self._sweep(run)
             while (step := run.next_step) is not None:
                 proof = self._prove(step)
                 if proof is None:
@@ -47,6 +55,28 @@ class StopDriver:
         except VenueError as error:
             self._first_look.clear()
             run.waiting_for = f"a venue that does not answer: {error}"
+            self._go_ahead()
+
+    def _go_ahead(self) -> None:
+        """One venue is silent: cancel and flatten at those that answer, and claim no step for it."""
+        self._loop.resolve()
+        reachable = []
+        for name, venue in self._loop.venues.items():
+            with suppress(VenueError):
+                self._cancel_at(venue)
+                reachable.append(name)
+        in_flight = {venue_of(o.intent.instrument) for o in self._unsettled()}
+        self._send_flattening(frozenset(reachable) - in_flight)
+
+    def _sweep(self, run: StopRun) -> None:
+        """After VERIFIED FLAT: look again, `look_gap_s` apart; what has come to light since reopens the stop."""
+        now = self._clock.monotonic()
+        if now < self._sweep_due:
+            return
+        self._sweep_due = now + self._book.config.look_gap_s
+        late = [f"order {found}" for found in self._open_at_venues()] + self._positions()
+        if late:
+            run.reopen(f"came to light after VERIFIED FLAT: {', '.join(late)}")
 
     def _record(self, run: StopRun, step: StopStep, proof: str) -> None:
         at = self._loop.market_time()
@@ -75,18 +105,19 @@ class StopDriver:
         assert self._book.stop is not None
         self._book.stop.waiting_for = what
 
-    def _cancel_all(self) -> str | None:
+    def _cancel_at(self, venue: MarketVenue) -> int:
         cancelled = 0
-        for venue in self._loop.venues.values():
-            for update in venue.open_orders():
-                order = self._book.tracker.get(update.client_id)
-                if order is not None and order.intent.purpose is Purpose.FLATTEN:
-                    continue
-                try:
-                    self._loop.take([venue.cancel(update.client_id)], self._loop.market_time())
-                    cancelled += 1
-                except OrderNotFound:
-                    continue
+        for update in venue.open_orders():
+            order = self._book.tracker.get(update.client_id)
+            if order is not None and order.intent.purpose is Purpose.FLATTEN:
+                continue
+            with suppress(OrderNotFound):
+                self._loop.take([venue.cancel(update.client_id)], self._loop.market_time())
+                cancelled += 1
+        return cancelled
+
+    def _cancel_all(self) -> str | None:
+        cancelled = sum(self._cancel_at(venue) for venue in self._loop.venues.values())
         for order in list(self._book.tracker.open_orders()):
             if not order.state.is_final and order.intent.purpose is not Purpose.FLATTEN:
                 request = CancelRequest(order.intent.client_id, "emergency stop")
@@ -94,12 +125,14 @@ class StopDriver:
         return f"{cancelled} cancelled, as the venues confirmed"
 
     def _settled(self) -> str | None:
-        flying = [o.intent.client_id for o in self._book.tracker.open_orders() if o.state in _IN_FLIGHT]
-        late = [o.intent.client_id for o in self._book.tracker.open_orders() if o.state.is_final and not o.is_settled]
-        if flying or late:
-            self._wait(f"proof about {', '.join(sorted(flying + late))}")
+        unsettled = sorted(order.intent.client_id for order in self._unsettled())
+        if unsettled:
+            self._wait(f"proof about {', '.join(unsettled)}")
             return None
         return "every order has an end or is known to work"
+
+    def _unsettled(self) -> list[TrackedOrder]:
+        return [o for o in self._book.tracker.open_orders() if o.state in _IN_FLIGHT or o.state.is_final]
 
     def _open_at_venues(self) -> list[str]:
         found: list[str] = []
@@ -129,18 +162,26 @@ class StopDriver:
         left = self._positions()
         if not left:
             return self._dust() or "every position is zero"
+        refused = self._send_flattening(frozenset(self._loop.venues))
+        self._wait(refused or f"fills that close {', '.join(left)}")
+        return None
+
+    def _send_flattening(self, venues: frozenset[str]) -> str:
+        """Orders that close what is held at these venues, unless it is too early; why the gate refused one."""
         at, now = self._loop.market_time(), self._clock.monotonic()
-        if now - self._flattened_at < FLATTEN_PAUSE_S:
-            return None
-        self._flattened_at = now
+        if now < self._flatten_due:
+            return ""
+        filled = self._book.ledger.fills > self._fills
+        self._pause_s = FLATTEN_PAUSE_S if filled else min(2 * self._pause_s, LONGEST_PAUSE_S)
+        self._fills = self._book.ledger.fills
+        self._flatten_due = now + self._pause_s
         decider = Decider(self._book, at)
-        netted = decider.flatten()
+        netted = decider.flatten(venues)
         self._loop.take(netted, at)
         if decider.decided.approved:
             self._loop.send(outcome_of(decider.decided, [], []))
         refused = decider.decided.refused
-        self._wait(f"{refused[-1].detail}" if refused else f"fills that close {', '.join(left)}")
-        return None
+        return refused[-1].detail if refused else ""
 
     def _positions(self) -> list[str]:
         book = self._book

@@ -72,6 +72,12 @@ def start(folder: Path, speed: int) -> subprocess.Popen[str]:
 def kill(process: subprocess.Popen[str]) -> None:
     process.send_signal(signal.SIGKILL)
     process.wait(timeout=20)
+    close(process)
+
+
+def close(process: subprocess.Popen[str]) -> None:
+    assert process.stdout is not None
+    process.stdout.close()
 
 
 def status(folder: Path) -> dict[str, object]:
@@ -112,6 +118,7 @@ def wait_for_quiet(folder: Path, process: subprocess.Popen[str]) -> None:
     """Stop cleanly, so that everything the venue did is booked."""
     process.send_signal(signal.SIGTERM)
     process.wait(timeout=30)
+    close(process)
 
 
 def kills(folder: Path, count: int) -> int:

@@ -66,10 +66,10 @@ class Desk:
         return AlertCentre(self.store, self.vault, self.clock, self.config)
 
     def open(self) -> tuple[AlertRow, ...]:
-        return self.centre.page(0, 50, open_only=True).rows
+        return self.centre.page(1, 50, open_only=True).rows
 
     def all(self) -> tuple[AlertRow, ...]:
-        return self.centre.page(0, 50, open_only=False).rows
+        return self.centre.page(1, 50, open_only=False).rows
 
     def one(self, key: str) -> AlertRow:
         """The newest alert of a key."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,6 +12,8 @@ from alert_fakes import PERSON, START, Desk, Receiver, alert_desk, notice, recei
 
 from engine.domain.errors import BadInput, CannotRecord
 from engine.domain.facts import Severity
+from engine.monitoring.alerts import AlertCentre
+from engine.monitoring.delivery import MOST_HELD
 from engine.monitoring.network import NotDelivered
 
 
@@ -102,13 +106,13 @@ def test_clear_when_the_cause_is_gone_then_those_who_were_told_hear_it(desk: Des
     assert desk.all()[0].acknowledged_by == "engine: over"
 
 
-def test_page_when_asked_for_the_second_then_counts_from_zero_newest_first(desk: Desk) -> None:
+def test_page_when_asked_for_the_second_then_newest_first(desk: Desk) -> None:
     for number in range(5):
         desk.centre.raise_notice(notice(f"demo:{number}"))
         desk.clock.move(seconds=1)
-    page = desk.centre.page(1, 2, open_only=True)
+    page = desk.centre.page(2, 2, open_only=True)
     assert [row.key for row in page.rows] == ["demo:2", "demo:1"]
-    assert (page.total, page.page, page.size) == (5, 1, 2)
+    assert (page.total, page.page, page.size) == (5, 2, 2)
     assert desk.centre.open_count() == 5
 
 
@@ -252,7 +256,7 @@ def test_test_channel_when_it_works_or_fails_then_its_own_answer_is_given_and_ke
     channel = desk.centre.add_channel("webhook", "Phone", web.address, "warning")
     assert desk.centre.test_channel(channel) == "127.0.0.1 answered 204 No Content"
     web.status = 404
-    with pytest.raises(NotDelivered, match="127.0.0.1 answered 404 Not Found"):
+    with pytest.raises(NotDelivered, match=r"127\.0\.0\.1 answered 404 Not Found"):
         desk.centre.test_channel(channel)
     (view,) = desk.centre.channels()
     assert (view.last_result, view.last_at) == ("127.0.0.1 answered 404 Not Found", START)
@@ -319,8 +323,6 @@ def test_deliver_when_sealed_bytes_were_moved_between_channels_then_not_opened(d
 def test_log_06_when_a_text_holds_a_secret_or_control_characters_then_neither_is_stored_nor_sent(
     desk: Desk, web: Receiver
 ) -> None:
-    from engine.monitoring.alerts import AlertCentre
-
     clean = AlertCentre(desk.store, desk.vault, desk.clock, desk.config, lambda text: text.replace("K3Y", "[redacted]"))
     clean.add_channel("webhook", "Phone", web.address, "info")
     clean.raise_notice(notice(title="order failed K3Y\r\nBcc: all@example.org \x1b[31m"))
@@ -344,3 +346,74 @@ def test_thin_when_two_years_passed_then_closed_alerts_are_forgotten_and_open_on
     desk.clock.move(days=731)
     assert desk.centre.thin() == 1
     assert [row.key for row in desk.all()] == ["demo:open"]
+
+
+@pytest.fixture
+def full(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """A control file that takes no more rows, until the patch is undone."""
+
+    def refuse(*_args: object) -> None:
+        raise CannotRecord("control.sqlite could not be written: the disk is full")
+
+    with monkeypatch.context() as patch:
+        for name in ("record", "clear"):
+            patch.setattr(type(desk.store), name, refuse)
+        yield patch
+
+
+def test_clear_when_it_cannot_be_recorded_then_what_was_held_is_dropped_and_nothing_raised(
+    desk: Desk, full: pytest.MonkeyPatch
+) -> None:
+    desk.centre.raise_notice(notice())
+    assert desk.centre.open_count() == 1
+    desk.centre.clear("demo:brake", "Brake released", "")
+    assert desk.centre.open_count() == 0
+
+
+def test_hold_when_nothing_can_be_recorded_for_long_then_memory_is_bounded(
+    desk: Desk, full: pytest.MonkeyPatch
+) -> None:
+    for number in range(MOST_HELD + 50):
+        desk.centre.raise_notice(notice(f"demo:{number}"))
+    assert desk.centre.open_count() == MOST_HELD
+
+
+def test_hold_when_no_channel_takes_it_then_tried_again_until_one_does(
+    desk: Desk, web: Receiver, full: pytest.MonkeyPatch
+) -> None:
+    desk.centre.add_channel("webhook", "Phone", web.address, "warning")
+    web.status = 500
+    desk.centre.raise_notice(notice(severity=Severity.INFO, key="demo:quiet"))
+    desk.centre.raise_notice(notice())
+    desk.centre.deliver_due()
+    web.status = 204
+    desk.centre.deliver_due()
+    desk.centre.deliver_due()
+    assert web.titles() == ["Emergency brake"]
+    assert desk.centre.open_count() == 2
+
+
+def test_deliver_when_a_channel_is_of_a_kind_this_version_has_not_then_said_so(desk: Desk, web: Receiver) -> None:
+    desk.centre.add_channel("webhook", "Phone", web.address, "info")
+    with desk.file.write() as connection:
+        connection.exec_driver_sql("UPDATE alert_channels SET kind = 'pigeon'")
+    desk.centre.raise_notice(notice())
+    assert desk.centre.deliver_due() == 0
+    assert "no channel kind 'pigeon'" in desk.open()[0].delivered
+
+
+def test_deliver_when_two_threads_ask_then_nothing_is_sent_twice(desk: Desk, web: Receiver) -> None:
+    desk.centre.add_channel("webhook", "Phone", web.address, "info")
+    for number in range(8):
+        desk.centre.raise_notice(notice(f"demo:{number}", title=str(number)))
+    with ThreadPoolExecutor(4) as pool:
+        sent = sum(pool.map(lambda _: desk.centre.deliver_due(), range(8)))
+    assert sent == 8
+    assert sorted(web.titles()) == [str(number) for number in range(8)]
+
+
+def test_queue_when_many_alerts_wait_then_a_call_sends_a_bounded_number(desk: Desk, web: Receiver) -> None:
+    desk.centre.add_channel("webhook", "Phone", web.address, "info")
+    for number in range(25):
+        desk.centre.raise_notice(notice(f"demo:{number}"))
+    assert [desk.centre.deliver_due(), desk.centre.deliver_due(), desk.centre.deliver_due()] == [20, 5, 0]

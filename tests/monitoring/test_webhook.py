@@ -71,7 +71,7 @@ def test_srf_01_metadata_address_when_named_then_refused(address: str, secure: b
     ],
 )  # fmt: skip
 def test_srf_02_private_and_loopback_when_spelled_in_any_way_then_refused(host: str) -> None:
-    with pytest.raises(NotDelivered, match="private network|cannot be resolved"):
+    with pytest.raises(NotDelivered, match=r"private network|cannot be resolved"):
         to(f"https://{host}/", STRICT).deliver(notice())
     with pytest.raises(BadInput):
         check_address(CHANNELS["webhook"], f"https://{host}/", STRICT)
@@ -132,7 +132,10 @@ def test_srf_07_confusing_address_when_given_then_refused_without_repeating_it(a
 
 @pytest.mark.parametrize(
     ("address", "host"),
-    [("https://evil.example#hooks.slack.com", "evil.example"), ("https://hooks.slack.com.evil.io/", "hooks.slack.com.evil.io")],
+    [
+        ("https://evil.example#hooks.slack.com", "evil.example"),
+        ("https://hooks.slack.com.evil.io/", "hooks.slack.com.evil.io"),
+    ],
 )
 def test_srf_07_confusing_address_when_parsed_then_its_real_host_is_the_one_checked(address: str, host: str) -> None:
     asked: list[str] = []
@@ -150,7 +153,7 @@ def test_srf_07_confusing_address_when_parsed_then_its_real_host_is_the_one_chec
 def test_srf_08_slow_answer_when_it_never_ends_then_given_up_in_time(answer: bytes) -> None:
     with raw_server(answer, hold=True) as port:
         before = time.monotonic()
-        with pytest.raises(NotDelivered, match="did not answer within 0.3 s"):
+        with pytest.raises(NotDelivered, match=r"did not answer within 0\.3 s"):
             to(f"http://127.0.0.1:{port}/", Network(timeout_s=0.3, allow_loopback=True)).deliver(notice())
         assert time.monotonic() - before < 2
 

@@ -229,9 +229,7 @@ def test_views_when_asked_for_a_kind_then_only_those(jobs: Jobs) -> None:
     jobs.wait("two", WAIT_S)
 
 
-def test_views_when_a_file_is_damaged_then_that_job_failed_and_the_others_are_shown(
-    jobs: Jobs, tmp_path: Path
-) -> None:
+def test_views_when_a_file_is_damaged_then_that_job_failed_and_the_others_are_shown(jobs: Jobs, tmp_path: Path) -> None:
     jobs.start("one", order(job_tasks.answer))
     jobs.wait("one", WAIT_S)
     broken = tmp_path / "jobs" / "two"

@@ -23,7 +23,7 @@ from engine.trading.sleeves import LiveOpinions
 
 Series = Mapping[Instrument, CandleArrays]
 COINS = ("BTC", "ETH", "SOL")
-ALL = {name: "{}" for name in STRATEGIES}
+ALL = dict.fromkeys(STRATEGIES, "{}")
 EMPTY = digest_of([])
 
 
@@ -94,21 +94,29 @@ def test_run_when_the_files_are_shuffled_then_the_same_digest(real: Series, firs
     assert run(shuffled).digest == first_run.digest
 
 
-def test_step_when_events_come_from_another_thread_then_the_same_digest(
-    real: Series, first_run: ReplayResult
-) -> None:
+def test_step_when_events_come_from_another_thread_then_the_same_digest(real: Series, first_run: ReplayResult) -> None:
     assert run_threaded(real).digest == first_run.digest
 
 
-@pytest.mark.parametrize("name", list(STRATEGIES))
-def test_run_when_the_strategy_sees_only_the_window_then_the_same_digest(name: str) -> None:
-    series, settings = series_of(bars, coins), config({name: "{}"})
+@pytest.mark.parametrize(
+    ("bars", "coins", "strategies"),
+    [
+        (3000, ("BTC",), ("momentum",)),
+        (3000, ("BTC",), ("mean_reversion",)),
+        (3000, ("BTC",), ("breakout",)),
+        (2400, COINS, tuple(STRATEGIES)),
+        pytest.param(20_000, COINS, tuple(STRATEGIES), marks=[pytest.mark.long, pytest.mark.timeout(900)]),
+    ],
+)
+def test_run_when_the_strategy_sees_only_the_window_then_the_same_digest(
+    bars: int, coins: tuple[str, ...], strategies: tuple[str, ...]
+) -> None:
+    series, settings = series_of(bars, coins), config(dict.fromkeys(strategies, "{}"))
     source = ReplaySource(series)
     live = Replay(source, settings, LiveOpinions()).run(source.bars)
-    whole = run(series, settings)
     assert live is not None
     assert len(live.fills) > 0
-    assert live.digest == whole.digest
+    assert live.digest == run(series, settings).digest
 
 
 def test_run_when_sized_then_cash_positions_and_fees_balance(first_run: ReplayResult) -> None:
@@ -164,5 +172,5 @@ def test_run_when_all_years_of_three_coins_then_every_path_agrees() -> None:
     series = series_of(None)
     first = run(series)
     assert first.bars > 190_000
-    assert run(dict(reversed(series.items()))).digest == first.digest
+    assert run(dict(reversed(list(series.items())))).digest == first.digest
     assert run_threaded(series).digest == first.digest

@@ -101,34 +101,52 @@ class Desk:
     """One engine on one venue; `restart` throws the engine away and recovers another from the journal."""
 
     def __init__(
-        self, instrument: Instrument = SPOT, sleeves: Sequence[str] = ("momentum",), cash: str = "100000"
+        self,
+        instrument: Instrument = SPOT,
+        sleeves: Sequence[str] = ("momentum",),
+        cash: str = "100000",
+        others: Sequence[Instrument] = (),
     ) -> None:
         self.instrument = instrument
+        self.instruments = (instrument, *others)
+        self.silent: set[InstrumentKey] = set()
         self.key = instrument.key
         self.journal = ListJournal()
         self.clock = ManualClock()
         self.script = Script()
-        self.venue = PaperVenue("v", [instrument], PaperCosts(), MemoryVenueJournal(), {"USDT": D(cash), **OWN})
+        self.venues = {
+            name: PaperVenue(
+                name,
+                [i for i in self.instruments if i.venue == name],
+                PaperCosts(),
+                MemoryVenueJournal(),
+                {"USDT": D(cash), **OWN},
+            )
+            for name in sorted({i.venue for i in self.instruments})
+        }
+        self.venue = self.venues[instrument.venue]
         self.at = START
         self.epoch = 1
         self.notices: list[str] = []
         self._build()
         self.loop.load()
-        self.loop.fund([CashFlow("v", "capital", "USDT", D(cash), START, "capital")])
+        self.loop.fund([CashFlow(name, "capital", "USDT", D(cash), START, "capital") for name in self.venues])
         take_baseline(self.loop)
         weight = D(1) / len(sleeves)
         for name in sleeves:
             _, values = build_strategy(name, "{}")
-            self.loop.take([SleeveConfigured(name, True, values, (self.key,), weight, START)], START)
+            keys = tuple(sorted(i.key for i in self.instruments))
+            self.loop.take([SleeveConfigured(name, True, values, keys, weight, START)], START)
         self.loop.maybe_checkpoint(force=True)
-        self.loop.step(FeedStatus("v", START, True, "test"))
+        self.go_online()
 
     def _build(self) -> None:
         config = BookConfig("test", "test", "t0", True, "USDT", MINUTE, look_gap_s=2.0, not_found_window_s=2.0)
         self.book = Book(config, ClientIds("t0", "abcde", self.epoch), Ledger("USDT"))
-        self.book.add_instrument(self.instrument)
+        for instrument in self.instruments:
+            self.book.add_instrument(instrument)
         core = TradingCore(self.book, self.script)
-        self.loop = TradingLoop(core, self.journal, {"v": self.venue}, self.clock, self._observe)
+        self.loop = TradingLoop(core, self.journal, self.venues, self.clock, self._observe)
         self.stop = StopDriver(self.loop, self.clock)
 
     def _observe(self, event: object, outcome: Any) -> None:
@@ -140,16 +158,22 @@ class Desk:
         self._build()
         self.loop.load()
         found = recover(self.loop, lambda s: self.pass_time(s + 3)).differences
-        self.loop.step(FeedStatus("v", self.at, True, "test"))
+        self.go_online()
         return found
+
+    def go_online(self) -> None:
+        """Let every feed say that it is there."""
+        for name in self.venues:
+            self.loop.step(FeedStatus(name, self.at, True, "test"))
 
     def pass_time(self, seconds: float) -> None:
         """Let wall time pass."""
         self.clock.seconds += seconds
 
     def want(self, conviction: float, stop: str = "10", sleeve: str = "momentum") -> None:
-        """Script an opinion."""
-        self.script.views[(sleeve, self.key)] = (conviction, stop)
+        """Script an opinion, the same for every instrument."""
+        for instrument in self.instruments:
+            self.script.views[(sleeve, instrument.key)] = (conviction, stop)
 
     def bar(
         self,
@@ -161,12 +185,15 @@ class Desk:
     ) -> None:
         """One closed candle; what is not given equals the open."""
         o, c = D(open_), D(close or open_)
-        candle = Candle(
-            self.key, MINUTE, self.at, o, max(D(high or open_), o, c), min(D(low or open_), o, c), c, D(volume)
+        most, least = max(D(high or open_), o, c), min(D(low or open_), o, c)
+        candles = tuple(
+            Candle(key, MINUTE, self.at, o, most, least, c, D(volume))
+            for key in sorted(i.key for i in self.instruments)
+            if key not in self.silent
         )
-        self.at = candle.closed_at
+        self.at += MINUTE.delta
         self.pass_time(1)
-        self.loop.step(Bars(self.at, (candle,)))
+        self.loop.step(Bars(self.at, candles))
         self.stop.drive()
 
     def command(self, body: CommandBody, command_id: str = "c-1", reason: str = "test") -> CommandDone | None:

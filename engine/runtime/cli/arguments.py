@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from engine.runtime.cli import arguments_data
-from engine.runtime.cli.options import Commands, Parser, add_command, at_least
+from engine.runtime.cli.options import Commands, Help, Parser, add_command, at_least
 
 _MODULE = "engine.runtime.cli"
 _TRADING = f"{_MODULE}.trading"
@@ -58,10 +58,13 @@ def _console(commands: Commands) -> None:
         commands,
         "console",
         f"{_SERVING}:console",
-        "serve the console in the browser (what `make run` does)",
-        "Checks settings, port and data folder first, then serves the console, with the engine beside it, on\n"
-        "127.0.0.1. Ends with Ctrl-C; the engine stops cleanly and goes on where it was at the next start.",
-        ("console", "console --port 8600"),
+        Help(
+            "serve the console in the browser (what `make run` does)",
+            "Checks settings, port and data folder first, then serves the console, with the engine beside it, "
+            "on 127.0.0.1. Ends with Ctrl-C; the engine stops cleanly and goes on where it was at the next "
+            "start.",
+            ("console", "console --port 8600"),
+        ),
     )
     parser.add_argument("--port", type=at_least(1), metavar="N", help="port, instead of QUARTERDECK_PORT")
 
@@ -71,11 +74,13 @@ def _run(commands: Commands) -> None:
         commands,
         "run",
         f"{_SERVING}:run",
-        "run the engine without a console",
-        "Starts, recovers and trades until SIGTERM or Ctrl-C, which stop it cleanly (exit code 0). Prints one line\n"
-        "when it is ready; logs go to stderr and to logs/engine.log in the data folder. Exit code 3: another engine\n"
-        "owns the data folder.",
-        ("run --stage demo --speed 100 --seed 7", "run --stage demo --for 30", "run --stage paper"),
+        Help(
+            "run the engine without a console",
+            "Starts, recovers and trades until SIGTERM or Ctrl-C, which stop it cleanly (exit code 0). Prints "
+            "one line when it is ready; logs go to stderr and to logs/engine.log in the data folder. Exit "
+            "code 3: another engine owns the data folder.",
+            ("run --stage demo --speed 100 --seed 7", "run --stage demo --for 30", "run --stage paper"),
+        ),
     )
     parser.add_argument(
         "--stage",
@@ -94,10 +99,12 @@ def _status(commands: Commands) -> None:
         commands,
         "status",
         f"{_MODULE}.status:status",
-        "what the running engine does",
-        "Reads what the engine publishes every second. The fields at the top are those of the first book; there is\n"
-        "one object per book under `books`. Exit code 3: no engine runs in this data folder.",
-        ("status", "status --json"),
+        Help(
+            "what the running engine does",
+            "Reads what the engine publishes every second. The fields at the top are those of the first book; "
+            "there is one object per book under `books`. Exit code 3: no engine runs in this data folder.",
+            ("status", "status --json"),
+        ),
     )
     parser.add_argument("--json", action="store_true", help="as JSON: money decimal strings, times ISO UTC")
 
@@ -107,12 +114,14 @@ def _stop(commands: Commands) -> None:
         commands,
         "stop",
         f"{_TRADING}:stop",
-        "emergency stop: latch, cancel, flatten, verify",
-        "The red button. The order is stored durably first, then the engine carries it to VERIFIED FLAT and stays\n"
-        "halted until `arm`. Without a running engine it is carried out by the next start before anything else: the\n"
-        "state is then PENDING and the exit code 3. Where nothing can be stored, the file STOP in the data folder\n"
-        "does the same.",
-        ('stop --reason "exchange behaves oddly"', 'stop --book demo --reason "test" --wait 30 --json'),
+        Help(
+            "emergency stop: latch, cancel, flatten, verify",
+            "The red button. The order is stored durably first, then the engine carries it to VERIFIED FLAT "
+            "and stays halted until `arm`. Without a running engine it is carried out by the next start "
+            "before anything else: the state is then PENDING and the exit code 3. Where nothing can be "
+            "stored, the file STOP in the data folder does the same.",
+            ('stop --reason "exchange behaves oddly"', 'stop --book demo --reason "test" --wait 30 --json'),
+        ),
     )
     parser.add_argument("--reason", required=True, metavar="TEXT", help="why; stands in journal and audit trail")
     parser.add_argument("--book", metavar="NAME", help="only this book; default: all")
@@ -127,10 +136,12 @@ def _arm(commands: Commands) -> None:
         commands,
         "arm",
         f"{_TRADING}:arm",
-        "let a stopped book trade again",
-        "Releases the latch of a stop or brake that is verified flat. A deliberate act: asks for the book's name\n"
-        "in the terminal, or takes --yes.",
-        ('arm --book demo --reason "cause found and fixed"', 'arm --book demo --reason "test over" --yes'),
+        Help(
+            "let a stopped book trade again",
+            "Releases the latch of a stop or brake that is verified flat. A deliberate act: asks for the "
+            "book's name in the terminal, or takes --yes.",
+            ('arm --book demo --reason "cause found and fixed"', 'arm --book demo --reason "test over" --yes'),
+        ),
     )
     parser.add_argument("--book", required=True, metavar="NAME", help="the book")
     parser.add_argument("--reason", required=True, metavar="TEXT", help="why; stands in journal and audit trail")

@@ -13,11 +13,13 @@ from typing import Any
 from config.settings import Effective, load
 from engine.domain.commands import Actor, Role
 from engine.domain.errors import AlreadyRunning, BadInput, NotRunning
+from engine.runtime.cli.output import tell
 from engine.storage.base import Database
 from engine.storage.chain import load_or_create_key
 from engine.storage.control import ControlStore
 from engine.storage.lock import FolderLock, Holder, holder
 from engine.storage.migrate import MIGRATIONS, current_revision, migrate
+from engine.storage.restore import check_at_start
 
 CONTROL_FILE = "control.sqlite"
 CONSOLE_SETTINGS = "settings"
@@ -69,6 +71,8 @@ def control_of(folder: Path) -> Iterator[ControlStore]:
     if holder(folder) is None and not _is_current(folder):
         # An engine that starts at this moment does the same.
         with suppress(AlreadyRunning), FolderLock(folder):
+            for repaired in check_at_start(folder):
+                tell(repaired)
             migrate(folder)
     store = ControlStore(folder / CONTROL_FILE, journal_key(folder))
     try:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NoReturn, TypeAlias
+
+_WIDTH = 100
 
 
 class Parser(argparse.ArgumentParser):
@@ -18,15 +22,22 @@ class Parser(argparse.ArgumentParser):
 Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 
 
-def add_command(
-    commands: Commands, name: str, run: str, title: str, description: str, examples: Sequence[str]
-) -> Parser:
+@dataclass(frozen=True, slots=True)
+class Help:
+    """What a command says about itself: a line for the list, what it does, and command lines to learn from."""
+
+    title: str
+    description: str
+    examples: tuple[str, ...]
+
+
+def add_command(commands: Commands, name: str, run: str, text: Help) -> Parser:
     """Declare a command; ``run`` is ``module:function``, imported only when the command is carried out."""
-    lines = "\n".join(f"  python -m engine {example}" for example in examples)
+    lines = "\n".join(f"  python -m engine {example}" for example in text.examples)
     parser = commands.add_parser(
         name,
-        help=title,
-        description=description,
+        help=text.title,
+        description=textwrap.fill(text.description, _WIDTH),
         epilog=f"examples:\n{lines}\n",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

@@ -1,0 +1,39 @@
+"""Each test, or module, has a data folder of its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from command_line import Engine, end, wait_until
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Engine:
+    """The command line on a fresh data folder."""
+    return Engine(tmp_path / "data")
+
+
+@pytest.fixture(scope="module")
+def trading(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """The command line beside an engine that trades and has traded already."""
+    engine = Engine(tmp_path_factory.mktemp("trading") / "data")
+    process = engine.start("--stage", "demo", "--speed", "900", "--seed", "7")
+    try:
+        wait_until(lambda: bool(engine("status", "--json").json["fills"] >= 2))
+        yield engine
+    finally:
+        code = end(process)
+    assert code == 0
+
+
+@pytest.fixture
+def in_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A fresh data folder for `engine.runtime.cli.main.main` called directly; what it changes is put back."""
+    monkeypatch.setenv("QUARTERDECK_DATA_DIR", str(tmp_path / "data"))
+    mask = os.umask(0o022)
+    os.umask(mask)
+    yield tmp_path / "data"
+    os.umask(mask)

@@ -1,0 +1,114 @@
+"""The commands where no engine runs: before the first start, after the last, and around a crash."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+from contextlib import closing
+
+from command_line import PASSWORD, Engine, end, wait_until
+
+
+def traded(engine: Engine) -> None:
+    """Let an engine live in the folder for a moment."""
+    said = engine("run", "--stage", "demo", "--speed", "600", "--seed", "7", "--for", "3")
+    assert said.code == 0, said.err
+    assert said.out.startswith("READY")
+
+
+def test_run_when_its_time_is_over_then_the_books_are_whole_and_nobody_runs(engine: Engine) -> None:
+    traded(engine)
+    status = engine("status", "--json")
+    assert status.code == 3
+    assert status.json["running"] is False
+    assert "no engine runs" in status.err
+    verified = engine("audit", "verify", "--json")
+    assert verified.code == 0
+    assert all(row["holds"] for row in verified.json["chains"])
+
+
+def test_run_when_interrupted_then_it_ends_cleanly(engine: Engine) -> None:
+    assert end(engine.start("--stage", "demo", "--speed", "60"), signal.SIGINT) == 0
+
+
+def test_run_when_killed_then_the_next_one_goes_on_in_the_same_journal(engine: Engine) -> None:
+    process = engine.start("--stage", "demo", "--speed", "900")
+    wait_until(lambda: bool(engine("status", "--json").json["fills"]))
+    assert end(process, signal.SIGKILL) == -signal.SIGKILL
+    before = engine("export", "fills").json
+    traded(engine)
+    assert engine("export", "fills").json[: len(before)] == before
+    assert engine("audit", "verify").code == 0
+
+
+def test_stop_when_nobody_runs_then_the_next_start_is_halted_first(engine: Engine) -> None:
+    pending = engine("stop", "--reason", "found something odd", "--json")
+    assert pending.code == 3
+    assert pending.json["state"] == "PENDING"
+    process = engine.start("--stage", "demo", "--speed", "600")
+    try:
+        wait_until(lambda: bool((engine("status", "--json").json["stop"] or {}).get("flat")))
+        status = engine("status", "--json").json
+    finally:
+        end(process)
+    assert (status["state"], status["state_reason"]) == ("HALTED", "found something odd")
+    kinds = [row["kind"] for row in engine("export", "journal").json]
+    assert "OrderIntent" not in kinds
+
+
+def test_stop_when_the_control_file_is_damaged_then_the_sentinel_orders_it(engine: Engine) -> None:
+    traded(engine)
+    (engine.folder / "control.sqlite").write_bytes(b"no database" * 500)
+    said = engine("stop", "--reason", "disk trouble")
+    assert said.code == 3
+    assert "disk trouble" in (engine.folder / "STOP").read_text()
+    assert engine("stop", "--reason", "one book", "--book", "demo").code == 1
+
+
+def test_arm_when_nobody_runs_then_nothing_is_stored(engine: Engine) -> None:
+    said = engine("arm", "--book", "demo", "--reason", "x", "--yes")
+    assert said.code == 3
+    assert not (engine.folder / "control.sqlite").exists()
+
+
+def test_audit_verify_when_a_row_was_changed_then_it_names_the_row(engine: Engine) -> None:
+    traded(engine)
+    with closing(sqlite3.connect(engine.folder / "money.sqlite")) as money, money:
+        for trigger in [row[0] for row in money.execute("SELECT name FROM sqlite_schema WHERE type='trigger'")]:
+            money.execute(f'DROP TRIGGER "{trigger}"')
+        money.execute("UPDATE journal SET payload = replace(payload, '50000', '90000') WHERE sequence = 2")
+    said = engine("audit", "verify", "--json")
+    assert said.code == 1
+    assert said.json["holds"] is False
+    assert said.json["chains"][0]["broken_at"] == 2
+
+
+def test_restore_when_done_then_the_next_start_is_halted_until_armed(engine: Engine) -> None:
+    traded(engine)
+    archive = engine("backup", "--json").json["file"]
+    traded(engine)
+    rows = len(engine("export", "journal").json)
+    restored = engine("restore", archive, "--json").json
+    assert restored["journal_rows"] <= rows
+    process = engine.start("--stage", "demo", "--speed", "60")
+    try:
+        assert engine("status", "--json").json["state"] == "HALTED"
+        assert engine("arm", "--book", "demo", "--reason", "books agree", "--yes").code == 0
+        wait_until(lambda: engine("status", "--json").json["state"] == "ACTIVE")
+    finally:
+        end(process)
+    assert engine("audit", "verify").code == 0
+
+
+def test_users_when_the_folder_is_fresh_then_the_first_is_an_admin(engine: Engine) -> None:
+    refused = engine("users", "add", "sam", "--role", "viewer", "--password-stdin", stdin=f"{PASSWORD}\n")
+    assert refused.code == 2
+    assert "must be an admin" in refused.err
+    assert engine("users", "add", "ada", "--role", "admin", "--password-stdin", stdin=f"{PASSWORD}\n").code == 0
+    assert engine("users", "add", "sam", "--role", "viewer", "--password-stdin", stdin=f"{PASSWORD}\n").code == 0
+    assert engine("users", "reset", "sam", "--password-stdin", stdin=f"{PASSWORD} again\n").code == 0
+    assert [(user["name"], user["role"]) for user in engine("users", "list", "--json").json] == [
+        ("ada", "admin"), ("sam", "viewer"),
+    ]  # fmt: skip
+    assert engine("users", "reset", "nobody", "--password-stdin", stdin=f"{PASSWORD}\n").code == 2
+    assert (engine.folder.stat().st_mode & 0o077) == 0

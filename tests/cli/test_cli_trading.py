@@ -1,0 +1,144 @@
+"""The commands beside an engine that trades. Each test leaves the book as it found it: active."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+
+import pytest
+from command_line import PASSWORD, Engine
+
+from engine.domain.facts import StopStep
+
+ORDER_FIELDS = {
+    "client_order_id", "exchange_order_id", "venue", "symbol", "side", "amount", "filled", "average_price", "status",
+}  # fmt: skip
+FILL_FIELDS = {
+    "trade_id", "exchange_order_id", "client_order_id", "venue", "symbol", "side", "amount", "price", "fee",
+    "fee_currency", "time", "simulated",
+}  # fmt: skip
+
+
+@contextmanager
+def stopped(trading: Engine) -> Iterator[dict[str, object]]:
+    """Stop the demo book, and arm it again."""
+    said = trading("stop", "--reason", "a test of the button", "--json", "--wait", "60")
+    assert said.code == 0, said.err
+    yield said.json
+    assert trading("arm", "--book", "demo", "--reason", "the test is over", "--yes").code == 0
+
+
+def test_status_when_an_engine_runs_then_every_field_is_there(trading: Engine) -> None:
+    status = trading("status", "--json").json
+    assert status["running"]
+    assert {"state", "equity", "cash", "positions", "open_orders", "fills", "started_at", "sequence"} <= set(status)
+    assert isinstance(status["equity"], str)
+    assert isinstance(status["fills"], int)
+    assert status["books"]["demo"]["simulated"] is True
+    assert Decimal(status["books"]["demo"]["equity"]) > 0
+
+
+def test_status_when_read_by_people_then_it_says_simulated(trading: Engine) -> None:
+    assert "book demo SIMULATED" in trading("status").out
+
+
+@pytest.mark.parametrize("line", ["run --stage demo", "console", "restore README.md"])
+def test_command_when_the_folder_is_taken_then_refused_with_who_has_it(trading: Engine, line: str) -> None:
+    said = trading(*line.split())
+    assert said.code == 3
+    assert "process" in said.err
+
+
+def test_export_when_orders_then_the_average_price_is_that_of_their_fills(trading: Engine) -> None:
+    fills = trading("export", "fills", "--json").json
+    orders = {order["client_order_id"]: order for order in trading("export", "orders", "--json").json}
+    first = fills[0]
+    assert set(first) >= FILL_FIELDS
+    assert first["simulated"] is True
+    order = orders[first["client_order_id"]]
+    assert set(order) >= ORDER_FIELDS
+    own = [fill for fill in fills if fill["client_order_id"] == order["client_order_id"]]
+    value = sum(Decimal(fill["amount"]) * Decimal(fill["price"]) for fill in own)
+    assert Decimal(order["average_price"]) == value / sum(Decimal(fill["amount"]) for fill in own)
+
+
+def test_export_when_journal_then_rows_are_numbered_without_a_hole(trading: Engine) -> None:
+    rows = trading("export", "journal", "--json").json
+    assert [row["sequence"] for row in rows] == list(range(1, len(rows) + 1))
+    assert {"CashFlow", "OrderIntent", "Fill"} <= {row["kind"] for row in rows}
+
+
+@pytest.mark.parametrize("what", ["orders", "fills", "journal"])
+def test_export_when_csv_then_every_row_says_simulated(trading: Engine, what: str) -> None:
+    text = trading("export", what, "--csv", "--book", "demo").out
+    rows = list(csv.DictReader(io.StringIO(text.removeprefix("\ufeff"))))
+    assert rows
+    assert {row["simulated"] for row in rows} == {"SIMULATED"}
+
+
+def test_export_when_the_book_is_unknown_then_empty(trading: Engine) -> None:
+    assert trading("export", "fills", "--book", "nobody").json == []
+
+
+def test_stop_when_trading_then_every_step_is_proven_until_flat(trading: Engine) -> None:
+    with stopped(trading) as stop:
+        status = trading("status", "--json").json
+    assert stop["state"] == "VERIFIED FLAT"
+    assert [row["step"] for row in stop["steps"]] == [step.value for step in StopStep]  # type: ignore[attr-defined]
+    assert status["state"] == "HALTED"
+    assert (status["positions"], status["open_orders"]) == ([], 0)
+
+
+def test_stop_when_pressed_twice_then_one_stop(trading: Engine) -> None:
+    with stopped(trading) as first:
+        second = trading("stop", "--reason", "once more", "--json", "--wait", "60")
+    assert second.code == 0
+    assert second.json["books"]["demo"]["stop_id"] == first["command_id"]
+
+
+def test_stop_when_the_book_is_unknown_then_refused(trading: Engine) -> None:
+    said = trading("stop", "--book", "nobody", "--reason", "test", "--json")
+    assert said.code == 4
+    assert said.json["state"] == "REFUSED"
+    assert "demo" in said.json["detail"]
+
+
+def test_arm_when_nothing_is_latched_then_refused(trading: Engine) -> None:
+    assert trading("arm", "--book", "demo", "--reason", "test", "--yes").code == 4
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("arm --book demo --reason x", "--yes"),
+        ("arm --book nobody --reason x --yes", "no book 'nobody'"),
+        ("stop --book demo --reason=", "--reason is empty"),
+    ],
+)
+def test_order_when_it_lacks_something_then_refused_by_name(trading: Engine, line: str, problem: str) -> None:
+    said = trading(*line.split())
+    assert said.code == 2
+    assert problem in said.err
+
+
+def test_audit_verify_when_an_engine_writes_then_both_chains_hold(trading: Engine) -> None:
+    said = trading("audit", "verify", "--json")
+    assert said.code == 0
+    assert {row["name"]: row["holds"] for row in said.json["chains"]} == {
+        "journal": True, "audit": True, "tables": None,
+    }  # fmt: skip
+
+
+def test_backup_when_an_engine_writes_then_verified(trading: Engine) -> None:
+    said = trading("backup", "--json", "--to", str(trading.folder / "elsewhere"))
+    assert said.code == 0
+    assert said.json["journal_rows"] > 0
+    assert said.json["with_keys"] is False
+
+
+def test_users_when_added_beside_an_engine_then_listed(trading: Engine) -> None:
+    assert trading("users", "add", "ada", "--role", "admin", "--password-stdin", stdin=f"{PASSWORD}\n").code == 0
+    assert "ada" in [user["name"] for user in trading("users", "list", "--json").json]
