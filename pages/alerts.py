@@ -29,7 +29,7 @@ def render(console: ConsolePort) -> None:
     tabs(
         "alerts-tab",
         {
-            "History": lambda: live(_history, every_s=10)(console),
+            "History": lambda: tables.stored(console, history_table, every_s=10),
             "Channels": lambda: _channels(console),
         },
     )
@@ -91,7 +91,8 @@ def _muted(console: ConsolePort, row: AlertRow) -> str:
     return f"{row.key} is recorded but not delivered for {_MUTE_MINUTES} minutes."
 
 
-def _history(console: ConsolePort) -> None:
+def history_table(console: ConsolePort) -> Stored[AlertRow]:
+    """Every alert, open or not."""
     look = appearance.current(console)
     columns: tuple[Column[AlertRow], ...] = (
         Column(f"Last, {look.zone}", lambda row: look.moment(row.last_at)),
@@ -105,13 +106,12 @@ def _history(console: ConsolePort) -> None:
         Column("Key", lambda row: row.key, shown=False),
         Column(f"First, {look.zone}", lambda row: look.moment(row.first_at), shown=False),
     )
-    table = Stored(
+    return Stored(
         key="alerts",
         columns=columns,
         load=lambda page, size, _: console.alerts(page, size, open_only=False),
         nothing="No alert was ever raised here.",
     )
-    tables.paged(console, table)
 
 
 def _channels(console: ConsolePort) -> None:

@@ -30,8 +30,8 @@ def render(console: ConsolePort) -> None:
     tabs(
         "audit-tab",
         {
-            "Journal": lambda: live(_journal, every_s=5)(console),
-            "Who did what": lambda: live(_people, every_s=5)(console),
+            "Journal": lambda: tables.stored(console, journal_table, every_s=5),
+            "Who did what": lambda: _people(console),
             "Log": lambda: _lines(console),
         },
     )
@@ -75,7 +75,8 @@ def verdict(chain: ChainView) -> str:
     )
 
 
-def _journal(console: ConsolePort) -> None:
+def journal_table(console: ConsolePort) -> Stored[JournalRow]:
+    """The journal of every book."""
     look = appearance.current(console)
     names = tuple(book.name for book in console.snapshot().books)
     columns: tuple[Column[JournalRow], ...] = (
@@ -93,7 +94,7 @@ def _journal(console: ConsolePort) -> None:
         Filter("text", "Text"),
         Filter("since", "Since, UTC", is_date=True),
     )
-    table = Stored(
+    return Stored(
         "journal",
         columns,
         console.journal,
@@ -101,12 +102,15 @@ def _journal(console: ConsolePort) -> None:
         filters,
         "journal",
     )
-    tables.paged(console, table)
 
 
 def _people(console: ConsolePort) -> None:
-    if _hidden(console):
-        return
+    if not _hidden(console):
+        tables.stored(console, people_table, every_s=5)
+
+
+def people_table(console: ConsolePort) -> Stored[AuditRow]:
+    """Who did what."""
     look = appearance.current(console)
     columns: tuple[Column[AuditRow], ...] = (
         Column("Row", lambda row: f"{row.sequence:,}", numeric=True),
@@ -118,8 +122,7 @@ def _people(console: ConsolePort) -> None:
         Column("Why or what", lambda row: row.detail, wraps=True),
     )
     filters = (Filter("actor", "Who"), Filter("action", "Did"), Filter("text", "Text"))
-    table = Stored("audit", columns, console.audit, "Nobody has done anything that matches.", filters, "audit")
-    tables.paged(console, table)
+    return Stored("audit", columns, console.audit, "Nobody has done anything that matches.", filters, "audit")
 
 
 def _hidden(console: ConsolePort) -> bool:

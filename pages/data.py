@@ -90,7 +90,9 @@ def _import(console: ConsolePort) -> None:
     files = st.file_uploader(
         "Candle files", type=["parquet", "csv"], accept_multiple_files=True, key=f"import-files-{round_number}"
     )
-    st.caption("Instrument and timeframe come from the file name; venue and kind do not. What is left empty comes from a table.")
+    st.caption(
+        "Instrument and timeframe come from the file name, venue and kind do not; what stays empty comes from a table."
+    )
     options = _options()
     chosen = list(files or [])
 

@@ -9,7 +9,9 @@ import streamlit as st
 from engine.domain.commands import CancelOrder, ClosePosition
 from engine.domain.facade import ConsolePort
 from engine.domain.instruments import InstrumentKey
+from engine.domain.orders import OrderState
 from engine.domain.portfolio import BookSnapshot, Position, WorkingOrder
+from engine.domain.views import FillRow, OrderRow
 from pages import appearance, books, charts, confirm, desk, overview, parts, tables, ticket
 from pages import format as fmt
 from pages.access import missing_role_for
@@ -33,8 +35,8 @@ def render(console: ConsolePort) -> None:
             "Open positions": lambda: _open(console),
             "Working orders": lambda: _pending(console),
             "Manual order": lambda: ticket.form(console),
-            "Fills": lambda: live(_fills, every_s=5)(console),
-            "Orders": lambda: live(_orders, every_s=5)(console),
+            "Fills": lambda: tables.stored(console, fills_table, every_s=5),
+            "Orders": lambda: tables.stored(console, orders_table, every_s=5),
         },
     )
     guarded(_dialogs)(console)
@@ -212,36 +214,31 @@ def _close_dialog(console: ConsolePort, book: BookSnapshot, name: str) -> None:
     confirm.ask_inside(console, Question("", (), Request(CLOSE, body, "closed by hand", "close-reason"), look))
 
 
-def _fills(console: ConsolePort) -> None:
+def fills_table(console: ConsolePort) -> Stored[FillRow]:
+    """Fills of the chosen book."""
     book = books.current(console)
-    tables.paged(
-        console,
-        Stored(
-            key="fills",
-            columns=desk.fill_columns(appearance.current(console)),
-            load=lambda page, size, filters: console.fills(book.name, page, size, filters),
-            nothing="No fill matches. A fill appears here the moment a venue reports it.",
-            filters=_filters(book),
-            export="fills",
-            fixed=(("book", book.name),),
-        ),
+    return Stored(
+        key="fills",
+        columns=desk.fill_columns(appearance.current(console)),
+        load=lambda page, size, filters: console.fills(book.name, page, size, filters),
+        nothing="No fill matches. A fill appears here the moment a venue reports it.",
+        filters=_filters(book),
+        export="fills",
+        fixed=(("book", book.name),),
     )
 
 
-def _orders(console: ConsolePort) -> None:
+def orders_table(console: ConsolePort) -> Stored[OrderRow]:
+    """Orders of the chosen book, ended ones included."""
     book = books.current(console)
-    states = ("working", "partial", "unknown", "filled", "cancelled", "rejected", "abandoned")
-    tables.paged(
-        console,
-        Stored(
-            key="orders",
-            columns=desk.order_columns(appearance.current(console)),
-            load=lambda page, size, filters: console.orders(book.name, page, size, filters),
-            nothing="No order matches. Every order is stored before it is sent and stays listed after it ended.",
-            filters=(*_filters(book), Filter("state", "State", states)),
-            export="orders",
-            fixed=(("book", book.name),),
-        ),
+    return Stored(
+        key="orders",
+        columns=desk.order_columns(appearance.current(console)),
+        load=lambda page, size, filters: console.orders(book.name, page, size, filters),
+        nothing="No order matches. Every order is stored before it is sent and stays listed after it ended.",
+        filters=(*_filters(book), Filter("state", "State", tuple(state.value for state in OrderState))),
+        export="orders",
+        fixed=(("book", book.name),),
     )
 
 

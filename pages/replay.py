@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import streamlit as st
@@ -29,7 +31,7 @@ def render(console: ConsolePort) -> None:
     st.header("Replay", anchor=False)
     live(_runs, every_s=3)(console)
     jobs.panel(console, ("replay",))
-    guarded(_result)(console)
+    live(_result, every_s=3)(console)
     st.subheader("New replay", anchor=False)
     guarded(_form)(console)
 
@@ -80,11 +82,25 @@ def _result(console: ConsolePort) -> None:
     st.html(parts.cards(_cards(run)))
     if run.curve is not None and len(run.curve.at_ms):
         charts.show(charts.equity(run.curve), "replay-equity", f"Equity and drawdown of replay {run.run_id}")
-    st.caption(
-        f"Replay {run.run_id} · recorded candles, paper fills · settings {run.settings} · "
-        "a result of the past, no promise"
-    )
+    st.caption(f"Replay {run.run_id} · recorded candles, paper fills · a result of the past, no promise")
     guarded(_fills)(console, run)
+    with st.expander("Conditions of this run", key="replay-conditions"):
+        tables.draw(_CONDITIONS, tuple(_flat(json.loads(run.settings or "{}"))), "This run stored no conditions.")
+
+
+_CONDITIONS = (
+    Column[tuple[str, str]]("Setting", lambda row: fmt.words(row[0])),
+    Column[tuple[str, str]]("Value", lambda row: row[1], numeric=True),
+)
+
+
+def _flat(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
+    """Nested settings as rows, ``strategies momentum fast ema bars`` and the value."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{above}{name} ")
+        else:
+            yield f"{above}{name}", forms.shown(value)
 
 
 def _title(run: ReplayView) -> str:
@@ -110,7 +126,7 @@ def _fills(console: ConsolePort, run: ReplayView) -> None:
         nothing="This replay made no fill: no idea passed every rule, or none was made.",
     )
     with st.expander(f"Fills, {run.fills:,}", key="replay-fills"):
-        tables.paged(console, table)
+        tables.paged(table)
 
 
 def _form(console: ConsolePort) -> None:
@@ -158,7 +174,8 @@ def _settings(chosen: list[StrategyForm]) -> dict[str, Mapping[str, Any]]:
     settings: dict[str, Mapping[str, Any]] = {}
     for form in chosen:
         with st.expander(f"Settings of {form.title}", key=f"replay-settings-{form.name}"):
-            draft = forms.draw(f"replay-{form.name}", form.fields)
+            fields = tuple(replace(field, value=field.default) for field in form.fields)
+            draft = forms.draw(f"replay-{form.name}", fields)
             for error in draft.errors:
                 st.error(error)
             settings[form.name] = draft.values

@@ -11,7 +11,10 @@ import streamlit as st
 
 from engine.domain.facade import ConsolePort
 from engine.domain.views import PageOf
+from pages import export
+from pages.export import Export
 from pages.format import Html, safe
+from pages.guard import live
 
 Row = TypeVar("Row")
 
@@ -87,34 +90,61 @@ def draw(columns: Sequence[Column[Row]], rows: Sequence[Row], nothing: str = "No
     st.html(html(columns, rows, nothing))
 
 
-def paged(console: ConsolePort, table: Stored[Row]) -> None:
+def stored(console: ConsolePort, build: Callable[[ConsolePort], Stored[Row]], every_s: float) -> None:
+    """Draw a table of stored rows that refreshes in place, and under it the button that makes its CSV."""
+    live(_refreshed, every_s=every_s)(console, build)
+    table = build(console)
+    if table.export:
+        label = "CSV of all rows that match"
+        export.offer(Export(f"{table.key}-csv", label, lambda: _exported(console, table)))
+
+
+def _refreshed(console: ConsolePort, build: Callable[[ConsolePort], Stored[Row]]) -> None:
+    paged(build(console))
+
+
+def _exported(console: ConsolePort, table: Stored[Row]) -> tuple[str, bytes]:
+    return console.export_csv(table.export, chosen_filters(table))
+
+
+def paged(table: Stored[Row]) -> None:
     """Draw one page of stored rows, newest first, under its filters."""
     with st.container(horizontal=True, vertical_alignment="bottom", key=f"{table.key}-tools"):
-        filters = {**dict(table.fixed), **_filters(table)}
+        for item in table.filters:
+            _draw_filter(_filter_key(table, item), item)
         columns = _chosen_columns(table)
-        _download(console, table, filters)
-    page = _load(table, filters)
+    page = _load(table, chosen_filters(table))
     st.html(html(columns, page.rows, table.nothing))
     _footer(table, page)
 
 
-def _filters(table: Stored[Row]) -> dict[str, str]:
-    drawn = {item.name: _filter(f"{table.key}-filter-{item.name}", item) for item in table.filters}
-    return {name: value for name, value in drawn.items() if value}
+def chosen_filters(table: Stored[Row]) -> dict[str, str]:
+    """The filters as the console takes them: those that are set, and those the table always has."""
+    chosen = {item.name: _value(st.session_state.get(_filter_key(table, item))) for item in table.filters}
+    return {**dict(table.fixed), **{name: value for name, value in chosen.items() if value}}
 
 
-def _filter(key: str, item: Filter) -> str:
+def _filter_key(table: Stored[Row], item: Filter) -> str:
+    return f"{table.key}-filter-{item.name}"
+
+
+def _value(chosen: object) -> str:
+    if isinstance(chosen, date):
+        return f"{chosen.isoformat()}T00:00:00+00:00"
+    return str(chosen or "").strip()
+
+
+def _draw_filter(key: str, item: Filter) -> None:
     if item.is_date:
-        day = st.date_input(
+        st.date_input(
             item.label, value=None, min_value=_EPOCH, key=key, format="YYYY-MM-DD", persist_state="session", width=150
         )
-        return f"{day.isoformat()}T00:00:00+00:00" if isinstance(day, date) else ""
-    if item.choices:
-        chosen = st.selectbox(
+    elif item.choices:
+        st.selectbox(
             item.label, item.choices, index=None, placeholder="all", key=key, persist_state="session", width=190
         )
-        return str(chosen or "")
-    return st.text_input(item.label, key=key, placeholder="any", persist_state="session", width=160).strip()
+    else:
+        st.text_input(item.label, key=key, placeholder="any", persist_state="session", width=160)
 
 
 def _chosen_columns(table: Stored[Row]) -> tuple[Column[Row], ...]:
@@ -128,20 +158,6 @@ def _chosen_columns(table: Stored[Row]) -> tuple[Column[Row], ...]:
             persist_state="session",
         )
     return tuple(column for column in table.columns if column.name in chosen) or table.columns[:1]
-
-
-def _download(console: ConsolePort, table: Stored[Row], filters: Mapping[str, str]) -> None:
-    if not table.export:
-        return
-    st.download_button(
-        "CSV",
-        data=lambda: console.export_csv(table.export, filters)[1],
-        file_name=f"quarterdeck-{table.export}.csv",
-        mime="text/csv",
-        key=f"{table.key}-csv",
-        on_click="ignore",
-        help="All rows that match the filters",
-    )
 
 
 def _load(table: Stored[Row], filters: Mapping[str, str]) -> PageOf[Row]:

@@ -8,8 +8,9 @@ import streamlit as st
 
 from engine.domain.facade import ConsolePort
 from engine.domain.views import PageOf, TaxReport, TaxRow
-from pages import appearance, books, desk, parts, tables
+from pages import appearance, books, desk, export, parts, tables
 from pages import format as fmt
+from pages.export import Export
 from pages.guard import guarded
 from pages.parts import Card
 from pages.tables import Column, Stored
@@ -33,15 +34,8 @@ def _report(console: ConsolePort) -> None:
         home = appearance.current(console).zone
         zones = [home, *sorted(available_timezones() - {home})]
         zone = st.selectbox("Days begin at midnight in", zones, key="tax-zone", persist_state="session", width=240)
-        st.download_button(
-            "CSV",
-            data=lambda: console.tax_csv(book.name, int(year), zone)[1],
-            file_name=f"quarterdeck-{book.name}-gains-{year}.csv",
-            mime="text/csv",
-            key="tax-csv",
-            on_click="ignore",
-        )
     draw(console, console.tax_report(book.name, int(year), zone))
+    export.offer(Export("tax-csv", "CSV of the year", lambda: console.tax_csv(book.name, int(year), zone)))
 
 
 def draw(console: ConsolePort, report: TaxReport) -> None:
@@ -63,7 +57,7 @@ def draw(console: ConsolePort, report: TaxReport) -> None:
         load=lambda page, size, _: PageOf(newest(report, page, size), len(report.rows), page, size),
         nothing="No disposal could be matched.",
     )
-    tables.paged(console, table)
+    tables.paged(table)
     kind = "SIMULATED fills: not for a tax return" if report.simulated else "real fills"
     st.caption(f"{report.method} · tax days in {report.zone} · {kind} · gain = proceeds − cost − fees · not tax advice")
 

@@ -23,6 +23,9 @@ class MarkSource(Enum):
     CLOSE = "close"
 
 
+_MID, _CLOSE = MarkSource.MID, MarkSource.CLOSE
+
+
 class RejectedPrice(Enum):
     """Why a price was refused at the door."""
 
@@ -116,13 +119,13 @@ class Marks:
         if isinstance(event, Bars):
             for candle in event.candles:
                 fault = _candle_fault(candle) or self._accept(
-                    candle.instrument, Mark(candle.close, event.at, MarkSource.CLOSE)
+                    candle.instrument, Mark(candle.close, event.at, _CLOSE)
                 )
                 if fault is not None:
                     rejections.append(self._reject(candle.instrument, event.at, fault))
         else:
             for top in event.tops:
-                fault = _top_fault(top) or self._accept(top.instrument, Mark(top.mid, event.at, MarkSource.MID))
+                fault = _top_fault(top) or self._accept(top.instrument, Mark(top.mid, event.at, _MID))
                 if fault is not None:
                     rejections.append(self._reject(top.instrument, event.at, fault))
         return tuple(rejections)
@@ -151,7 +154,7 @@ class Marks:
         if last is not None:
             if new.at < last.at:
                 return RejectedPrice.LATE, f"{new.price} at {new.at} is older than the mark of {last.at}"
-            if new.at == last.at and last.source is MarkSource.MID and new.source is MarkSource.CLOSE:
+            if new.at == last.at and last.source is _MID and new.source is _CLOSE:
                 return None
             if not self._band.holds(new.price, last.price) and not self._confirmed(key, new):
                 return RejectedPrice.JUMP, (

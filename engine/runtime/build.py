@@ -30,7 +30,7 @@ from engine.trading.book import WINDOW_BARS, Book
 from engine.trading.config import BookConfig
 from engine.trading.core import TradingCore
 from engine.trading.loop import Observer, TradingLoop
-from engine.trading.recovery import Recovered, recover, take_baseline
+from engine.trading.recovery import Reconciler, Recovered, recover, take_baseline
 from engine.trading.sleeves import build_strategy
 from engine.trading.stopping import StopDriver
 
@@ -47,6 +47,7 @@ class RunningBook:
     name: str
     loop: TradingLoop
     stop: StopDriver
+    reconciler: Reconciler
     source: MarketSource
     journals: tuple[FileVenueJournal, ...]
     recovered: Recovered
@@ -172,31 +173,45 @@ def _start(
     name = book.config.name
     core = TradingCore(book)
     loop = TradingLoop(core, parts.journal_of(name), venues, parts.clock, parts.observe(book))
-    if loop.load() == 0 and loop.sequence == 0:
+    loop.load()
+    if not loop.has_checkpoint and not book.ledger.fills:
         _begin(parts, loop, source, venues, first)
+    _offer_markets(loop)
     recovered = recover(loop, parts.wait)
-    return RunningBook(name, loop, StopDriver(loop, parts.clock), source, journals, recovered)
+    reconciler = Reconciler(loop, parts.clock)
+    return RunningBook(name, loop, StopDriver(loop, parts.clock), reconciler, source, journals, recovered)
 
 
 def _begin(
     parts: Parts, loop: TradingLoop, source: MarketSource, venues: Mapping[str, PaperVenue], first: BookSettings
 ) -> None:
-    """First start of a book: capital, limits, strategies."""
+    """First start of a book: capital, limits, strategies. One that was interrupted is completed, nothing twice."""
     at = _first_time(source, parts.clock)
     currency = loop.book.config.base_currency
     flows = [
         CashFlow(venue, f"capital-{venue}", currency, first.capital, at, "trading capital given at the first start")
         for venue in sorted(venues)
     ]
-    loop.fund(flows)
+    if not loop.book.ledger.capital:
+        loop.fund(flows)
     take_baseline(loop)
     keys = tuple(sorted(loop.book.ledger.instruments))
-    names = sorted(first.strategies)
-    weight = (first.deployed / max(1, len(names))).quantize(Decimal("0.0001"), ROUND_DOWN)
+    names = sorted(set(first.strategies) - set(loop.book.sleeves))
+    weight = (first.deployed / max(1, len(first.strategies))).quantize(Decimal("0.0001"), ROUND_DOWN)
     values = {name: json.dumps(first.strategy_settings.get(name, {})) for name in names}
     sleeves = [SleeveConfigured(n, True, build_strategy(n, values[n])[1], keys, weight, at) for n in names]
     loop.take([*sleeves, _limits(parts.settings.risk, loop.book, at)], at)
     loop.maybe_checkpoint(force=True)
+
+
+def _offer_markets(loop: TradingLoop) -> None:
+    """Give strategies whose markets are all gone, because the book was given others, the present ones."""
+    book, at = loop.book, loop.market_time()
+    keys = tuple(sorted(book.ledger.instruments))
+    lost = [s for _, s in sorted(book.sleeves.items()) if s.instruments and not set(s.instruments) & set(keys)]
+    for sleeve in lost:
+        sleeve.instruments = keys
+    loop.take([sleeve.fact(at) for sleeve in lost], at)
 
 
 def refill(running: RunningBook, until: datetime) -> None:

@@ -46,6 +46,7 @@ from engine.storage.telemetry import TelemetryStore
 
 _log = structlog.get_logger(__name__)
 HOUSEKEEPING_S = 1.0
+THIN_EVERY_S = 6 * 3600.0
 _current: Host | None = None
 
 
@@ -74,7 +75,7 @@ class Host:
         self._services: Services | None = None
         self._people_engines: list[Any] = []
         self._ending = threading.Event()
-        self._housekeeper: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
 
     # -- life ----------------------------------------------------------------------------------------------------
 
@@ -88,10 +89,14 @@ class Host:
         effective = self._given or self._with_console(first)
         supervisor = Supervisor(effective.settings, clock)
         supervisor.start()
-        self._services = self._open(effective, supervisor, clock)
+        self._services = self._open(effective, supervisor, clock, redactor)
         _current = self
-        self._housekeeper = threading.Thread(target=self._keep_house, name="housekeeper", daemon=True)
-        self._housekeeper.start()
+        self._threads = [
+            threading.Thread(target=self._keep_house, name="housekeeper", daemon=True),
+            threading.Thread(target=self._deliver, name="alerts", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
         _log.info("engine started", folder=str(effective.settings.data_dir), epoch=supervisor.snapshot().epoch)
 
     def _with_console(self, first: Effective) -> Effective:
@@ -111,7 +116,9 @@ class Host:
             return first
         return load(console=values) if values else first
 
-    def _open(self, effective: Effective, supervisor: Supervisor, clock: SystemClock) -> Services:
+    def _open(
+        self, effective: Effective, supervisor: Supervisor, clock: SystemClock, redactor: Redactor
+    ) -> Services:
         folder = effective.settings.data_dir
         assert supervisor.control is not None
         control = supervisor.control
@@ -121,7 +128,7 @@ class Host:
         reader = open_engine(folder / "control.sqlite", full_sync=True, read_only=True)
         self._people_engines = [writer, reader]
         trail = Trail(SqlPeople(writer, reader), control.audit, clock, PasswordHasher())
-        alerts = AlertCentre(AlertStore(control.file), vault, clock)
+        alerts = AlertCentre(AlertStore(control.file), vault, clock, clean=redactor.clean)
         return Services(
             settings=effective,
             folder=folder,
@@ -143,8 +150,8 @@ class Host:
         """Stop cleanly: the loop finishes its event and stores a checkpoint."""
         global _current
         self._ending.set()
-        if self._housekeeper is not None:
-            self._housekeeper.join(timeout=5)
+        for thread in self._threads:
+            thread.join(timeout=5)
         services = self._services
         if services is not None:
             services.supervisor.stop()
@@ -159,21 +166,32 @@ class Host:
 
     def _keep_house(self) -> None:
         services = self.services
-        backup_due, sample_due = 0.0, 0.0
+        backup_due, sample_due, thin_due = 0.0, 0.0, 0.0
         while not self._ending.wait(HOUSEKEEPING_S):
             now = services.clock.monotonic()
             try:
                 self._store_observations(services)
                 write_status(services.folder, services.supervisor.snapshot())
-                services.alerts.deliver_due()
                 if now >= sample_due:
                     sample_due = now + services.settings.settings.health.sample_every_s
                     services.monitor.sample(self._figures(services))
+                if now >= thin_due:
+                    thin_due = now + THIN_EVERY_S
+                    services.alerts.thin()
+                    services.telemetry.thin(services.clock.now())
                 if now >= backup_due:
                     backup_due = now + 600
                     self._back_up(services)
             except (QuarterdeckError, OSError) as error:
                 _log.error("housekeeping failed", error=str(error))
+
+    def _deliver(self) -> None:
+        """Alerts on a thread of their own: a channel that does not answer must hold nothing up."""
+        while not self._ending.wait(HOUSEKEEPING_S):
+            try:
+                self.services.alerts.deliver_due()
+            except (QuarterdeckError, OSError) as error:
+                _log.error("alerts could not be delivered", error=str(error))
 
     def _store_observations(self, services: Services) -> None:
         observed = services.supervisor.observations.drain()

@@ -223,7 +223,7 @@ class TradingCore:
         book.reach(bars.at)
         rejections = book.marks.apply(bars)
         self._reject(len(rejections))
-        bad = {each.instrument for each in rejections if each.reason is not RejectedPrice.LATE}
+        bad = [each.instrument for each in rejections if each.reason is not RejectedPrice.LATE]
         closed: list[tuple[InstrumentKey, int]] = []
         for candle in bars.candles:
             self._see(bars.at, candle.instrument)
@@ -363,7 +363,7 @@ class TradingCore:
         """Whether no position is valued at a price older than an entry may rest on."""
         book = self.book
         oldest = at - book.risk.max_price_age_bars * book.config.bar.delta
-        marks = (book.mark(key) for key in {key for _, key, _ in book.ledger.open_holdings()})
+        marks = [book.mark(key) for _, key, _ in book.ledger.open_holdings()]
         return all(mark is not None and mark.at >= oldest for mark in marks)
 
     def _maybe_reset(self, at: datetime, facts: list[Fact]) -> None:

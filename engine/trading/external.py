@@ -28,7 +28,9 @@ def netted_external(book: Book, at: datetime) -> list[Netted]:
     list of Netted
         Not applied yet; at the price of the external execution, so that the loss falls on who held.
     """
-    facts = []
+    facts: list[Netted] = []
+    if EXTERNAL not in book.ledger.sleeves:
+        return facts
     theirs = [(key, h) for (sleeve, key), h in book.ledger.holdings.items() if sleeve == EXTERNAL and h.quantity]
     for key, holding in sorted(theirs):
         if book.ledger.instruments[key].kind is not Kind.PERPETUAL:

@@ -29,7 +29,6 @@ _CHECKED_PER_ORDER = frozenset({"price_band", "brake_confirm_s", "brake_unknown_
 def report(book: Book, balances: tuple[Balance, ...], published_at: datetime, sequence: int) -> BookSnapshot:
     """Everything a page may say about the book now; ``balances`` are the venues' own words."""
     positions = tuple(_position(book, s, k, h, published_at) for s, k, h in book.ledger.open_holdings())
-    equity = book.equity if book.equity is not None else ZERO
     totals = book.ledger.sleeves.values()
     unpriced = [k for _, k, _ in book.ledger.open_holdings() if book.price(k) is None]
     return BookSnapshot(
@@ -43,7 +42,7 @@ def report(book: Book, balances: tuple[Balance, ...], published_at: datetime, se
         market_time=book.now,
         published_at=published_at,
         sequence=sequence,
-        equity=equity,
+        equity=book.last_equity,
         cash=book.ledger.cash(),
         capital=book.ledger.capital,
         unrealised=book.ledger.unrealised(book.price),

@@ -41,6 +41,7 @@ class StopDriver:
         run = self._book.stop
         if run is None or not self._book.latched:
             self._first_look.clear()
+            self._flatten_due, self._pause_s = float("-inf"), FLATTEN_PAUSE_S
             return
         try:
             self._loop.pull()
