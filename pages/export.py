@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from pages import format as fmt
-from pages.guard import guarded
+from pages.guard import alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Export:
 
 def offer(export: Export) -> None:
     """Draw the button that makes the file, then the one that saves it."""
-    st.fragment(guarded(_offer))(export)
+    alone(_offer)(export)
 
 
 def _offer(export: Export) -> None:

@@ -99,6 +99,11 @@ def tabs(key: str, panes: Mapping[str, Callable[[], None]]) -> None:
                 guarded(draw)()
 
 
+def alone(draw: Callable[Given, None]) -> Callable[Given, None]:
+    """The same, redrawn by itself when something in it is touched, without the rest of the page."""
+    return st.fragment(guarded(draw))
+
+
 def live(draw: Callable[Given, None], every_s: float = 1.0) -> Callable[Given, None]:
     """The same, redrawn in place every ``every_s`` seconds while the page is open."""
     return st.fragment(guarded(draw), run_every=every_s)

@@ -34,15 +34,15 @@ def _cards(console: ConsolePort) -> None:
 
 
 def _card(figure: HealthFigure, now: datetime) -> Card:
-    limit = f"threshold {plain(figure.threshold, figure.unit)}"
+    limit = f"threshold {plain(figure.threshold, figure.unit)}" if figure.threshold else "no threshold"
     if figure.value is None:
         return Card(figure.title, "not measured", f"{figure.note} · {limit}")
     age = fmt.age(fmt.seconds_since(figure.at, now))
+    if not figure.threshold:
+        return Card(figure.title, reading(figure.value, figure.unit), f"{limit} · {age} ago")
     verdict = "OVER its threshold" if figure.ok is False else "within"
-    note = Html(
-        f"{parts.bar(min(1.0, figure.value / figure.threshold) if figure.threshold else None, _tone(figure))}"
-        f"{safe(f'{verdict}, {limit} · {age} ago')}"
-    )
+    bar = parts.bar(min(1.0, figure.value / figure.threshold), _tone(figure))
+    note = Html(f"{bar}{safe(f'{verdict}, {limit} · {age} ago')}")
     return Card(figure.title, reading(figure.value, figure.unit), note, _tone(figure))
 
 
@@ -98,8 +98,8 @@ def _chart(console: ConsolePort, name: str) -> None:
     if not len(series.at_ms):
         parts.notice(f"No sample of {figure.title} is stored in this span yet. One is stored every minute.")
         return
-    charts.show(charts.lines([series], 280, figure.threshold), "health-chart", f"{figure.title} over time")
+    charts.show(charts.lines([series], 280, figure.threshold or None), "health-chart", f"{figure.title} over time")
     st.caption(
-        f"{figure.title} in {series.unit} · {series.source} · {len(series.at_ms):,} points drawn · UTC · "
-        f"dotted: threshold {plain(figure.threshold, figure.unit)}"
+        f"{figure.title} in {series.unit} · {series.source} · {len(series.at_ms):,} points drawn · UTC"
+        + (f" · dotted: threshold {plain(figure.threshold, figure.unit)}" if figure.threshold else "")
     )

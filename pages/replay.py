@@ -13,7 +13,7 @@ from engine.domain.facade import ConsolePort
 from engine.domain.views import CoverageRow, ReplayView, StrategyForm
 from pages import appearance, books, charts, desk, forms, jobs, parts, tables
 from pages import format as fmt
-from pages.guard import guarded, live
+from pages.guard import alone, guarded, live
 from pages.jobs import Start
 from pages.parts import Card
 from pages.tables import Column, Stored
@@ -26,18 +26,28 @@ _BRAKES = {
 _COSTS = {"default": "default: fees, half spread, slippage", "plain": "plain: only fee and slippage"}
 
 
+_FINISHED = "replay-finished"
+"""Runs the result below was drawn for: when another one finishes, the page is drawn again."""
+
+
 def render(console: ConsolePort) -> None:
     """Draw the page."""
     st.header("Replay", anchor=False)
+    st.session_state[_FINISHED] = None
     live(_runs, every_s=3)(console)
     jobs.panel(console, ("replay",))
-    live(_result, every_s=3)(console)
+    guarded(_result)(console)
     st.subheader("New replay", anchor=False)
     guarded(_form)(console)
 
 
 def _runs(console: ConsolePort) -> None:
     rows = console.replays()
+    finished = [row.run_id for row in rows if row.final_equity is not None]
+    drawn = st.session_state.get(_FINISHED)
+    st.session_state[_FINISHED] = finished
+    if drawn is not None and drawn != finished:
+        st.rerun(scope="app")
     if not rows and not console.coverage():
         parts.empty(
             "Nothing to replay yet",
@@ -88,9 +98,9 @@ def _result(console: ConsolePort) -> None:
         tables.draw(_CONDITIONS, tuple(_flat(json.loads(run.settings or "{}"))), "This run stored no conditions.")
 
 
-_CONDITIONS = (
-    Column[tuple[str, str]]("Setting", lambda row: fmt.words(row[0])),
-    Column[tuple[str, str]]("Value", lambda row: row[1], numeric=True),
+_CONDITIONS: tuple[Column[tuple[str, str]], ...] = (
+    Column("Setting", lambda row: fmt.words(row[0])),
+    Column("Value", lambda row: row[1], numeric=True),
 )
 
 
@@ -126,7 +136,7 @@ def _fills(console: ConsolePort, run: ReplayView) -> None:
         nothing="This replay made no fill: no idea passed every rule, or none was made.",
     )
     with st.expander(f"Fills, {run.fills:,}", key="replay-fills"):
-        tables.paged(table)
+        alone(tables.paged)(table)
 
 
 def _form(console: ConsolePort) -> None:

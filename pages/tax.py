@@ -11,7 +11,7 @@ from engine.domain.views import PageOf, TaxReport, TaxRow
 from pages import appearance, books, desk, export, parts, tables
 from pages import format as fmt
 from pages.export import Export
-from pages.guard import guarded
+from pages.guard import alone, guarded
 from pages.parts import Card
 from pages.tables import Column, Stored
 
@@ -57,9 +57,10 @@ def draw(console: ConsolePort, report: TaxReport) -> None:
         load=lambda page, size, _: PageOf(newest(report, page, size), len(report.rows), page, size),
         nothing="No disposal could be matched.",
     )
-    tables.paged(table)
+    alone(tables.paged)(table)
     kind = "SIMULATED fills: not for a tax return" if report.simulated else "real fills"
-    st.caption(f"{report.method} · tax days in {report.zone} · {kind} · gain = proceeds − cost − fees · not tax advice")
+    sums = "gain = proceeds − cost, fees inside both"
+    st.caption(f"{report.method} · tax days in {report.zone} · {kind} · {sums} · not tax advice")
 
 
 def newest(report: TaxReport, page: int, size: int) -> tuple[TaxRow, ...]:

@@ -43,7 +43,8 @@ class Engine:
 
     def environment(self) -> dict[str, str]:
         """The caller's, without its settings."""
-        kept = {key: value for key, value in os.environ.items() if not key.startswith("QUARTERDECK_")}
+        slow = "PYTHONDONTWRITEBYTECODE"  # every process would compile what it imports
+        kept = {key: value for key, value in os.environ.items() if not key.startswith("QUARTERDECK_") and key != slow}
         return {**kept, "QUARTERDECK_DATA_DIR": str(self.folder), "OMP_NUM_THREADS": "1"}
 
     def __call__(self, *words: str, stdin: str = "") -> Said:
@@ -59,6 +60,11 @@ class Engine:
         )
         assert "Traceback" not in done.stderr, done.stderr
         return Said(done.returncode, done.stdout, done.stderr)
+
+    def published(self) -> dict[str, Any]:
+        """What a running engine last published; {} before that. Cheaper to look at again than the command."""
+        path = self.folder / "status.json"
+        return json.loads(path.read_text()) if path.exists() else {}  # type: ignore[no-any-return]
 
     def start(self, *words: str) -> subprocess.Popen[str]:
         """Start ``run`` and wait for its ready line."""
@@ -95,4 +101,4 @@ def wait_until(holds: Callable[[], bool], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.2)
+        time.sleep(0.1)

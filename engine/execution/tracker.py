@@ -117,7 +117,7 @@ class Tracker:
         order.updated_at = fill.at
         if order.filled >= order.quantity:
             order.state = advance(order.state, OrderState.FILLED)
-        elif order.state in (OrderState.INTENT, OrderState.SENT, OrderState.UNKNOWN, OrderState.WORKING):
+        elif order.state in _PROVEN_BY_A_FILL:
             order.state = advance(order.state, OrderState.PARTIAL)
         self._file(order)
         return order
@@ -227,6 +227,15 @@ class Tracker:
 # Tuples, not sets: an Enum is found in them by identity, without the cost of hashing it.
 _RESTING = (Purpose.STOP, Purpose.TARGET)
 _EXITS = (Purpose.EXIT, Purpose.FLATTEN)
+_PROVEN_BY_A_FILL = (
+    OrderState.INTENT,
+    OrderState.SENT,
+    OrderState.UNKNOWN,
+    OrderState.WORKING,
+    OrderState.REJECTED,
+    OrderState.ABANDONED,
+)
+"""What a first execution refutes or overtakes: the order exists, and may fill on."""
 
 
 def _trade_key(fill: Fill) -> str:

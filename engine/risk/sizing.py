@@ -178,7 +178,10 @@ def _cap(request: SizeRequest, sleeve: Decimal, book: Decimal) -> Decimal:
         caps += [config.max_position_share * sleeve, config.max_position_share * book]
     if request.notional_cap is not None:
         caps.append(request.notional_cap)
-    return max(ZERO, min(caps)) if all(cap.is_finite() for cap in caps) else ZERO
+    for cap in caps:
+        if not cap.is_finite():
+            return ZERO
+    return max(ZERO, min(caps))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import json
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import ROUND_DOWN, Decimal
 from pathlib import Path
 
@@ -15,8 +15,8 @@ import numpy as np
 from config.settings import BookSettings, DemoSettings, PaperSettings, Settings
 from engine.domain.errors import BadInput
 from engine.domain.facts import BookConfigured, SleeveConfigured
-from engine.domain.instruments import Instrument, Kind
-from engine.domain.market import Timeframe, to_ms
+from engine.domain.instruments import Instrument, Kind, venue_of
+from engine.domain.market import Bars, Timeframe, to_ms
 from engine.domain.orders import CashFlow
 from engine.domain.ports import Clock, Journal, MarketSource
 from engine.exchanges.paper import FileVenueJournal, PaperCosts, PaperVenue
@@ -37,6 +37,8 @@ from engine.trading.stopping import StopDriver
 OWN_COINS: Mapping[str, Mapping[str, str]] = {"demo-a": {"BTC": "0.25", "ETH": "3", "SOL": "40"}, "demo-b": {}}
 """Coins the demo's trader holds besides the engine's capital: never touched, shown on the Wallets page."""
 RESERVE_CUSHION_BPS = Decimal(10)
+LONGEST_CATCH_UP = timedelta(days=3)
+"""Closes missed while the engine was down are shown to the paper venue's resting orders, as far back as this."""
 MINUTE = Timeframe(60)
 
 
@@ -138,6 +140,9 @@ def build_paper(parts: Parts, paper: PaperSettings) -> RunningBook:
     book = _book(parts, config, instruments)
     start = {paper.exchange: {parts.settings.base_currency: paper.capital}}
     venues, journals = _venues(folder, instruments, paper.costs, start)
+    seen = venues[paper.exchange].bars_time
+    if seen is not None:
+        source.resume_at(max(seen, parts.clock.now() - LONGEST_CATCH_UP))
     return _start(parts, book, source, venues, journals, paper)
 
 
@@ -176,6 +181,7 @@ def _start(
     loop.load()
     if not loop.has_checkpoint and not book.ledger.fills:
         _begin(parts, loop, source, venues, first)
+    _move_capital(loop, venues)
     _offer_markets(loop)
     recovered = recover(loop, parts.wait)
     reconciler = Reconciler(loop, parts.clock)
@@ -204,6 +210,31 @@ def _begin(
     loop.maybe_checkpoint(force=True)
 
 
+def _move_capital(loop: TradingLoop, venues: Mapping[str, PaperVenue]) -> None:
+    """Carry the capital of a book whose venue was exchanged for another: what lies there now counts, what was left
+    behind does not.
+
+    Raises
+    ------
+    BadInput
+        Something is still held at the venue that was left.
+    """
+    book, at, currency = loop.book, loop.market_time(), loop.book.config.base_currency
+    left = {v: a for (v, c), a in sorted(book.ledger.balances.items()) if c == currency and a and v not in venues}
+    held = [f"{h.quantity} {key}" for _, key, h in book.ledger.open_holdings() if venue_of(key) in left]
+    if held:
+        raise BadInput(f"{book.config.name} still holds {', '.join(held)}; close that before you change the exchange")
+    came = {v: _cash_at(venue, currency) for v, venue in venues.items() if not book.ledger.balances.get((v, currency))}
+    flows = [(v, -amount, "left") for v, amount in left.items()] + [(v, amount, "joined") for v, amount in came.items()]
+    if flows:
+        name = f"move-{loop.sequence}"
+        loop.fund([CashFlow(v, f"{name}-{v}", currency, amount, at, f"venue {what}") for v, amount, what in flows])
+
+
+def _cash_at(venue: PaperVenue, currency: str) -> Decimal:
+    return sum((balance.total for balance in venue.balances() if balance.currency == currency), Decimal(0))
+
+
 def _offer_markets(loop: TradingLoop) -> None:
     """Give strategies whose markets are all gone, because the book was given others, the present ones."""
     book, at = loop.book, loop.market_time()
@@ -226,6 +257,17 @@ def refill(running: RunningBook, until: datetime) -> None:
         closed = candles.opened_at_ms + candles.timeframe.ms <= to_ms(until)
         first = int(np.searchsorted(candles.opened_at_ms, after, side="right"))
         book.warm_up(key, candles.slice(first, int(np.count_nonzero(closed))))
+
+
+def has_gap(running: RunningBook, bars: Bars) -> bool:
+    """Whether candles are missing between a window's end and the close at hand."""
+    windows = running.loop.book.windows
+    for candle in bars.candles:
+        window = windows.get(candle.instrument)
+        last_ms = window.last_opened_at_ms if window is not None else None
+        if last_ms is not None and to_ms(candle.opened_at) > last_ms + candle.timeframe.ms:
+            return True
+    return False
 
 
 def _listed(venue: str, symbol: str) -> Instrument:

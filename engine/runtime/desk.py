@@ -11,15 +11,17 @@ from engine.domain.commands import (
     ClosePosition,
     Command,
     CommandBody,
+    CommandStatus,
     ConfigureRisk,
     EmergencyStop,
     Rearm,
     Receipt,
     Role,
 )
-from engine.domain.errors import AccessDenied, CannotRecord
+from engine.domain.errors import AccessDenied, CannotRecord, CommandRefused, StorageError
 from engine.domain.portfolio import EngineSnapshot
 from engine.risk.limits import RiskConfig, loosened, read_config
+from engine.runtime.engine import SENTINEL
 from engine.runtime.services import Services
 
 ALWAYS_ALLOWED = (EmergencyStop, ClosePosition)
@@ -71,13 +73,14 @@ class Desk:
         """Store the command durably and wake the engine."""
         self.require(REQUIRED_ROLE[type(body)])
         self._require_proof(body)
-        known = self._services.control.receipt(command_id)
-        if known is not None:
-            return known
         actor = self.actor
-        self._audit(actor, body, reason)
         command = Command(command_id, actor, self._services.clock.now(), reason, body)
-        self._services.control.submit(command)
+        try:
+            if self._services.control.receipt(command_id) is None:
+                self._audit(actor, body, reason)
+            self._services.control.submit(command)
+        except StorageError as error:
+            return self._stop_by_file(command, error)
         thread = self._services.supervisor.thread
         if thread is not None:
             thread.wake()
@@ -85,11 +88,26 @@ class Desk:
         assert receipt is not None
         return receipt
 
+    def _stop_by_file(self, command: Command, error: StorageError) -> Receipt:
+        """Where a command cannot be stored, the sentinel file still stops everything; nothing else goes this way."""
+        if not isinstance(command.body, EmergencyStop):
+            raise error
+        path = self._services.folder / SENTINEL
+        try:
+            path.write_text(f"{command.actor.name}: {command.reason}", encoding="utf-8")
+        except OSError as also:
+            raise CannotRecord(f"{error}; nor could the file {path} be written ({also.strerror})") from error
+        detail = "the command could not be stored, so a stop of every book was ordered by file"
+        return Receipt(command.command_id, CommandStatus.PENDING, detail)
+
     def _require_proof(self, body: CommandBody) -> None:
         if isinstance(body, Rearm):
             self.require_step_up("re-arming")
         if isinstance(body, ConfigureRisk):
-            present = RiskConfig.model_validate_json(self.snapshot().book(body.book).risk)
+            known = {book.name: book.risk for book in self.snapshot().books}
+            if body.book not in known:
+                raise CommandRefused(f"no book {body.book!r} is running; there are {', '.join(known)}")
+            present = RiskConfig.model_validate_json(known[body.book])
             looser = loosened(present, read_config(body.values))
             if looser:
                 self.require_step_up(f"loosening {', '.join(looser)}")

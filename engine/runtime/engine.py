@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from queue import Empty, Full, Queue
 
@@ -23,12 +24,12 @@ from engine.domain.commands import (
     SetSpeed,
     TradingState,
 )
-from engine.domain.errors import BadInput, CommandRefused, QuarterdeckError
+from engine.domain.errors import BadInput, CommandRefused, EngineError, QuarterdeckError, StorageError, VenueError
 from engine.domain.facts import StateChanged
-from engine.domain.market import FeedStatus, MarketEvent
-from engine.domain.portfolio import BookSnapshot, EngineSnapshot
+from engine.domain.market import Bars, FeedStatus, MarketEvent
+from engine.domain.portfolio import Balance, BookSnapshot, EngineSnapshot
 from engine.domain.ports import Clock
-from engine.runtime.build import RunningBook, refill
+from engine.runtime.build import RunningBook, has_gap, refill
 from engine.runtime.observing import Observations
 from engine.simulation.demo_source import DemoSource
 from engine.storage.control import ControlStore
@@ -76,6 +77,8 @@ class EngineThread(threading.Thread):
         self._ending = threading.Event()
         self._wake = threading.Event()
         self._books: dict[str, RunningBook] = {}
+        self._balances: dict[tuple[str, str], tuple[Balance, ...]] = {}
+        self._at_work: Command | None = None
         self._epoch = 0
         self._after = 0
         self._due = {"commands": 0.0, "stop": 0.0, "publish": 0.0}
@@ -90,6 +93,12 @@ class EngineThread(threading.Thread):
     def wake(self) -> None:
         """Look for commands at once."""
         self._wake.set()
+
+    def retire(self) -> None:
+        """Be replaced: whatever it is stuck in, it must not reach a venue any more."""
+        self._ending.set()
+        for book in self._books.values():
+            book.loop.retire()
 
     def end(self) -> None:
         """Finish the event at hand, store a checkpoint and stop."""
@@ -120,8 +129,9 @@ class EngineThread(threading.Thread):
                 self._turn()
             self._finish()
         except Exception as error:
-            self.failure = error
+            self.failure = self.failure or error
             _log.exception("engine loop ended", error=str(error))
+            self._give_up_command(error)
         finally:
             self.ready.set()
             self._close(assembly)
@@ -147,8 +157,10 @@ class EngineThread(threading.Thread):
                         continue
                 if self._ending.is_set():
                     return
-        except (QuarterdeckError, OSError) as error:
-            self.failure = error
+            if not self._ending.is_set():
+                raise EngineError(f"the market source of {book.name} ended by itself")
+        except Exception as error:
+            self.failure = self.failure or error
             self._ending.set()
 
     def _turn(self) -> None:
@@ -159,18 +171,27 @@ class EngineThread(threading.Thread):
             self._tick()
             return
         self._take(self._books[name], event)
-        self._tick()
+        if not self._ending.is_set():
+            self._tick()
 
     def _take(self, book: RunningBook, event: MarketEvent) -> None:
         started = time.perf_counter()
-        if isinstance(event, FeedStatus) and event.online:
+        if (isinstance(event, FeedStatus) and event.online) or (isinstance(event, Bars) and has_gap(book, event)):
             refill(book, event.at)
+        book.loop.book.catching_up = self._is_late(book, event)
         book.loop.step(event)
         self.events += 1
         self._around.observations.step_s.append(time.perf_counter() - started)
         for venue in book.loop.book.feeds.values():
             if venue.last_market_time == event.at:
                 venue.last_wall_time = self._around.clock.now()
+
+    def _is_late(self, book: RunningBook, event: MarketEvent) -> bool:
+        """A close of a real market that comes long after it: it fills and values, but decides nothing any more."""
+        config, risk = book.loop.book.config, book.loop.book.risk
+        if config.simulated:
+            return False
+        return self._around.clock.now() - event.at > risk.max_price_age_bars * config.bar.delta
 
     def _tick(self) -> None:
         now = time.monotonic()
@@ -184,6 +205,7 @@ class EngineThread(threading.Thread):
                 book.stop.drive()
                 if not book.loop.book.latched:
                     book.loop.resolve()
+                book.reconciler.drive()
                 book.loop.maybe_checkpoint()
         if now >= self._due["publish"]:
             self._due["publish"] = now + self._around.publish_every_s
@@ -193,21 +215,50 @@ class EngineThread(threading.Thread):
 
     def _obey(self) -> None:
         self._look_for_sentinel()
-        for position, command in self._around.control.pending(self._after):
+        try:
+            pending = self._around.control.pending(self._after)
+        except StorageError as error:
+            _log.error("commands cannot be read", error=str(error))
+            return
+        for position, command in pending:
+            self._at_work = command
             status, detail = self._carry_out(command)
-            self._around.control.complete(command.command_id, status, detail)
+            if not self._answer(command.command_id, status, detail):
+                return
+            self._at_work = None
             self._after = position
             self._publish()
 
+    def _answer(self, command_id: str, status: CommandStatus, detail: str) -> bool:
+        """Store what became of a command; where that fails it is asked about again, and not carried out twice."""
+        try:
+            self._around.control.complete(command_id, status, detail)
+        except StorageError as error:
+            _log.error("command could not be answered", command=command_id, error=str(error))
+            return False
+        return True
+
+    def _give_up_command(self, error: Exception) -> None:
+        """A command that breaks the loop must not break the next one too; only a stop is tried for ever."""
+        command = self._at_work
+        if command is None or isinstance(error, QuarterdeckError) or isinstance(command.body, EmergencyStop):
+            return
+        detail = f"the engine failed while carrying it out ({type(error).__name__}: {error}); see the log"
+        self._answer(command.command_id, CommandStatus.REFUSED, detail)
+
     def _look_for_sentinel(self) -> None:
         path = self._around.folder / SENTINEL
-        if not path.exists():
+        try:
+            stamp = path.stat().st_mtime_ns
+        except FileNotFoundError:
             return
-        stamp = path.stat().st_mtime_ns
         actor = Actor("sentinel file", Role.OPERATOR, "file")
         body = EmergencyStop(None)
         self._carry_out(Command(f"sentinel-{stamp}", actor, self._around.clock.now(), f"file {SENTINEL} found", body))
-        path.replace(path.with_name(f"{SENTINEL}.done-{stamp}"))
+        try:
+            path.replace(path.with_name(f"{SENTINEL}.done-{stamp}"))
+        except OSError as error:
+            _log.error("sentinel file could not be moved away; remove it by hand", error=str(error))
 
     def _carry_out(self, command: Command) -> tuple[CommandStatus, str]:
         try:
@@ -261,12 +312,23 @@ class EngineThread(threading.Thread):
             version=VERSION,
             epoch=self._epoch,
             restarts=self._restarts,
-            books=tuple(_snapshot(book, now) for book in self._books.values()),
+            books=tuple(self._snapshot_of(book, now) for book in self._books.values()),
             loop_p50_s=p50,
             loop_p99_s=p99,
             queue_length=self._queue.qsize(),
             events=self.events,
         )
+
+    def _snapshot_of(self, book: RunningBook, now: datetime) -> BookSnapshot:
+        """The book with its venues' own balances; of a venue that does not answer, the last it told."""
+        for name, venue in book.loop.venues.items():
+            try:
+                told = tuple(book.loop.book.with_owner(balance) for balance in venue.balances())
+            except VenueError:
+                continue
+            self._balances[book.name, name] = told
+        known = [self._balances.get((book.name, name), ()) for name in book.loop.venues]
+        return report(book.loop.book, tuple(chain.from_iterable(known)), now, book.loop.sequence)
 
     def _finish(self) -> None:
         for book in self._books.values():
@@ -280,12 +342,4 @@ class EngineThread(threading.Thread):
             book.release()
         if assembly is not None:
             assembly.store.close()
-
-
-def _snapshot(book: RunningBook, now: datetime) -> BookSnapshot:
-    balances = []
-    for venue in book.loop.venues.values():
-        for balance in venue.balances():
-            balances.append(book.loop.book.with_owner(balance))
-    return report(book.loop.book, tuple(balances), now, book.loop.sequence)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -43,6 +45,7 @@ _WAIT_SLICE_S = 0.1
 _MAX_LAG_S = 1.0
 _LIVE_POINTS = 3000
 _READING_SHARE = 0.1
+_COLLECT_EVERY_BARS = 250_000
 
 
 def _go_on(_share: float, _text: str) -> bool:
@@ -138,17 +141,19 @@ class _Run:
         """Take every event; wall seconds it took, reading and publishing included."""
         started = told = published = time.perf_counter()
         pace = _Pace(self._request.speed, self._audience.attended)
-        for event in self._source.events():
-            while pace.is_early(event.at):
-                self._tell()
-            self._replay.step(event)
-            now = time.perf_counter()
-            if now - told >= _TELL_EVERY_S:
-                told = now
-                self._tell()
-                if self._audience.folder is not None and now - published >= self._publish_every_s:
-                    self._publish(self._audience.folder, now - started, facts)
-                    published = time.perf_counter()
+        with _seldom_collecting() as collect:
+            for event in self._source.events():
+                while pace.is_early(event.at):
+                    self._tell()
+                self._replay.step(event)
+                now = time.perf_counter()
+                if now - told >= _TELL_EVERY_S:
+                    told = now
+                    self._tell()
+                    collect(self._replay.bars)
+                    if self._audience.folder is not None and now - published >= self._publish_every_s:
+                        self._publish(self._audience.folder, now - started, facts)
+                        published = time.perf_counter()
         return time.perf_counter() - started
 
     def finish(self, seconds: float, facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -176,6 +181,29 @@ class _Run:
     def _collect(self) -> None:
         for point in self._replay.curve_since(len(self._points.at_ms)):
             self._points.add(point)
+
+
+@contextmanager
+def _seldom_collecting() -> Iterator[Callable[[int], None]]:
+    """Python's collector of reference cycles off, but for once every 250,000 bars: call what is yielded with the bars.
+
+    A run keeps every point and fill and makes next to no cycles; walking all of them again and again costs up to an
+    eighth of the time.
+    """
+    was_on, due = gc.isenabled(), _COLLECT_EVERY_BARS
+
+    def collect(bars: int) -> None:
+        nonlocal due
+        if bars >= due:
+            due = bars + _COLLECT_EVERY_BARS
+            gc.collect()
+
+    gc.disable()
+    try:
+        yield collect
+    finally:
+        if was_on:
+            gc.enable()
 
 
 class _Pace:

@@ -11,13 +11,14 @@ import structlog
 
 from config.settings import Settings
 from engine.domain.commands import TradingState
-from engine.domain.errors import EngineError, QuarterdeckError
+from engine.domain.errors import CannotRecord, EngineError, Fenced, QuarterdeckError
 from engine.domain.facts import Notice, Severity
 from engine.domain.portfolio import EngineSnapshot
 from engine.runtime.build import Parts, RunningBook, build_demo, build_paper, installation_id
 from engine.runtime.clock import SystemClock
 from engine.runtime.engine import Assembly, EngineThread, Surroundings
 from engine.runtime.observing import Observations
+from engine.storage.ballast import Ballast
 from engine.storage.chain import load_or_create_key
 from engine.storage.control import ControlStore
 from engine.storage.lease import clear_restored, restored_reason
@@ -49,6 +50,7 @@ class Supervisor:
         self._lock = FolderLock(self.folder)
         self._restart_times: deque[float] = deque()
         self._paper_wanted = settings.paper.enabled
+        self._paper_must_start = False
         self._halt = ""
         self._ending = threading.Event()
         self._changing = threading.Lock()
@@ -86,8 +88,15 @@ class Supervisor:
         self._installation = installation_id(self.folder)
         self.control = ControlStore(self.folder / "control.sqlite", self._key)
         self._halt = restored_reason(self.folder) or ""
+        self._keep_reserve()
         for text in found:
             self._notice("storage", "A database was repaired", text)
+
+    def _keep_reserve(self) -> None:
+        try:
+            Ballast(self.folder).ensure()
+        except CannotRecord as error:
+            self._notice("reserve", "No disk space is kept in reserve", str(error))
 
     def _start_thread(self) -> None:
         assert self.control is not None
@@ -105,6 +114,7 @@ class Supervisor:
         if thread.failure is not None:
             raise self._reason(thread.failure) from thread.failure
         if not thread.ready.is_set():
+            thread.retire()
             raise EngineError(f"the engine was not ready within {READY_TIMEOUT_S:.0f} s; see the log")
         self._thread = thread
         self._last_snapshot = thread.snapshot
@@ -120,8 +130,34 @@ class Supervisor:
     def _assemble(self) -> Assembly:
         """Runs on the engine's thread, which owns the money file's only writing connection."""
         store = MoneyStore(self.settings.money_file, self._key)
-        epoch = store.acquire_lease(self._installation)
-        parts = Parts(
+        books: list[RunningBook] = []
+        try:
+            epoch = store.acquire_lease(self._installation)
+            self._build(books, self._parts(store, epoch))
+        except BaseException:
+            for book in books:
+                book.close()
+                book.release()
+            store.close()
+            raise
+        return Assembly(store, epoch, tuple(books))
+
+    def _build(self, books: list[RunningBook], parts: Parts) -> None:
+        if self.settings.demo.enabled:
+            books.append(build_demo(parts, self.settings.demo))
+        if not self._paper_wanted:
+            return
+        try:
+            books.append(build_paper(parts, self.settings.paper))
+        except (CannotRecord, Fenced):
+            raise
+        except QuarterdeckError as error:
+            if not books or self._paper_must_start:
+                raise
+            self._notice("paper-down", "The paper book could not be started; the others run", str(error))
+
+    def _parts(self, store: MoneyStore, epoch: int) -> Parts:
+        return Parts(
             settings=self.settings,
             clock=self.clock,
             epoch=epoch,
@@ -130,12 +166,6 @@ class Supervisor:
             observe=self.observations.observer,
             wait=time.sleep,
         )
-        books: list[RunningBook] = []
-        if self.settings.demo.enabled:
-            books.append(build_demo(parts, self.settings.demo))
-        if self._paper_wanted:
-            books.append(build_paper(parts, self.settings.paper))
-        return Assembly(store, epoch, tuple(books))
 
     def stop(self) -> None:
         """Finish the event at hand, store checkpoints, release the folder."""
@@ -160,17 +190,16 @@ class Supervisor:
             if thread.is_alive() and not hung:
                 continue
             why = "made no progress" if hung else f"ended: {thread.failure}"
-            self._restart(why)
+            self._restart(thread, why)
 
-    def _restart(self, why: str) -> None:
+    def _restart(self, thread: EngineThread, why: str) -> None:
         with self._changing:
-            if self._ending.is_set():
-                return
-            assert self._thread is not None
-            self._thread.end()
-            self._thread.join(timeout=2)
+            if self._ending.is_set() or self._thread is not thread:
+                return  # stopped, or replaced by a change of books, while this waited
+            thread.retire()
+            thread.join(timeout=2)
             self.restarts += 1
-            self._halt = self._too_many(why)
+            self._halt = self._too_many(why) or self._out_of_space(thread.failure) or self._halt
             self._notice("engine", "The engine was started again", f"the loop {why}")
             try:
                 self._start_thread()
@@ -178,6 +207,17 @@ class Supervisor:
                 _log.error("engine restart failed", error=str(error))
                 self._notice("engine-down", "The engine could not be started again", str(error))
                 self._ending.wait(2.0)
+
+    def _out_of_space(self, failure: BaseException | None) -> str:
+        """Nothing is opened on a disk that is full; the space kept in reserve lets exits be recorded."""
+        if not isinstance(failure, CannotRecord):
+            return ""
+        try:
+            released = Ballast(self.folder).release()
+        except CannotRecord as error:
+            _log.error("reserve could not be released", error=str(error))
+            return ""
+        return f"{failure}; the space in reserve was released for exits" if released else ""
 
     def _too_many(self, why: str) -> str:
         now = time.monotonic()
@@ -221,11 +261,25 @@ class Supervisor:
         return max((b.state for b in books), key=lambda s: s.severity, default=TradingState.ACTIVE)
 
     def switch_paper(self, settings: Settings, wanted: bool) -> None:
-        """Add or remove the paper book; the loop starts again through recovery, which loses nothing."""
+        """Add or remove the paper book; the loop starts again through recovery, which loses nothing.
+
+        Raises
+        ------
+        QuarterdeckError
+            Why the paper book cannot run so; the books run on as before.
+        """
         with self._changing:
-            self.settings = settings
-            self._paper_wanted = wanted
+            before = self.settings, self._paper_wanted
+            self.settings, self._paper_wanted, self._paper_must_start = settings, wanted, wanted
             if self._thread is not None:
                 self._thread.end()
                 self._thread.join(timeout=10)
-            self._start_thread()
+            try:
+                self._start_thread()
+            except QuarterdeckError:
+                self.settings, self._paper_wanted = before
+                self._paper_must_start = False
+                self._start_thread()
+                raise
+            finally:
+                self._paper_must_start = False

@@ -148,7 +148,7 @@ class _Handler:
         if intent.purpose is Purpose.STOP:
             entry = self._book.tracker.get(intent.parent_id or "")
             if entry is not None and entry.remaining:
-                raise CommandRefused(f"order {client_id} protects {intent.parent_id}, which may still fill; cancel that")
+                raise CommandRefused(f"order {client_id} protects {intent.parent_id}, which may fill yet; cancel that")
             if self._book.ledger.held(intent.sleeve, intent.instrument):
                 raise CommandRefused(f"order {client_id} protects an open position; close the position instead")
         self.decider.decided.cancels.append(CancelRequest(client_id, f"cancelled by {self._command.actor.name}"))
@@ -156,8 +156,9 @@ class _Handler:
 
     def _place(self, body: PlaceOrder) -> str:
         instrument = self._instrument(body.instrument)
-        if not body.quantity.is_finite() or body.quantity <= 0 or instrument.round_quantity(body.quantity) != body.quantity:
-            raise CommandRefused(f"quantity {body.quantity} must be a positive multiple of {instrument.lot_size}")
+        size = body.quantity
+        if not size.is_finite() or size <= 0 or instrument.round_quantity(size) != size:
+            raise CommandRefused(f"quantity {size} must be a positive multiple of {instrument.lot_size}")
         if (body.order_type is OrderType.LIMIT) != (body.limit_price is not None):
             raise CommandRefused("a limit order needs a limit price, and only a limit order has one")
         if (body.order_type is OrderType.STOP) != (body.stop_price is not None):

@@ -33,7 +33,7 @@ from engine.trading.book import Book, Feed
 from engine.trading.config import BrakeMode
 from engine.trading.decisions import Decided, Decider
 from engine.trading.emergency import StopRun
-from engine.trading.external import netted_external
+from engine.trading.external import EXTERNAL, book_external, netted_external
 from engine.trading.orchestrator import turn_day
 from engine.trading.sleeves import LiveOpinions, Opinions, Sleeve, sleeve_from
 
@@ -132,16 +132,18 @@ class TradingCore:
     def _apply_fill(self, fill: Fill) -> None:
         book = self.book
         order = book.tracker.apply_fill(fill)
-        sleeve = order.intent.sleeve if order else "external"
-        effect = book.ledger.apply_fill(fill, sleeve)
         book.reach(fill.at)
-        self._touched.add((sleeve, fill.instrument))
         if book.stop is not None and book.stop.is_flat:
             book.stop.reopen(f"a late fill of {fill.client_id} arrived after VERIFIED FLAT")
         if order is None:
+            book_external(book, fill)
             book.note_payment(fill.venue, fill.trade_id)
+            self._touched.add((EXTERNAL, fill.instrument))
             self._tell_of_external(fill)
             return
+        sleeve = order.intent.sleeve
+        effect = book.ledger.apply_fill(fill, sleeve)
+        self._touched.add((sleeve, fill.instrument))
         book.failed_trades = book.failed_trades.succeeded()
         if order.intent.purpose is Purpose.STOP:
             book.stopped_out[(sleeve, fill.instrument)] = -fill.side.sign
@@ -154,7 +156,8 @@ class TradingCore:
             self._news.append(self.notice("overfill", Severity.CRITICAL, "A venue filled too much", what, fill.at))
 
     def _tell_of_external(self, fill: Fill) -> None:
-        what = f"{fill.venue} reports {fill.side.value} {fill.quantity} {fill.instrument} at {fill.price} ({fill.client_id})"
+        traded = f"{fill.side.value} {fill.quantity} {fill.instrument} at {fill.price}"
+        what = f"{fill.venue} reports {traded}, order {fill.client_id}"
         title = "An execution that is not ours"
         self._news.append(self.notice("external", Severity.CRITICAL, title, what, fill.at))
 

@@ -64,10 +64,10 @@ class Decider:
         if idle and self._stays_flat(instrument, key, conviction):
             target, outcome = ZERO, "flat"
         else:
-            request = self._request(sleeve, instrument, conviction, opinion.stop_distance)
+            request = self._request(sleeve, key, conviction, opinion.stop_distance)
             missing = missing_input(request) or ("" if request.notional_cap is not None else "every mark")
             target = target_quantity(request) if not missing else held
-            outcome = f"waits: {missing} is unknown" if missing else self._move_to(sleeve, instrument, target, opinion)
+            outcome = f"waits: {missing} is unknown" if missing else self._move_to(sleeve, key, target, opinion)
         if conviction != opinion.conviction:
             outcome = "stopped out: waits until the conviction has gone back to zero"
         sleeve.ideas[key] = Idea(
@@ -95,29 +95,29 @@ class Decider:
         return opens_nothing and book.price(key) is not None and not book.tracker.has_unknown(key)
 
     def _request(
-        self, sleeve: Sleeve, instrument: Instrument, conviction: float, stop_distance: Decimal | None
+        self, sleeve: Sleeve, key: InstrumentKey, conviction: float, stop_distance: Decimal | None
     ) -> SizeRequest:
         book = self._book
-        price = book.price(instrument.key)
+        price = book.price(key)
         direction = 1 if conviction >= 0 else -1
         return SizeRequest(
             conviction=conviction,
             stop_distance=stop_distance,
             price=price,
-            instrument=instrument,
+            instrument=book.ledger.instruments[key],
             sleeve_equity=book.sleeve_equity(sleeve.name),
             book_equity=book.equity,
             config=book.risk,
-            notional_cap=self._room(sleeve, instrument, price, direction),
+            notional_cap=self._room(sleeve, key, price, direction),
             cost_rate=book.config.reserve_bps * _BASIS_POINT,
         )
 
-    def _room(self, sleeve: Sleeve, instrument: Instrument, price: Decimal | None, direction: int) -> Decimal | None:
+    def _room(self, sleeve: Sleeve, key: InstrumentKey, price: Decimal | None, direction: int) -> Decimal | None:
         book, exposures = self._book, self._known_exposures()
+        instrument = book.ledger.instruments[key]
         gross, coin = exposures.gross(), exposures.coin(instrument.base)
         if gross is None or coin is None or price is None:
             return None
-        key = instrument.key
         own = (book.ledger.held(sleeve.name, key) + book.tracker.working(sleeve.name, key)) * price
         by_limits = room(book.risk, book.equity, Elsewhere(max(ZERO, gross - abs(own)), coin - own), direction)
         same_way = abs(own) if own * direction > 0 else ZERO
@@ -129,10 +129,8 @@ class Decider:
             self._exposures = Exposures(self._book)
         return self._exposures
 
-    def _move_to(
-        self, sleeve: Sleeve, instrument: Instrument, target: Decimal, opinion: Opinion
-    ) -> str:
-        book, key = self._book, instrument.key
+    def _move_to(self, sleeve: Sleeve, key: InstrumentKey, target: Decimal, opinion: Opinion) -> str:
+        book, instrument = self._book, self._book.ledger.instruments[key]
         if book.tracker.has_unknown(key):
             return "waits: an order on this instrument is UNKNOWN until the venue gives proof"
         held, working = book.ledger.held(sleeve.name, key), book.tracker.working(sleeve.name, key)
@@ -326,7 +324,7 @@ class Decider:
         return True
 
     def _on_exit_side(self, stops: list[TrackedOrder], held: Decimal) -> list[TrackedOrder]:
-        """The stops that close what is held; one left over from the other direction would add to it and is cancelled."""
+        """The stops that close what is held; one left from the other direction would add to it and is cancelled."""
         if not held:
             return stops
         wrong = [stop for stop in stops if stop.intent.side.sign * held > 0]

@@ -12,37 +12,46 @@ from engine.trading.book import Book
 
 ZERO = Decimal(0)
 _BASIS_POINT = Decimal("0.0001")
+_NO_EXPOSURE = (ZERO, ZERO, ZERO)
 
 
 class Exposures:
     """Exposures and free cash of a book at one instant, each added up once; make it anew after an order."""
 
-    __slots__ = ("_book", "_coins", "_free", "_gross")
+    __slots__ = ("_book", "_free", "_parts")
 
     def __init__(self, book: Book) -> None:
         self._book = book
-        self._gross: list[Decimal | None] = []
-        self._coins: dict[str, Decimal | None] = {}
+        parts = ((i.base, _exposure(book, key)) for key, i in book.ledger.instruments.items())
+        self._parts = [(base, part) for base, part in parts if part is not _NO_EXPOSURE]
         self._free: dict[tuple[str, str], Decimal] = {}
 
     def gross(self) -> Decimal | None:
-        """See `gross_exposure`."""
-        if not self._gross:
-            self._gross.append(gross_exposure(self._book))
-        return self._gross[0]
+        """Sum of absolute notionals of positions and unfilled entries, base currency; None while a mark is missing."""
+        total = ZERO
+        for _, part in self._parts:
+            if part is None:
+                return None
+            total += abs(part[0]) + part[1]
+        return total
 
     def coin(self, coin: str) -> Decimal | None:
-        """See `coin_exposure`."""
-        if coin not in self._coins:
-            self._coins[coin] = coin_exposure(self._book, coin)
-        return self._coins[coin]
+        """Signed notional of a coin over all venues, unfilled entries included; base currency."""
+        total = ZERO
+        for base, part in self._parts:
+            if base == coin:
+                if part is None:
+                    return None
+                total += part[0] + part[2]
+        return total
 
     def free_quote(self, instrument: Instrument) -> Decimal:
         """See `free_quote`."""
         where = (instrument.venue, instrument.quote)
-        if where not in self._free:
-            self._free[where] = free_quote(self._book, instrument)
-        return self._free[where]
+        free = self._free.get(where)
+        if free is None:
+            free = self._free[where] = free_quote(self._book, instrument)
+        return free
 
 
 def context_for(book: Book, intent: OrderIntent, now: datetime, exposures: Exposures) -> GateContext:
@@ -103,26 +112,13 @@ def free_quote(book: Book, instrument: Instrument) -> Decimal:
 
 
 def gross_exposure(book: Book) -> Decimal | None:
-    """Sum of absolute notionals of positions and unfilled entries, base currency; None while a mark is missing."""
-    total = ZERO
-    for key in book.ledger.instruments:
-        part = _exposure(book, key)
-        if part is None:
-            return None
-        total += abs(part[0]) + part[1]
-    return total
+    """See `Exposures.gross`."""
+    return Exposures(book).gross()
 
 
 def coin_exposure(book: Book, coin: str) -> Decimal | None:
-    """Signed notional of a coin over all venues, unfilled entries included; base currency."""
-    total = ZERO
-    for key, instrument in book.ledger.instruments.items():
-        if instrument.base == coin:
-            part = _exposure(book, key)
-            if part is None:
-                return None
-            total += part[0] + part[2]
-    return total
+    """See `Exposures.coin`."""
+    return Exposures(book).coin(coin)
 
 
 def _exposure(book: Book, key: InstrumentKey) -> tuple[Decimal, Decimal, Decimal] | None:
@@ -130,10 +126,12 @@ def _exposure(book: Book, key: InstrumentKey) -> tuple[Decimal, Decimal, Decimal
     position = book.ledger.account_position(key)
     entries = [o for o in book.tracker.open_on(key) if o.intent.purpose is Purpose.ENTRY]
     if not position and not entries:
-        return ZERO, ZERO, ZERO
+        return _NO_EXPOSURE
     mark = book.price(key)
     if mark is None:
         return None
+    if not entries:
+        return position * mark, ZERO, ZERO
     unsigned = sum((o.remaining for o in entries), ZERO) * mark
     signed = sum((o.remaining * o.intent.side.sign for o in entries), ZERO) * mark
     return position * mark, unsigned, signed

@@ -259,7 +259,8 @@ class TradingLoop:
         at, now = self.market_time(), self._clock.monotonic()
         open_ = [o for o in self.book.tracker.open_orders() if not o.is_settled]
         doubtful = [o for o in open_ if everything or o.state in _UNSENT or o.state is OrderState.PENDING_CANCEL]
-        self._asked_again = {o.intent.client_id: t for o in doubtful if (t := self._asked_again.get(o.intent.client_id))}
+        ids = {order.intent.client_id for order in doubtful}
+        self._asked_again = {client_id: at_s for client_id, at_s in self._asked_again.items() if client_id in ids}
         for order in doubtful:
             client_id = order.intent.client_id
             try:

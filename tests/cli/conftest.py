@@ -20,9 +20,9 @@ def engine(tmp_path: Path) -> Engine:
 def trading(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """The command line beside an engine that trades and has traded already."""
     engine = Engine(tmp_path_factory.mktemp("trading") / "data")
-    process = engine.start("--stage", "demo", "--speed", "900", "--seed", "7")
+    process = engine.start("--stage", "demo", "--speed", "300", "--seed", "7")
     try:
-        wait_until(lambda: bool(engine("status", "--json").json["fills"] >= 2))
+        wait_until(lambda: engine.published().get("fills", 0) >= 2)
         yield engine
     finally:
         code = end(process)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
-from contextlib import contextmanager
 from decimal import Decimal
 
 import pytest
-from command_line import PASSWORD, Engine
+from command_line import PASSWORD, Engine, wait_until
 
 from engine.domain.facts import StopStep
+
+# One engine serves all of them; two workers would start two.
+pytestmark = pytest.mark.xdist_group("one trading engine")
 
 ORDER_FIELDS = {
     "client_order_id", "exchange_order_id", "venue", "symbol", "side", "amount", "filled", "average_price", "status",
@@ -20,15 +21,6 @@ FILL_FIELDS = {
     "trade_id", "exchange_order_id", "client_order_id", "venue", "symbol", "side", "amount", "price", "fee",
     "fee_currency", "time", "simulated",
 }  # fmt: skip
-
-
-@contextmanager
-def stopped(trading: Engine) -> Iterator[dict[str, object]]:
-    """Stop the demo book, and arm it again."""
-    said = trading("stop", "--reason", "a test of the button", "--json", "--wait", "60")
-    assert said.code == 0, said.err
-    yield said.json
-    assert trading("arm", "--book", "demo", "--reason", "the test is over", "--yes").code == 0
 
 
 def test_status_when_an_engine_runs_then_every_field_is_there(trading: Engine) -> None:
@@ -83,20 +75,17 @@ def test_export_when_the_book_is_unknown_then_empty(trading: Engine) -> None:
     assert trading("export", "fills", "--book", "nobody").json == []
 
 
-def test_stop_when_trading_then_every_step_is_proven_until_flat(trading: Engine) -> None:
-    with stopped(trading) as stop:
-        status = trading("status", "--json").json
-    assert stop["state"] == "VERIFIED FLAT"
-    assert [row["step"] for row in stop["steps"]] == [step.value for step in StopStep]  # type: ignore[attr-defined]
-    assert status["state"] == "HALTED"
-    assert (status["positions"], status["open_orders"]) == ([], 0)
-
-
-def test_stop_when_pressed_twice_then_one_stop(trading: Engine) -> None:
-    with stopped(trading) as first:
-        second = trading("stop", "--reason", "once more", "--json", "--wait", "60")
-    assert second.code == 0
-    assert second.json["books"]["demo"]["stop_id"] == first["command_id"]
+def test_stop_when_pressed_twice_then_one_stop_is_proven_until_flat(trading: Engine) -> None:
+    said = trading("stop", "--reason", "a test of the button", "--json", "--wait", "60")
+    again = trading("stop", "--reason", "once more", "--json", "--wait", "60")
+    status = trading.published()
+    assert (said.code, again.code) == (0, 0), said.err
+    assert said.json["state"] == "VERIFIED FLAT"
+    assert [row["step"] for row in said.json["steps"]] == [step.value for step in StopStep]
+    assert again.json["books"]["demo"]["stop_id"] == said.json["command_id"]
+    assert (status["state"], status["positions"], status["open_orders"]) == ("HALTED", [], 0)
+    assert trading("arm", "--book", "demo", "--reason", "the test is over", "--yes").code == 0
+    wait_until(lambda: trading.published()["state"] == "ACTIVE")
 
 
 def test_stop_when_the_book_is_unknown_then_refused(trading: Engine) -> None:

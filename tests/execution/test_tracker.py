@@ -50,6 +50,22 @@ def test_fills_in_any_order_and_repeated_then_each_counts_once(ids: list[str]) -
     assert order.filled == 2 * len(set(ids))
 
 
+@settings(max_examples=60)
+@given(st.lists(st.tuples(st.sampled_from(["a", "b", "c"]), st.sampled_from(list(OrderState))), max_size=30))
+def test_open_on_when_orders_come_and_go_then_equals_the_open_orders_of_the_instrument(
+    reports: list[tuple[str, OrderState]],
+) -> None:
+    tracker, keys = Tracker(), {"a": KEY, "b": KEY, "c": InstrumentKey("v:ETH/USDT")}
+    for client_id, key in keys.items():
+        tracker.add(replace(intent(client_id), instrument=key))
+    for client_id, state in reports:
+        tracker.apply_update(replace(update(state, client_id=client_id), instrument=keys[client_id]))
+        if state is OrderState.PARTIAL:
+            tracker.apply_fill(replace(fill(f"{client_id}1", "10", client_id), instrument=keys[client_id]))
+        for key in set(keys.values()):
+            assert list(tracker.open_on(key)) == [o for o in tracker.open_orders() if o.intent.instrument == key]
+
+
 def test_fill_before_the_acknowledgement_then_is_booked() -> None:
     tracker = Tracker()
     tracker.add(intent())

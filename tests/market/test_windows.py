@@ -73,6 +73,35 @@ def test_window_when_fed_in_any_pieces_holds_the_newest_of_all(capacity: int, ch
         assert len(window) == min(fed, capacity)
 
 
+@given(capacity=st.integers(1, 7), pieces=st.lists(st.tuples(st.integers(0, 20), st.booleans()), max_size=12))
+@settings(max_examples=60, deadline=None)
+def test_window_when_nobody_looks_for_long_holds_the_newest_of_all(
+    capacity: int, pieces: list[tuple[int, bool]]
+) -> None:
+    window = CandleWindow(MINUTE, capacity)
+    fed = 0
+    for size, at_once in pieces:
+        if at_once:
+            window.extend(arrays(fed, fed + size))
+        for number in range(0 if at_once else size):
+            window.append(candle(fed + number))
+        fed += size
+        assert len(window) == min(fed, capacity)
+        assert window.last_opened_at_ms == (START_MS + (fed - 1) * 60_000 if fed else None)
+    assert numbers_of(window.view()) == list(range(fed))[-capacity:]
+    assert window.view().open.tolist() == [100 + number for number in range(fed)][-capacity:]
+
+
+def test_offer_when_the_window_is_past_the_candle_then_only_tells_its_time() -> None:
+    window = CandleWindow(MINUTE, 5)
+    window.extend(arrays(0, 3))
+    assert window.offer(candle(1)) == START_MS + 60_000
+    assert window.offer(candle(3)) == START_MS + 180_000
+    assert numbers_of(window.view()) == [0, 1, 2, 3]
+    with pytest.raises(CandleError, match="5m candle in a window of 1m"):
+        window.offer(candle(10, Timeframe(300)))
+
+
 @given(appends=st.integers(1, 60), capacity=st.integers(1, 8))
 @settings(max_examples=40, deadline=None)
 def test_view_when_more_is_appended_later_does_not_change(appends: int, capacity: int) -> None:

@@ -34,6 +34,7 @@ class FakeBase:
     broken: dict[str, QuarterdeckError] = field(default_factory=dict)
     refuses: str = ""
     pending: bool = False
+    refuses_file: str = ""
     proven: bool = False
     submitted: dict[str, tuple[CommandBody, str]] = field(default_factory=dict)
     submits: int = 0

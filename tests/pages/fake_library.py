@@ -11,6 +11,7 @@ from typing import Any
 from engine.domain.commands import (
     Role,
 )
+from engine.domain.errors import BadInput
 from engine.domain.instruments import InstrumentKey
 from engine.domain.views import (
     CoverageRow,
@@ -60,6 +61,8 @@ class FakeLibrary(FakeBase):
 
     def start_import(self, job_id: str, file_name: str, content: bytes, options: Mapping[str, str]) -> JobView:
         self._need(Role.OPERATOR)
+        if file_name == self.refuses_file:
+            raise BadInput("row 1 is broken")
         return self._job(job_id, "import", file_name, (file_name, len(content), dict(options)))
 
     def start_download(self, job_id: str, options: Mapping[str, str]) -> JobView:

@@ -71,6 +71,7 @@ class FakeViews(FakeBase):
 
     def export_csv(self, what: str, filters: Mapping[str, str]) -> tuple[str, bytes]:
         self._fail("export_csv")
+        self.calls.append(("export_csv", (what, dict(filters))))
         return f"{what}.csv", b"simulated,at\nSIMULATED,2026-03-14\n"
 
     def tax_report(self, book: str, year: int, zone: str) -> TaxReport:

@@ -7,5 +7,6 @@ import streamlit as st
 from pages import frame
 from tests.pages.served_state import CONSOLE
 
-st.set_page_config(page_title="Quarterdeck", page_icon=frame.ICON, layout="wide", initial_sidebar_state=208)
-frame.run(CONSOLE)
+if __name__ == "__main__":
+    st.set_page_config(page_title="Quarterdeck", page_icon=frame.ICON, layout="wide", initial_sidebar_state=208)
+    frame.run(CONSOLE)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from datetime import date
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from engine.domain.errors import VenueUnreachable
+from engine.domain.errors import BadInput, VenueUnreachable
 from tests.pages.fake_console import FakeConsole
 from tests.pages.page_runner import opened, problems, text
 
@@ -233,6 +234,48 @@ def test_columns_when_chosen_then_only_those_are_drawn() -> None:
     at.multiselect(key="fills-columns").set_value(["Instrument", "Trade id"]).run()
     assert "t-100000" in text(at)
     assert "0.0269 USDT" not in text(at)
+
+
+@pytest.mark.parametrize(
+    ("page", "tab", "key", "name"),
+    [
+        ("positions", "Fills", "fills-csv", "fills.csv"),
+        ("positions", "Orders", "orders-csv", "orders.csv"),
+        ("audit", "Journal", "journal-csv", "journal.csv"),
+        ("audit", "Who did what", "audit-csv", "audit.csv"),
+        ("tax", "", "tax-csv", "gains-2026.csv"),
+    ],
+)
+def test_csv_when_asked_for_then_a_file_of_its_own_name_can_be_saved(page: str, tab: str, key: str, name: str) -> None:
+    at = opened(page, FakeConsole(), **({f"{page}__tab": tab} if tab else {}))
+    assert not at.download_button
+    press(at, key)
+    assert problems(at) == ""
+    assert at.download_button(key=f"{key}-save").label.startswith(f"Save {name} · ")
+
+
+def test_csv_when_filtered_then_only_those_rows_are_asked_for() -> None:
+    console = FakeConsole()
+    at = opened("positions", console, positions__tab="Fills")
+    at.date_input(key="fills-filter-since").set_value(date(2026, 3, 1)).run()
+    press(at, "fills-csv")
+    wished = {"book": "demo", "since": "2026-03-01T00:00:00+00:00"}
+    assert console.named("export_csv") == [("fills", wished)]
+    assert console.named("fills")[-1] == ("demo", 1, 25, wished)
+
+
+def test_csv_when_it_cannot_be_made_then_said_and_no_file_is_offered() -> None:
+    console = FakeConsole(broken={"export_csv": BadInput("250,000 rows match; choose a shorter time")})
+    at = press(opened("positions", console, positions__tab="Fills"), "fills-csv")
+    assert "250,000 rows match; choose a shorter time" in problems(at)
+    assert not at.download_button
+
+
+def test_files_when_one_is_refused_then_it_is_named_and_the_others_start() -> None:
+    console = FakeConsole(refuses_file="ETH_USDT-1h.csv")
+    at = press(uploaded(console), "import")
+    assert "ETH_USDT-1h.csv: row 1 is broken. Started: BTC_USDT-1h.csv" in problems(at)
+    assert [name for name, _, _ in console.named("start_import")] == ["BTC_USDT-1h.csv"]
 
 
 @pytest.mark.parametrize("page", ["overview", "positions", "strategies", "risk", "wallets", "audit", "tax", "replay"])

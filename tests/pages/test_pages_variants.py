@@ -21,7 +21,7 @@ SAYS = {
     "overview": ("Equity", "Drawdown", "P&L this month", "SIMULATED", "SOL/USDT", "Mean reversion", "critical"),
     "positions": ("no stop", "no trusted price", "UNKNOWN", "▲ +47.67", "▼ −13.93", "mid"),
     "strategies": ("Momentum", "running", "paused", "27 of 44", "10,000.00 USDT"),
-    "replay": ("Final equity", "14,210.55", "9f2c4be19f2c", "640 fills", "no promise"),
+    "replay": ("Final equity", "14,210.55", "9f2c4be19f2c", "640 fills", "no promise", "Brake latch"),
     "wallets": ("SIMULATED", "no price, not counted", "PEPE", "By venue", "demo-b", "last close"),
     "exchanges": ("spot trading allowed", "not tested", "sandbox", "online", "4.0 ms"),
     "risk": ("103 % reached", "unknown", "flatten and latch", "COVID crash", "concentration", "31.2 %", "25 %"),

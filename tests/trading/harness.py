@@ -13,11 +13,12 @@ from engine.domain.commands import Actor, Command, CommandBody, Role
 from engine.domain.errors import CannotRecord
 from engine.domain.facts import CommandDone, Fact, SleeveConfigured
 from engine.domain.instruments import Instrument, InstrumentKey, Kind
-from engine.domain.market import Bars, Candle, CandleArrays, FeedStatus, Timeframe
+from engine.domain.market import Bars, Candle, FeedStatus, Timeframe
 from engine.domain.orders import CashFlow
 from engine.exchanges.paper import MemoryVenueJournal, PaperCosts, PaperVenue
 from engine.execution.identity import ClientIds
 from engine.ledger.ledger import Ledger
+from engine.market.windows import CandleWindow
 from engine.trading.book import Book
 from engine.trading.config import BookConfig
 from engine.trading.core import TradingCore
@@ -89,7 +90,7 @@ class Script:
     views: dict[tuple[str, InstrumentKey], tuple[float, str]] = field(default_factory=dict)
     error: Exception | None = None
 
-    def opinion(self, sleeve: Sleeve, key: InstrumentKey, opened_at_ms: int, window: CandleArrays) -> Opinion | None:
+    def opinion(self, sleeve: Sleeve, key: InstrumentKey, opened_at_ms: int, window: CandleWindow) -> Opinion | None:
         """The scripted view."""
         if self.error is not None:
             raise self.error

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.domain.errors import BadInput
-from engine.runtime.cli.context import data_folder
+from engine.runtime.cli.folder import data_folder
 from engine.runtime.cli.output import complain, say, say_json, say_table, tell
 from engine.runtime.cli.progress import Progress
 from engine.runtime.replay_data import read_file_facts

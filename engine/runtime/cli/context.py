@@ -1,4 +1,4 @@
-"""What most commands need: settings, who is asking, and the control file of the data folder."""
+"""What most commands need: every layer of settings, who is asking, and the control file of the data folder."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from typing import Any
 
 from config.settings import Effective, load
 from engine.domain.commands import Actor, Role
-from engine.domain.errors import AlreadyRunning, BadInput, NotRunning
+from engine.domain.errors import AlreadyRunning
+from engine.runtime.cli.folder import CONTROL_FILE
 from engine.runtime.cli.output import tell
 from engine.storage.base import Database
 from engine.storage.chain import load_or_create_key
 from engine.storage.control import ControlStore
-from engine.storage.lock import FolderLock, Holder, holder
+from engine.storage.lock import FolderLock, holder
 from engine.storage.migrate import MIGRATIONS, current_revision, migrate
 from engine.storage.restore import check_at_start
 
-CONTROL_FILE = "control.sqlite"
 CONSOLE_SETTINGS = "settings"
 
 
@@ -39,30 +39,9 @@ def effective(changes: Mapping[str, Any] | None = None) -> Effective:
     return load(console=values, changes=changes) if values else first
 
 
-def data_folder() -> Path:
-    """The data folder by the settings; raises `SettingsError`."""
-    return load().settings.data_dir
-
-
-def used_folder() -> Path:
-    """The data folder, where an engine has run or something was prepared; raises `BadInput` for one never used."""
-    folder = data_folder()
-    if not (folder / CONTROL_FILE).exists():
-        raise BadInput(f"{folder} holds no data of Quarterdeck yet; check --data-dir, or start once with make run")
-    return folder
-
-
 def journal_key(folder: Path) -> bytes:
     """Key of the folder's hash chains."""
     return load_or_create_key(folder / "keys" / "journal.key")
-
-
-def running_engine(folder: Path) -> Holder:
-    """Who runs the engine of this folder; raises `NotRunning` where nobody does."""
-    found = holder(folder)
-    if found is None:
-        raise NotRunning(f"no engine runs in {folder}; start one with make run or python -m engine run")
-    return found
 
 
 @contextmanager

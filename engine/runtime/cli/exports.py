@@ -14,7 +14,8 @@ from typing import Any, Protocol, TypeVar
 
 from engine.domain.errors import BadInput
 from engine.domain.orders import Fill
-from engine.runtime.cli.context import effective, used_folder
+from engine.runtime.cli.context import effective
+from engine.runtime.cli.folder import used_folder
 from engine.runtime.cli.output import say_json_rows
 from engine.runtime.csv_export import csv_bytes
 from engine.runtime.records import DEMO_BOOK

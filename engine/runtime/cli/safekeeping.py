@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.domain.errors import BadInput
-from engine.runtime.cli.context import CONTROL_FILE, data_folder, effective, journal_key, system_actor, used_folder
+from engine.runtime.cli.context import effective, journal_key, system_actor
+from engine.runtime.cli.folder import CONTROL_FILE, data_folder, used_folder
 from engine.runtime.cli.output import say, say_json, tell
 from engine.storage.audit import AuditTrail
 from engine.storage.backup import BACKUP_FOLDER, backup

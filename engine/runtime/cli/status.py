@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.domain.errors import EngineError, NotRunning
-from engine.runtime.cli.context import data_folder, running_engine
+from engine.runtime.cli.folder import data_folder, running_engine
 from engine.runtime.cli.output import say, say_json, say_table, tell
 from engine.runtime.status import read_status
 

@@ -22,7 +22,8 @@ from engine.domain.commands import (
     TradingState,
 )
 from engine.domain.errors import BadInput, CannotRecord, CommandRefused, EngineError, NotRunning, StorageError
-from engine.runtime.cli.context import command_id, control_of, data_folder, system_actor
+from engine.runtime.cli.context import command_id, control_of, system_actor
+from engine.runtime.cli.folder import data_folder
 from engine.runtime.cli.output import complain, say, say_json, tell
 from engine.runtime.cli.status import published
 from engine.runtime.engine import SENTINEL

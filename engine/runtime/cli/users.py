@@ -10,7 +10,8 @@ from contextlib import contextmanager
 
 from engine.domain.commands import Role
 from engine.domain.errors import BadInput
-from engine.runtime.cli.context import CONTROL_FILE, control_of, data_folder, effective, system_user
+from engine.runtime.cli.context import control_of, effective, system_user
+from engine.runtime.cli.folder import CONTROL_FILE, data_folder
 from engine.runtime.cli.output import say, say_json, say_table
 from engine.runtime.clock import SystemClock
 from engine.security.access import Access

@@ -1,0 +1,32 @@
+"""Where the data folder is and who runs an engine in it; loads no database."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from config.settings import load
+from engine.domain.errors import BadInput, NotRunning
+from engine.storage.lock import Holder, holder
+
+CONTROL_FILE = "control.sqlite"
+
+
+def data_folder() -> Path:
+    """The data folder by the settings; raises `SettingsError`."""
+    return load().settings.data_dir
+
+
+def used_folder() -> Path:
+    """The data folder, where an engine has run or something was prepared; raises `BadInput` for one never used."""
+    folder = data_folder()
+    if not (folder / CONTROL_FILE).exists():
+        raise BadInput(f"{folder} holds no data of Quarterdeck yet; check --data-dir, or start once with make run")
+    return folder
+
+
+def running_engine(folder: Path) -> Holder:
+    """Who runs the engine of this folder; raises `NotRunning` where nobody does."""
+    found = holder(folder)
+    if found is None:
+        raise NotRunning(f"no engine runs in {folder}; start one with make run or python -m engine run")
+    return found
