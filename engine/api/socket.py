@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocketDisconnected
 
 from engine.api.frames import is_by_person, is_refused, redirect
 from engine.api.guests import Guest, Guests
@@ -23,7 +24,8 @@ async def watched(app: ASGIApp, connection: Connection, guest: Guest, guests: Gu
     socket = _WatchedSocket(receive, send)
     watch = asyncio.create_task(_watch(socket, guest, guests), name="session-watch")
     try:
-        await app(scope, socket.receive, socket.send)
+        with suppress(WebSocketDisconnected):  # closing what the browser has closed already
+            await app(scope, socket.receive, socket.send)
     finally:
         watch.cancel()
         with suppress(asyncio.CancelledError):

@@ -13,7 +13,7 @@ import structlog
 from config.settings import Effective, Settings, load
 from engine.domain.commands import Actor, Command, EmergencyStop, Role
 from engine.domain.errors import AccessDenied, BadInput, EngineError, QuarterdeckError, StorageError
-from engine.domain.facts import Notice
+from engine.domain.facts import Notice, Severity
 from engine.monitoring.alerts import AlertCentre
 from engine.monitoring.monitor import Monitor
 from engine.monitoring.probes import EngineFigures
@@ -198,7 +198,9 @@ class Host:
         services.telemetry.equity.add([item for item in observed if isinstance(item, EquitySample)])
         services.telemetry.log_decisions([item for item in observed if isinstance(item, Decision)])
         for item in observed:
-            if isinstance(item, Notice):
+            if isinstance(item, Notice) and item.severity is Severity.INFO:
+                services.alerts.clear(item.key, item.title, item.detail)  # good news ends the matter of its key
+            elif isinstance(item, Notice):
                 services.alerts.raise_notice(item)
 
     def _back_up(self, services: Services) -> None:

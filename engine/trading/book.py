@@ -43,6 +43,7 @@ class Feed:
 
     online: bool = False
     detail: str = "no data yet"
+    spoke: bool = False
     last_market_time: datetime | None = None
     last_wall_time: datetime | None = None
     latency_s: float | None = None

@@ -183,7 +183,7 @@ class _Handler:
         if body.running:
             sleeve.quarantined, sleeve.errors = "", 0
         else:
-            self.decider.withdraw_entries_of(sleeve.name)
+            self.decider.pause(sleeve.name)
         self._record(sleeve)
         return f"{body.strategy} is {'running' if body.running else 'paused; its positions keep their stops'}"
 

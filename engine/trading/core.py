@@ -212,7 +212,8 @@ class TradingCore:
     def _on_feed(self, event: FeedStatus) -> Outcome:
         feed = self.book.feeds.setdefault(event.venue, Feed())
         changed, feed.online, feed.detail = feed.online is not event.online, event.online, event.detail
-        if not changed:
+        first, feed.spoke = not feed.spoke, True
+        if not changed or (first and event.online):
             return _NOTHING
         title = f"{event.venue} is {'online' if event.online else 'OFFLINE'}"
         severity = Severity.INFO if event.online else Severity.WARNING

@@ -13,6 +13,7 @@ from engine.domain.orders import Approved, OrderIntent, OrderState, OrderType, P
 from engine.domain.portfolio import Idea
 from engine.execution.tracker import TrackedOrder, side_of
 from engine.risk.gate import Gate
+from engine.risk.limits import Sizer
 from engine.risk.sizing import (
     Elsewhere,
     SizeRequest,
@@ -212,6 +213,7 @@ class Decider:
     ) -> str:
         """Send a market exit of ``quantity`` (base, positive) of a sleeve's position; stops shrink to the rest."""
         key = instrument.key
+        self._withdraw_entries_of(sleeve, key, "its position is to be closed")
         held = self._book.ledger.held(sleeve, key)
         left = abs(held) - self._book.tracker.pending_exits(key, sleeve)
         size = instrument.round_quantity(min(quantity, left))
@@ -250,11 +252,16 @@ class Decider:
             if state is not TradingState.ACTIVE and order.state is not OrderState.INTENT:
                 self.decided.cancels.append(CancelRequest(intent.client_id, f"the book is {state.value}"))
 
-    def withdraw_entries_of(self, sleeve: str) -> None:
+    def pause(self, sleeve: str) -> None:
         """Cancel what a strategy that is being paused still has working to open."""
+        self._withdraw_entries_of(sleeve, None, f"{sleeve} is paused")
+
+    def _withdraw_entries_of(self, sleeve: str, key: InstrumentKey | None, reason: str) -> None:
         for order in self._book.tracker.open_orders():
-            if order.intent.sleeve == sleeve and order.intent.purpose is Purpose.ENTRY and order.remaining:
-                self.decided.cancels.append(CancelRequest(order.intent.client_id, f"{sleeve} is paused"))
+            intent = order.intent
+            wanted = intent.sleeve == sleeve and intent.purpose is Purpose.ENTRY and key in (None, intent.instrument)
+            if wanted and order.remaining and order.state is not OrderState.INTENT:
+                self.decided.cancels.append(CancelRequest(intent.client_id, reason))
 
     def _is_dust(self, instrument: Instrument, quantity: Decimal) -> bool:
         price = self._book.price(instrument.key)
@@ -319,9 +326,16 @@ class Decider:
         surplus = sum((book.tracker.covered(s) for s in stops), ZERO) - wanted
         if surplus > 0:
             self._shrink(stops, surplus)
-        elif surplus < 0 and not any(_still_arming(book, s) for s in stops):
+        elif surplus < 0 and not any(self._still_arming(s) for s in stops):
             return self._add_stop(sleeve, instrument, -surplus)
         return True
+
+    def _still_arming(self, stop: TrackedOrder) -> bool:
+        """Whether the stop belongs to an entry that may still fill."""
+        parent = self._book.tracker.get(stop.intent.parent_id or "")
+        if parent is None or not parent.remaining:
+            return False
+        return all(request.client_id != parent.intent.client_id for request in self.decided.cancels)
 
     def _on_exit_side(self, stops: list[TrackedOrder], held: Decimal) -> list[TrackedOrder]:
         """The stops that close what is held; one left from the other direction would add to it and is cancelled."""
@@ -338,10 +352,10 @@ class Decider:
                 return
             if covered <= 0:
                 continue
-            if covered <= surplus and not _still_arming(self._book, stop):
+            if covered <= surplus and not self._still_arming(stop):
                 self.decided.cancels.append(CancelRequest(stop.intent.client_id, "its position is on its way out"))
             else:
-                rest = max(covered - surplus, ZERO)
+                rest = stop.filled + max(covered - surplus, ZERO)
                 self.decided.amends.append(AmendRequest(stop.intent.client_id, rest, "its position became smaller"))
             surplus -= covered
 
@@ -350,8 +364,10 @@ class Decider:
     ) -> bool:
         key, book = instrument.key, self._book
         price, size = book.stop_prices.get((sleeve, key)), instrument.round_quantity(missing)
-        if price is None or price <= 0 or size <= 0:
+        if size <= 0:
             return True
+        if price is None:
+            return self._close_unprotected(sleeve, instrument, size)
         held = book.ledger.held(sleeve, key)
         halted = book.venue_state(key) is TradingState.HALTED
         intent = OrderIntent(
@@ -369,6 +385,18 @@ class Decider:
             reason="covers what no stop protected",
         )
         return self._pass(intent)
+
+    def _close_unprotected(self, sleeve: str, instrument: Instrument, size: Decimal) -> bool:
+        """A strategy's position that no decision opened, so that no stop is known for it, is not kept.
+
+        Manual positions have no stop; nor have those of the ``weights`` sizer, which only replays use.
+        """
+        if sleeve not in self._book.sleeves or self._book.risk.sizer is Sizer.WEIGHTS:
+            return True
+        if self._is_dust(instrument, size):
+            return True
+        side = side_of(-self._book.ledger.held(sleeve, instrument.key))
+        return self._pass(self._intent(sleeve, instrument.key, side, size, Purpose.EXIT, "no stop is known for it"))
 
     def place(self, body: PlaceOrder, reason: str) -> bool:
         """Pass a manual order through the gate; an exit where it can only reduce what the manual sleeve holds."""
@@ -428,9 +456,3 @@ class Decider:
             self._book.entry_times.append(self._now)
         self.decided.approved.append(verdict)
         return True
-
-
-def _still_arming(book: Book, stop: TrackedOrder) -> bool:
-    """Whether the stop belongs to an entry that may still fill."""
-    parent = book.tracker.get(stop.intent.parent_id or "")
-    return parent is not None and bool(parent.remaining)

@@ -6,34 +6,25 @@ cannot be written, `CannotRecord` leaves this module: the engine stops the loop 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Protocol
 
 from engine.domain.commands import Command
-from engine.domain.errors import Fenced, OrderNotFound, VenueAmbiguous, VenueError, VenueRejected, VenueUnreachable
-from engine.domain.facts import AmendRequest, CancelRequest, CommandDone, Fact, Notice, Outcome, Severity
+from engine.domain.errors import OrderNotFound, VenueError
+from engine.domain.facts import CancelRequest, CommandDone, Fact, Notice, Outcome, Severity
 from engine.domain.instruments import venue_of
 from engine.domain.market import MarketEvent
-from engine.domain.orders import Approved, CashFlow, Fill, FundingPaid, OrderState, OrderUpdate
-from engine.domain.ports import Clock, Gateway, Journal
+from engine.domain.orders import CashFlow, Fill, FundingPaid, OrderState, OrderUpdate
+from engine.domain.ports import Clock, Journal
 from engine.execution.tracker import TrackedOrder
-from engine.trading.book import Feed
 from engine.trading.commands import carry_out
 from engine.trading.core import TradingCore
+from engine.trading.sending import MarketVenue, Sender, report_on
 
 CHECKPOINT_FACTS = 400
 _UNSENT = (OrderState.INTENT, OrderState.SENT, OrderState.UNKNOWN)
-
-
-class MarketVenue(Gateway, Protocol):
-    """A gateway whose matching is driven by the market data of the book; others return nothing."""
-
-    def observe(self, event: MarketEvent) -> Sequence[OrderUpdate | Fill | FundingPaid]:
-        """What the event did to resting orders."""
-
 
 Observer = Callable[[MarketEvent | Command | None, Outcome], None]
 
@@ -60,13 +51,13 @@ class TradingLoop:
         self._not_found: dict[str, float] = {}
         self._asked_again: dict[str, float] = {}
         self._checkpoint_day: date | None = None
-        self._retired = False
+        self._sender = Sender(self.book, self.venues, clock)
 
     # -- one event -----------------------------------------------------------------------------------------------
 
     def step(self, event: MarketEvent) -> None:
         """Take one market event: match at simulated venues, decide, make durable, submit."""
-        self._require_place()
+        self._sender.require_place()
         happened: list[Fact] = []
         for venue in self.venues.values():
             happened.extend(venue.observe(event))
@@ -76,11 +67,7 @@ class TradingLoop:
 
     def retire(self) -> None:
         """Never touch a venue again: another loop has taken over. Safe from any thread."""
-        self._retired = True
-
-    def _require_place(self) -> None:
-        if self._retired:
-            raise Fenced(f"the loop of {self.book.config.name} was replaced while it hung; it must not act any more")
+        self._sender.retire()
 
     def command(self, command: Command) -> CommandDone | None:
         """Carry out a command once; what became of it (None where it had been done before)."""
@@ -127,11 +114,7 @@ class TradingLoop:
             facts = [*outcome.facts[:-1], *(a.intent for a in outcome.approved), *outcome.facts[-1:]]
             self._record(facts, at)
         if outcome.cancels or outcome.amends or outcome.approved:
-            answers: list[Fact] = []
-            answers += [answer for request in outcome.cancels for answer in self._cancel(request, at)]
-            answers += [answer for request in outcome.amends for answer in self._amend(request, at)]
-            answers += self._submit_all(outcome.approved, at)
-            self.take(answers, at)
+            self.take(self._sender.send(outcome, at), at)
         if self._observer is not None:
             self._observer(event, outcome)
 
@@ -142,90 +125,7 @@ class TradingLoop:
     def send_cancel(self, request: CancelRequest) -> None:
         """Ask the venue for one cancellation and take its answer."""
         at = self.market_time()
-        self.take(self._cancel(request, at), at)
-
-    # -- to the venue --------------------------------------------------------------------------------------------
-
-    def _submit_all(self, approved: Sequence[Approved], at: datetime) -> list[Fact]:
-        answers: list[Fact] = []
-        dead: set[str] = set()
-        for order in approved:
-            intent = order.intent
-            if intent.parent_id in dead:
-                answers.append(self._ended(order, OrderState.ABANDONED, at, "its entry was not placed"))
-                continue
-            answer = self._submit(order, at)
-            if answer.state not in (OrderState.WORKING, OrderState.PARTIAL, OrderState.FILLED):
-                dead.add(intent.client_id)
-            answers.append(answer)
-        return answers
-
-    def _submit(self, order: Approved, at: datetime) -> OrderUpdate:
-        venue = self.venues[venue_of(order.intent.instrument)]
-        try:
-            with self._measured(venue.venue):
-                return venue.submit(order)
-        except VenueRejected as error:
-            return self._ended(order, OrderState.REJECTED, at, str(error))
-        except VenueUnreachable as error:
-            self.book.venue_failed(venue.venue, at)
-            return self._ended(order, OrderState.ABANDONED, at, f"never sent: {error}")
-        except VenueAmbiguous as error:
-            self.book.venue_failed(venue.venue, at)
-            return self._ended(order, OrderState.UNKNOWN, at, str(error))
-
-    @contextmanager
-    def _measured(self, venue: str) -> Iterator[None]:
-        """Count an order call and note how long it took."""
-        self._require_place()
-        feed = self.book.feeds.setdefault(venue, Feed())
-        feed.calls += 1
-        started = self._clock.monotonic()
-        try:
-            yield
-        finally:
-            feed.latency_s = self._clock.monotonic() - started
-
-    def _ended(self, order: Approved, state: OrderState, at: datetime, reason: str) -> OrderUpdate:
-        key = order.intent.instrument
-        return OrderUpdate(order.intent.client_id, venue_of(key), key, state, Decimal(0), at, reason=reason)
-
-    def _cancel(self, request: CancelRequest, at: datetime) -> list[OrderUpdate]:
-        order = self.book.tracker.get(request.client_id)
-        if order is None or order.state.is_final:
-            return []
-        venue = self.venues[venue_of(order.intent.instrument)]
-        try:
-            with self._measured(venue.venue):
-                return [venue.cancel(request.client_id)]
-        except OrderNotFound:
-            return []
-        except VenueRejected as error:
-            return [self._report(order, order.state, at, str(error))]
-        except VenueUnreachable:
-            self.book.venue_failed(venue.venue, at)
-            return []
-        except VenueAmbiguous as error:
-            self.book.venue_failed(venue.venue, at)
-            return [self._report(order, OrderState.PENDING_CANCEL, at, str(error))]
-
-    def _amend(self, request: AmendRequest, at: datetime) -> list[OrderUpdate]:
-        order = self.book.tracker.get(request.client_id)
-        if order is None or order.state.is_final:
-            return []
-        venue = self.venues[venue_of(order.intent.instrument)]
-        try:
-            with self._measured(venue.venue):
-                return [venue.amend(request.client_id, request.quantity)]
-        except VenueError as error:
-            self.book.venue_failed(venue.venue, at)
-            return [self._report(order, order.state, at, str(error))]
-
-    def _report(self, order: TrackedOrder, state: OrderState, at: datetime, reason: str) -> OrderUpdate:
-        key = order.intent.instrument
-        return OrderUpdate(
-            order.intent.client_id, venue_of(key), key, state, order.reported, at, order.venue_order_id, reason=reason
-        )
+        self.take(self._sender.cancel(request.client_id, at), at)
 
     # -- evidence ------------------------------------------------------------------------------------------------
 
@@ -293,7 +193,7 @@ class TradingLoop:
 
     def _abandon(self, order: TrackedOrder, at: datetime) -> None:
         self._not_found.pop(order.intent.client_id, None)
-        self.take([self._report(order, OrderState.ABANDONED, at, "not found twice: it was never placed")], at)
+        self.take([report_on(order, OrderState.ABANDONED, at, "not found twice: it was never placed")], at)
 
     # -- start and checkpoints -----------------------------------------------------------------------------------
 
@@ -327,7 +227,7 @@ class TradingLoop:
         """Store the book's state once enough facts have passed, and whenever a market day has turned."""
         day = self.book.records.day
         due = self._since_checkpoint >= CHECKPOINT_FACTS or day != self._checkpoint_day
-        if (due or force) and (self._since_checkpoint or day != self._checkpoint_day):
+        if due or force:
             self._journal.checkpoint(self.sequence, self.book.dump())
             self._since_checkpoint, self._checkpoint_day = 0, day
 

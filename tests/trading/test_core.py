@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from engine.domain.commands import EmergencyStop, PlaceOrder, Rearm, SetStrategy, SetTrading, TradingState
+from engine.domain.commands import ClosePosition, EmergencyStop, PlaceOrder, Rearm, SetStrategy, SetTrading, TradingState
 from engine.domain.facts import SleeveConfigured
 from engine.domain.instruments import Instrument, Kind
 from engine.domain.market import Bars, FundingRate
@@ -98,14 +98,13 @@ def test_fault_67_one_bad_mark_when_confirmation_is_asked_for_then_nothing_is_so
     desk.bar("100")
     desk.bar("100")
     for stop in desk.book.tracker.stops("momentum", desk.key):
-        desk.loop.take([desk.venue.cancel(stop.intent.client_id)], desk.at)
-    desk.book.stop_prices.clear()
-    held = desk.held()
+        desk.venue.cancel(stop.intent.client_id)
     desk.bar("88")
     assert desk.book.state is TradingState.CLOSE_ONLY
     desk.bar("100")
     assert desk.book.state is TradingState.ACTIVE
-    assert desk.held() == held
+    assert desk.held() > 0
+    assert not any(row.get("purpose") == "flatten" for row in desk.journal.rows)
 
 
 # -- protection --------------------------------------------------------------------------------------------------------
@@ -133,20 +132,83 @@ def test_stop_when_the_venue_refuses_it_then_is_tried_again_until_it_stands() ->
 
 
 def test_stop_when_left_over_from_the_other_direction_then_protects_nothing_and_goes() -> None:
-    desk = holding(PERP)
-    old = desk.book.tracker.stops("momentum", desk.key)[0].intent.client_id
-    desk.venue.faults.plan(Call.CANCEL, *[Fault.LOST_BEFORE] * 3)
+    desk = Desk(PERP)
     desk.want(-1.0)
-    for _ in range(4):
-        desk.bar("100")
-    assert desk.held() < 0
-    stops = desk.book.tracker.stops("momentum", desk.key)
-    assert sum(s.quantity for s in stops if s.intent.side is Side.BUY) == -desk.held()
+    desk.bar("100")
+    desk.bar("100")
+    old = OrderIntent(
+        "t0abcde00010000900", desk.key, Side.SELL, D(5), OrderType.STOP, Purpose.STOP, "momentum", desk.at, D(100),
+        stop_price=D(80),
+    )  # fmt: skip
+    desk.loop.take([old, desk.venue.submit(Approved(old))], desk.at)
+    desk.book.stop_prices[("momentum", desk.key)] = D(110)
+    desk.loop.protect()
+    left = {update.client_id for update in desk.venue.open_orders()}
+    assert old.client_id not in left
+    assert stop_sizes(desk) == [-desk.held()]
+
+
+@pytest.mark.parametrize("instrument", [SPOT, PERP])
+@pytest.mark.parametrize("lost", [Fault.LOST_BEFORE, Fault.LOST_AFTER, Fault.UNREACHABLE])
+def test_fault_20_exit_when_its_stop_cannot_be_withdrawn_then_is_not_sent_beside_it(
+    instrument: Instrument, lost: Fault
+) -> None:
+    desk = holding(instrument)
+    held = desk.held()
+    desk.venue.faults.plan(Call.CANCEL, lost)
+    desk.want(0.0)
+    desk.bar("100")
+    exits = [row for row in desk.journal.rows if row["type"] == "OrderUpdate" and row["state"] == "abandoned"]
+    assert [row["reason"] for row in exits] == ["not sent: its stop may still sell the same"]
+    desk.bar("100", low="85", close="88")
     for _ in range(4):
         desk.pass_time(3)
         desk.loop.resolve()
-        desk.bar("100")
-    assert old not in {update.client_id for update in desk.venue.open_orders()}
+        desk.bar("88")
+    assert desk.held() == desk.book.ledger.account_position(desk.key) == 0
+    sold = sum(D(row["quantity"]) for row in desk.journal.rows if row["type"] == "Fill" and row["side"] == "sell")
+    assert sold == held
+    assert {b.currency: b.total for b in desk.venue.balances()}["BTC"] == D("0.5")
+
+
+def test_fault_11_stop_when_the_venue_knows_it_no_more_then_the_exit_is_not_held_up() -> None:
+    desk = holding()
+    stop = desk.book.tracker.stops("momentum", desk.key)[0]
+    desk.venue.cancel(stop.intent.client_id)
+    desk.venue.faults.plan(Call.CANCEL, Fault.NOT_FOUND)
+    desk.venue.faults.plan(Call.ORDER, Fault.NOT_FOUND)
+    desk.want(0.0)
+    desk.bar("100")
+    desk.bar("100")
+    assert stop.state is OrderState.CANCELLED
+    assert desk.held() == 0
+
+
+def test_position_that_no_decision_opened_then_is_closed_because_no_stop_is_known() -> None:
+    desk = holding(PERP)
+    desk.book.sleeves["momentum"].running = False
+    for stop in desk.book.tracker.stops("momentum", desk.key):
+        desk.loop.take([desk.venue.cancel(stop.intent.client_id)], desk.at)
+    desk.book.stop_prices.clear()
+    desk.bar("100")
+    desk.bar("100")
+    assert desk.held() == 0
+
+
+def test_close_when_its_entry_still_fills_then_withdraws_the_entry_first() -> None:
+    desk = Desk()
+    desk.want(1.0)
+    desk.bar("100")
+    desk.bar("100", volume="400")
+    held = desk.held()
+    assert 0 < held < 100
+    desk.want(0.0)
+    done = desk.command(ClosePosition("test", "momentum", desk.key, D(1)))
+    assert done is not None
+    assert done.status == "done", done.detail
+    desk.bar("100", volume="100000")
+    assert desk.held() == 0
+    assert desk.venue.open_orders() == ()
 
 
 def test_stop_price_when_the_entry_is_refused_then_is_the_old_one() -> None:

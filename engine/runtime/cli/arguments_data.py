@@ -73,28 +73,8 @@ def _password(parser: Parser) -> None:
 
 def _candles(commands: Commands) -> None:
     group = _group(commands, "candles", "the candle store: import, list, check")
+    _candles_import(group)
     module = f"{_MODULE}.candles"
-    load = add_command(
-        group,
-        "import",
-        f"{module}:load",
-        Help(
-            "import candle files (Parquet or CSV)",
-            "Columns: timestamp (ms UTC, the candle's open), open, high, low, close, volume. Instrument and "
-            "timeframe come from the name (BTC_USDT-1h.parquet, BTC_USDT_USDT-1h-futures.parquet), venue and "
-            "kind from the folder (spot_binance, futures_bybit) or from options. Bad rows are left out, "
-            "counted and listed; a file is imported whole or not at all. Tick, lot and least order of common "
-            "USDT pairs are known.",
-            (
-                "candles import spot_binance/BTC_USDT-1h.parquet spot_binance/ETH_USDT-1h.parquet",
-                "candles import mine.csv --venue kraken --kind spot --symbol BTC/USD --timeframe 1h \\\n"
-                "      --tick-size 0.1 --lot-size 0.00000001 --min-notional 0.5",
-            ),
-        ),
-    )
-    load.add_argument("files", nargs="+", metavar="FILE", help="candle files")
-    _market(load)
-    load.add_argument("--json", action="store_true", help=_JSON)
     listed = add_command(
         group,
         "list",
@@ -118,6 +98,30 @@ def _candles(commands: Commands) -> None:
         ),
     )
     check.add_argument("--json", action="store_true", help=_JSON)
+
+
+def _candles_import(group: Commands) -> None:
+    load = add_command(
+        group,
+        "import",
+        f"{_MODULE}.candles:load",
+        Help(
+            "import candle files (Parquet or CSV)",
+            "Columns: timestamp (ms UTC, the candle's open), open, high, low, close, volume. Instrument and "
+            "timeframe come from the name (BTC_USDT-1h.parquet, BTC_USDT_USDT-1h-futures.parquet), venue and "
+            "kind from the folder (spot_binance, futures_bybit) or from options. Bad rows are left out, "
+            "counted and listed; a file is imported whole or not at all. Tick, lot and least order of common "
+            "USDT pairs are known.",
+            (
+                "candles import spot_binance/BTC_USDT-1h.parquet spot_binance/ETH_USDT-1h.parquet",
+                "candles import mine.csv --venue kraken --kind spot --symbol BTC/USD --timeframe 1h \\\n"
+                "      --tick-size 0.1 --lot-size 0.00000001 --min-notional 0.5",
+            ),
+        ),
+    )
+    load.add_argument("files", nargs="+", metavar="FILE", help="candle files")
+    _market(load)
+    load.add_argument("--json", action="store_true", help=_JSON)
 
 
 def _market(parser: Parser) -> None:

@@ -27,6 +27,7 @@ from engine.runtime.cli.folder import data_folder
 from engine.runtime.cli.output import complain, say, say_json, tell
 from engine.runtime.cli.status import published
 from engine.runtime.engine import SENTINEL
+from engine.storage.ballast import Ballast
 from engine.storage.control import ControlStore
 from engine.storage.lock import holder
 
@@ -68,12 +69,20 @@ def _drop_sentinel(folder: Path, command: Command, error: StorageError) -> None:
             f"the stop of {book} could not be stored ({error}); stop everything: leave --book out"
         ) from error
     try:
-        (folder / SENTINEL).write_text(f"{command.actor.name}: {command.reason}", encoding="utf-8")
+        _write_sentinel(folder, f"{command.actor.name}: {command.reason}")
     except OSError as failure:
         owner = holder(folder)
         way_out = f"end process {owner.pid}" if owner else "make the folder writable and order it again"
         raise EngineError(f"the stop could not be stored in {folder} ({failure.strerror}); {way_out}") from failure
     complain(f"the control file cannot be written ({error}); the file {SENTINEL} in {folder} orders the stop")
+
+
+def _write_sentinel(folder: Path, text: str) -> None:
+    try:
+        (folder / SENTINEL).write_text(text, encoding="utf-8")
+    except OSError:
+        Ballast(folder).release()  # the disk may be full: this is what the space was kept for
+        (folder / SENTINEL).write_text(text, encoding="utf-8")
 
 
 def _finish(order: _Order, as_json: bool) -> int:

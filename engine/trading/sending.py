@@ -1,0 +1,203 @@
+"""The way out to the venues: what was made durable is sent, and every answer, or its absence, becomes evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from decimal import Decimal
+from typing import Protocol
+
+from engine.domain.errors import Fenced, OrderNotFound, VenueAmbiguous, VenueError, VenueRejected, VenueUnreachable
+from engine.domain.facts import AmendRequest, Fact, Outcome
+from engine.domain.instruments import InstrumentKey, venue_of
+from engine.domain.market import MarketEvent
+from engine.domain.orders import Approved, Fill, FundingPaid, OrderState, OrderUpdate, Purpose
+from engine.domain.ports import Clock, Gateway
+from engine.execution.tracker import TrackedOrder
+from engine.trading.book import Book, Feed
+
+_PLACED = (OrderState.WORKING, OrderState.PARTIAL, OrderState.FILLED)
+
+
+class MarketVenue(Gateway, Protocol):
+    """A gateway whose matching is driven by the market data of the book; others return nothing."""
+
+    def observe(self, event: MarketEvent) -> Sequence[OrderUpdate | Fill | FundingPaid]:
+        """What the event did to resting orders."""
+
+
+class Sender:
+    """Carries one book's decisions to its venues, in an order in which none can do harm alone.
+
+    Parameters
+    ----------
+    book : Book
+    venues : mapping of str to MarketVenue
+    clock : Clock
+        Wall time, to measure how long a venue takes.
+    """
+
+    def __init__(self, book: Book, venues: Mapping[str, MarketVenue], clock: Clock) -> None:
+        self._book = book
+        self._venues = venues
+        self._clock = clock
+        self._retired = False
+
+    def retire(self) -> None:
+        """Never touch a venue again; safe from any thread."""
+        self._retired = True
+
+    def require_place(self) -> None:
+        """Raise `Fenced` once another loop has taken over."""
+        if self._retired:
+            raise Fenced(f"the loop of {self._book.config.name} was replaced while it hung; it must not act any more")
+
+    def send(self, outcome: Outcome, at: datetime) -> list[Fact]:
+        """Withdraw, shrink, then place; what the venues answered, to be made durable.
+
+        An exit whose stop could not be withdrawn with proof is not sent: both would sell the same position. Its stop
+        may still work, so the position is not left alone, and the next close decides anew.
+        """
+        answers: list[Fact] = []
+        doubtful: set[tuple[str, InstrumentKey]] = set()
+        for request in outcome.cancels:
+            order = self._book.tracker.get(request.client_id)
+            told = self.cancel(request.client_id, at)
+            if order is not None and not _is_withdrawn(order, told):
+                doubtful.add((order.intent.sleeve, order.intent.instrument))
+            answers += told
+        for change in outcome.amends:
+            order = self._book.tracker.get(change.client_id)
+            told = self._amend(change, at)
+            if order is not None and not _is_resized(order, told, change.quantity):
+                doubtful.add((order.intent.sleeve, order.intent.instrument))
+            answers += told
+        return answers + self._submit_all(outcome.approved, doubtful, at)
+
+    def _submit_all(
+        self, approved: Sequence[Approved], doubtful: set[tuple[str, InstrumentKey]], at: datetime
+    ) -> list[Fact]:
+        answers: list[Fact] = []
+        dead: set[str] = set()
+        for order in approved:
+            intent = order.intent
+            if intent.parent_id in dead:
+                answers.append(_ended(order, OrderState.ABANDONED, at, "its entry was not placed"))
+                continue
+            if intent.purpose is Purpose.EXIT and (intent.sleeve, intent.instrument) in doubtful:
+                answers.append(_ended(order, OrderState.ABANDONED, at, "not sent: its stop may still sell the same"))
+                continue
+            answer = self._submit(order, at)
+            if answer.state not in _PLACED:
+                dead.add(intent.client_id)
+            answers.append(answer)
+        return answers
+
+    def _submit(self, order: Approved, at: datetime) -> OrderUpdate:
+        venue = self._venues[venue_of(order.intent.instrument)]
+        try:
+            with self._measured(venue.venue):
+                return venue.submit(order)
+        except VenueRejected as error:
+            return _ended(order, OrderState.REJECTED, at, str(error))
+        except VenueUnreachable as error:
+            self._book.venue_failed(venue.venue, at)
+            return _ended(order, OrderState.ABANDONED, at, f"never sent: {error}")
+        except VenueAmbiguous as error:
+            self._book.venue_failed(venue.venue, at)
+            return _ended(order, OrderState.UNKNOWN, at, str(error))
+
+    @contextmanager
+    def _measured(self, venue: str) -> Iterator[None]:
+        """Count an order call and note how long it took."""
+        self.require_place()
+        feed = self._book.feeds.setdefault(venue, Feed())
+        feed.calls += 1
+        started = self._clock.monotonic()
+        try:
+            yield
+        finally:
+            feed.latency_s = self._clock.monotonic() - started
+
+    def cancel(self, client_id: str, at: datetime) -> list[OrderUpdate]:
+        """Ask for one cancellation; what the venue proved, nothing where it could not be asked."""
+        order = self._book.tracker.get(client_id)
+        if order is None or order.state.is_final:
+            return []
+        venue = self._venues[venue_of(order.intent.instrument)]
+        try:
+            with self._measured(venue.venue):
+                return [venue.cancel(client_id)]
+        except OrderNotFound:
+            return self._ask_about(order, venue, at)
+        except VenueRejected as error:
+            return [report_on(order, order.state, at, str(error))]
+        except VenueUnreachable:
+            self._book.venue_failed(venue.venue, at)
+            return []
+        except VenueAmbiguous as error:
+            self._book.venue_failed(venue.venue, at)
+            return [report_on(order, OrderState.PENDING_CANCEL, at, str(error))]
+
+    def _ask_about(self, order: TrackedOrder, venue: MarketVenue, at: datetime) -> list[OrderUpdate]:
+        """A cancellation was answered with "unknown order": neither alive nor dead, so ask once more, otherwise.
+
+        An order that the venue had confirmed, and that it now neither finds by its id nor lists among the open ones,
+        has ended there; executions still to come are booked whenever they are told.
+        """
+        client_id = order.intent.client_id
+        try:
+            with suppress(OrderNotFound):
+                return [venue.order(client_id)]
+            listed = client_id in {update.client_id for update in venue.open_orders()}
+        except VenueError:
+            return []
+        if listed or order.venue_order_id is None:
+            return []
+        return [report_on(order, OrderState.CANCELLED, at, "the venue knows it no more, asked three ways")]
+
+    def _amend(self, request: AmendRequest, at: datetime) -> list[OrderUpdate]:
+        order = self._book.tracker.get(request.client_id)
+        if order is None or order.state.is_final:
+            return []
+        venue = self._venues[venue_of(order.intent.instrument)]
+        try:
+            with self._measured(venue.venue):
+                return [venue.amend(request.client_id, request.quantity)]
+        except VenueError as error:
+            self._book.venue_failed(venue.venue, at)
+            return [report_on(order, order.state, at, str(error))]
+
+
+def report_on(order: TrackedOrder, state: OrderState, at: datetime, reason: str) -> OrderUpdate:
+    """What the engine itself concludes about an order of which the venue says nothing new."""
+    intent = order.intent
+    return OrderUpdate(
+        intent.client_id,
+        venue_of(intent.instrument),
+        intent.instrument,
+        state,
+        order.reported,
+        at,
+        order.venue_order_id,
+        reason=reason,
+    )
+
+
+def _ended(order: Approved, state: OrderState, at: datetime, reason: str) -> OrderUpdate:
+    key = order.intent.instrument
+    return OrderUpdate(order.intent.client_id, venue_of(key), key, state, Decimal(0), at, reason=reason)
+
+
+def _is_withdrawn(order: TrackedOrder, told: Sequence[OrderUpdate]) -> bool:
+    """Whether an order that closes can no longer do so beside an exit, and has done no more than is booked."""
+    if order.intent.purpose is Purpose.ENTRY or order.is_settled:
+        return True
+    return any(update.state is OrderState.CANCELLED and update.filled <= order.filled for update in told)
+
+
+def _is_resized(order: TrackedOrder, told: Sequence[OrderUpdate], quantity: Decimal) -> bool:
+    if order.is_settled:
+        return True
+    return any(update.quantity == quantity and update.filled <= order.filled for update in told)
