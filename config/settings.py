@@ -25,6 +25,7 @@ DEFAULTS = Path(__file__).with_name("default.toml")
 USER_FILE = "quarterdeck.toml"
 MONEY_FILE = "money.sqlite"
 PREFIX = "QUARTERDECK_"
+_LISTS = ("strategies", "symbols", "allowed_hosts", "trusted_proxies")
 NOT_SETTINGS = frozenset({"QUARTERDECK_SHARED"})
 
 
@@ -245,7 +246,7 @@ def _from_environment(environment: Mapping[str, str]) -> Iterator[tuple[str, Any
     for key, text in sorted(environment.items()):
         if key.startswith(PREFIX) and key not in NOT_SETTINGS:
             name = key.removeprefix(PREFIX).lower().replace("__", ".")
-            yield name, text.split(",") if name.endswith(("strategies", "symbols")) else text
+            yield name, text.split(",") if name.endswith(_LISTS) else text
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -117,20 +117,16 @@ def command_button(console: ConsolePort, request: Request, look: Look) -> None:
 
 
 def receipt_line(console: ConsolePort, key: str) -> None:
-    """One line under a button: refused at the door, waiting, done or refused by the engine."""
+    """One line under a button: refused at the door, waiting, done or refused by the engine.
+
+    Draw it in a live part: nothing here asks for another run, since a rerun asked for by a refresh can meet one asked
+    for by a hand, and the page would then be put together from both.
+    """
     failure = st.session_state.get(f"failed:{key}")
     if failure:
         st.error(f"Not sent: {failure}")
-    elif is_held(console, key):
-        live(_polled_receipt)(console, key)
     else:
         draw_receipt(sent_receipt(console, key))
-
-
-def _polled_receipt(console: ConsolePort, key: str) -> None:
-    draw_receipt(sent_receipt(console, key))
-    if not is_held(console, key):
-        st.rerun(scope="app")
 
 
 def draw_receipt(receipt: Receipt | None) -> None:
@@ -152,6 +148,32 @@ def open_dialog(name: str, subject: str = "") -> None:
         st.session_state.pop(f"{slot}:{name}", None)
     st.session_state[_DIALOG] = name
     st.session_state[_DIALOG_OF] = subject
+
+
+@dataclass(frozen=True, slots=True)
+class Opener:
+    """A button that opens the dialog ``name`` about ``subject``; ``blocked`` says why it cannot."""
+
+    key: str
+    label: str
+    name: str
+    subject: str = ""
+    blocked: str = ""
+    tip: str = ""
+
+
+def opener(look: Opener) -> None:
+    """Draw the button inside a live part; the dialog itself is drawn by the page."""
+    pressed = st.button(
+        look.label,
+        key=look.key,
+        disabled=bool(look.blocked),
+        help=look.blocked or look.tip or None,
+        on_click=open_dialog,
+        args=(look.name, look.subject),
+    )
+    if pressed:
+        st.rerun(scope="app")
 
 
 def close_dialog() -> None:
@@ -194,7 +216,7 @@ def ask_inside(console: ConsolePort, question: Question) -> None:
         look = Look(look.label, look.kind, "Prove your password first", look.wide)
     if open_yet:
         command_button(console, request, look)
-    receipt_line(console, request.key)
+    live(receipt_line)(console, request.key)
     if st.button("Back", key=f"close-{request.key}", on_click=close_dialog):
         st.rerun()
 

@@ -127,7 +127,7 @@ def _import_each(
 def _options() -> dict[str, str]:
     slots = st.columns(6)
     values = {
-        "venue": slots[0].text_input("Venue", key="import-venue", placeholder="binance", persist_state="session"),
+        "venue": slots[0].text_input("Venue", "binance", key="import-venue", persist_state="session"),
         "kind": slots[1].selectbox("Kind", _KINDS, key="import-kind", format_func=_or_name, persist_state="session"),
         "timeframe": slots[2].selectbox(
             "Timeframe", _TIMEFRAMES, key="import-timeframe", format_func=_or_name, persist_state="session"

@@ -15,19 +15,17 @@ from engine.domain.views import FillRow, OrderRow
 from pages import appearance, books, charts, confirm, desk, overview, parts, tables, ticket
 from pages import format as fmt
 from pages.access import missing_role_for
-from pages.confirm import Look, Question, Request
+from pages.confirm import Look, Opener, Question, Request
 from pages.guard import guarded, live, tabs
 from pages.parts import Card
 from pages.tables import Filter, Stored
 
 CLOSE, CANCEL = "close-position", "cancel-order"
-_DRAWN = "positions-drawn"
 
 
 def render(console: ConsolePort) -> None:
     """Draw the page."""
     st.header("Positions", anchor=False)
-    st.session_state[_DRAWN] = _subjects(books.current(console))
     live(_figures)(console)
     tabs(
         "positions-tab",
@@ -48,23 +46,16 @@ def _held(book: BookSnapshot) -> list[Position]:
 
 def _open(console: ConsolePort) -> None:
     live(_positions)(console)
-    guarded(_detail)(console)
+    live(_detail, every_s=5)(console)
 
 
 def _pending(console: ConsolePort) -> None:
     live(_working)(console)
-    guarded(_cancel)(console)
-
-
-def _subjects(book: BookSnapshot) -> list[str]:
-    """What the selectors outside the live parts offer; when it changes they must be drawn again."""
-    return sorted([_name(position) for position in _held(book)] + [order.client_id for order in book.orders])
+    live(_cancel, every_s=2)(console)
 
 
 def _figures(console: ConsolePort) -> None:
     book = books.current(console)
-    if _subjects(book) != st.session_state.get(_DRAWN):
-        st.rerun(scope="app")
     held = _held(book)
     bare = sum(1 for position in held if position.stop_price is None)
     unknown = sum(1 for order in book.orders if order.state.value == "unknown")
@@ -124,20 +115,13 @@ def _detail(console: ConsolePort) -> None:
             "Position", list(held), format_func=lambda name: _title(held[name]), key="positions-chosen", width=360
         )
         blocked = missing_role_for(console.actor, ClosePosition)
-        st.button(
-            "Close all or part…",
-            key="close-open",
-            disabled=bool(blocked),
-            help=blocked or None,
-            on_click=confirm.open_dialog,
-            args=(CLOSE, chosen),
-        )
-    live(_chart, every_s=10)(console, chosen)
+        confirm.opener(Opener("close-open", "Close all or part…", CLOSE, chosen, blocked))
+    _chart(console, book, chosen)
 
 
-def _chart(console: ConsolePort, name: str) -> None:
+def _chart(console: ConsolePort, book: BookSnapshot, name: str) -> None:
     sleeve, _, instrument = name.partition("|")
-    chart = console.trade_chart(books.current(console).name, InstrumentKey(instrument), sleeve)
+    chart = console.trade_chart(book.name, InstrumentKey(instrument), sleeve)
     if not len(chart.opened_at_ms):
         parts.notice("No candle of this instrument is stored yet; the chart starts with the next one.")
         return
@@ -162,14 +146,7 @@ def _cancel(console: ConsolePort) -> None:
             "Order", list(orders), format_func=lambda name: _order_title(orders[name]), key="orders-chosen", width=460
         )
         blocked = missing_role_for(console.actor, CancelOrder)
-        st.button(
-            "Cancel order…",
-            key="cancel-open",
-            disabled=bool(blocked),
-            help=blocked or None,
-            on_click=confirm.open_dialog,
-            args=(CANCEL, chosen),
-        )
+        confirm.opener(Opener("cancel-open", "Cancel order…", CANCEL, chosen, blocked))
 
 
 def _dialogs(console: ConsolePort) -> None:

@@ -26,28 +26,18 @@ _BRAKES = {
 _COSTS = {"default": "default: fees, half spread, slippage", "plain": "plain: only fee and slippage"}
 
 
-_FINISHED = "replay-finished"
-"""Runs the result below was drawn for: when another one finishes, the page is drawn again."""
-
-
 def render(console: ConsolePort) -> None:
     """Draw the page."""
     st.header("Replay", anchor=False)
-    st.session_state[_FINISHED] = None
     live(_runs, every_s=3)(console)
     jobs.panel(console, ("replay",))
-    guarded(_result)(console)
+    live(_result, every_s=5)(console)
     st.subheader("New replay", anchor=False)
     guarded(_form)(console)
 
 
 def _runs(console: ConsolePort) -> None:
     rows = console.replays()
-    finished = [row.run_id for row in rows if row.final_equity is not None]
-    drawn = st.session_state.get(_FINISHED)
-    st.session_state[_FINISHED] = finished
-    if drawn is not None and drawn != finished:
-        st.rerun(scope="app")
     if not rows and not console.coverage():
         parts.empty(
             "Nothing to replay yet",

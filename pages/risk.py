@@ -15,7 +15,7 @@ from engine.domain.portfolio import BookSnapshot, LimitUse
 from pages import appearance, books, confirm, figures, forms, header, parts, stop, strategies, tables
 from pages import format as fmt
 from pages.access import missing_role_for
-from pages.confirm import Look, Proof, Question, Request
+from pages.confirm import Look, Opener, Proof, Question, Request
 from pages.format import Html, safe
 from pages.guard import guarded, live
 from pages.parts import Card
@@ -41,7 +41,8 @@ def render(console: ConsolePort) -> None:
     """Draw the page."""
     st.header("Risk", anchor=False)
     guarded(_limits_part)(console)
-    guarded(_switches)(console)
+    live(_switches)(console)
+    guarded(_dialogs)(console)
     live(_figures, every_s=10)(console)
     st.subheader("Limits and mode", anchor=False)
     guarded(_form)(console)
@@ -153,47 +154,36 @@ def _states(console: ConsolePort, book: BookSnapshot) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.html("<b>Trading state</b>", width="content")
         for state, words in _SWITCHES.items():
-            st.button(
-                state.value,
-                key=f"state-{state.value}",
-                disabled=bool(blocked) or state is book.state,
-                help=blocked or words,
-                on_click=confirm.open_dialog,
-                args=(STATE, state.value),
-            )
+            present = "It is in this state" if state is book.state else ""
+            name = state.value
+            confirm.opener(Opener(f"state-{name}", name, STATE, name, blocked or present, words))
+
+
+def _latched(console: ConsolePort, book: BookSnapshot) -> None:
+    reason = safe(book.state_reason or "stopped")
+    parts.notice(Html(f"<b>Latched:</b> {reason}. Only a re-arm releases it."), "stop")
+    if book.stop is not None:
+        parts.panel(stop.progress(book, book.stop, appearance.current(console).zone))
+    blocked = missing_role_for(console.actor, Rearm)
+    tip = "Release the latch; a deliberate act that asks for the password again"
+    confirm.opener(Opener("rearm-open", "Re-arm…", REARM, "", blocked, tip))
+
+
+def _dialogs(console: ConsolePort) -> None:
+    book = books.current(console)
     wished = confirm.dialog_subject(STATE)
     if wished is not None:
         state = TradingState(wished)
         lines = (f"The {book.name} book moves from {book.state.value} to {wished}.", _SWITCHES[state])
         request = Request(STATE, SetTrading(book.name, state), f"set to {wished} by hand", "state-reason")
         confirm.ask(console, Question("Change the trading state", lines, request, Look(f"Set {wished}", "primary")))
-
-
-def _latched(console: ConsolePort, book: BookSnapshot) -> None:
-    blocked = missing_role_for(console.actor, Rearm)
-    live(_proof)(console)
-    st.button(
-        "Re-arm…",
-        key="rearm-open",
-        disabled=bool(blocked),
-        help=blocked or "Release the latch; a deliberate act that asks for the password again",
-        on_click=confirm.open_dialog,
-        args=(REARM,),
-    )
-    lines = (
+    consequences = (
         f"The latch of the {book.name} book is released: {book.state_reason or 'stopped'}.",
         "Running strategies may open positions again at their next candle close.",
         "It is refused unless the stop was VERIFIED FLAT.",
     )
     request = Request(REARM, Rearm(book.name), "re-armed by hand", "rearm-reason")
-    confirm.ask(console, Question("Re-arm the book", lines, request, Look("Re-arm", "primary"), Proof.ALWAYS))
-
-
-def _proof(console: ConsolePort) -> None:
-    book = books.current(console)
-    parts.notice(Html(f"<b>Latched:</b> {safe(book.state_reason or 'stopped')}. Only a re-arm releases it."), "stop")
-    if book.stop is not None:
-        parts.panel(stop.progress(book, book.stop, appearance.current(console).zone))
+    confirm.ask(console, Question("Re-arm the book", consequences, request, Look("Re-arm", "primary"), Proof.ALWAYS))
 
 
 def _form(console: ConsolePort) -> None:

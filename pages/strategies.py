@@ -81,7 +81,7 @@ def _one(console: ConsolePort) -> None:
         return
     form = known[str(name)]
     st.caption(form.summary)
-    guarded(_switch)(console, form, book)
+    live(_switch)(console, form)
     tabs(
         "strategies-tab",
         {
@@ -92,7 +92,8 @@ def _one(console: ConsolePort) -> None:
     )
 
 
-def _switch(console: ConsolePort, form: StrategyForm, book: BookSnapshot) -> None:
+def _switch(console: ConsolePort, form: StrategyForm) -> None:
+    book = books.current(console)
     sleeve = _sleeve(book, form.name)
     running = sleeve is not None and sleeve.running
     key = f"run-{form.name}"
@@ -103,9 +104,9 @@ def _switch(console: ConsolePort, form: StrategyForm, book: BookSnapshot) -> Non
         look = Look(label, "secondary" if running else "primary")
         confirm.command_button(console, request, look)
         st.caption(
-            "Paused: no new entries, its positions keep their stops."
+            "Pausing stops new entries; its positions keep their stops."
             if running
-            else "Started: it is asked for an idea at every candle close of its instruments."
+            else "Started, it is asked for an idea at every candle close of its instruments."
         )
     confirm.receipt_line(console, key)
 

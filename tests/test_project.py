@@ -29,8 +29,7 @@ LONGEST_FUNCTION = 45
 LONG_FILES = {
     "engine/domain/views.py": 500,
     "engine/trading/core.py": 450,
-    "engine/trading/decisions.py": 450,
-    "engine/trading/loop.py": 360,
+    "engine/trading/decisions.py": 500,
 }
 LONG_FUNCTIONS = {"pages/strategies.py: _allocation"}
 # Listed for what is built on them next, or used by a name that is only known at run time.
@@ -221,7 +220,7 @@ def test_requirements_when_compared_with_imports_then_nothing_is_missing_or_left
     used = imported(*PRODUCT)
     assert used - listed == set()
     assert listed - used - NOT_IMPORTED == set()
-    tested = imported("tests", "benchmarks")
+    tested = imported("tests")  # benchmarks run their peers in environments of their own
     assert tested - listed - set(pins("requirements-dev.txt")) == set()
     assert set(pins("requirements-dev.txt")) - tested - DEV_TOOLS - {"ruff"} == set()
 

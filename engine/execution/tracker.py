@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any
 
 from engine.domain.instruments import InstrumentKey
@@ -161,8 +162,7 @@ class Tracker:
 
     def open_on(self, key: InstrumentKey) -> Collection[TrackedOrder]:
         """The same on one instrument; to be read at once, not kept."""
-        orders = self._open_on.get(key)
-        return orders.values() if orders else ()
+        return self._open_on.get(key, _NONE).values()
 
     def working(self, sleeve: str, key: InstrumentKey) -> Decimal:
         """Signed base that entries and exits may still add to a sleeve (protective stops and targets apart)."""
@@ -192,8 +192,11 @@ class Tracker:
 
     def has_unknown(self, key: InstrumentKey) -> bool:
         """Whether an order on the instrument is neither proven alive nor dead."""
-        orders = self._open_on.get(key)
-        return orders is not None and any(order.state is OrderState.UNKNOWN for order in orders.values())
+        unknown = OrderState.UNKNOWN
+        for order in self._open_on.get(key, _NONE).values():
+            if order.state is unknown:
+                return True
+        return False
 
     def covered(self, stop: TrackedOrder) -> Decimal:
         """Base quantity a stop protects: a child covers just what its entry filled."""
@@ -224,6 +227,7 @@ class Tracker:
         return [order.intent for order in self._orders.values()]
 
 
+_NONE: Mapping[str, TrackedOrder] = MappingProxyType({})
 # Tuples, not sets: an Enum is found in them by identity, without the cost of hashing it.
 _RESTING = (Purpose.STOP, Purpose.TARGET)
 _EXITS = (Purpose.EXIT, Purpose.FLATTEN)

@@ -136,13 +136,13 @@ def missing_input(request: SizeRequest) -> str:
 
     Empty when all are known; conviction and stop distance are the strategy's own and not looked at.
     """
-    facts = {
-        "price": request.price,
-        "quote rate": request.quote_rate,
-        "equity of the strategy": request.sleeve_equity,
-        "equity of the book": request.book_equity,
-    }
-    return next((name for name, value in facts.items() if not known(value)), "")
+    if not known(request.price):
+        return "price"
+    if not known(request.quote_rate):
+        return "quote rate"
+    if not known(request.sleeve_equity):
+        return "equity of the strategy"
+    return "" if known(request.book_equity) else "equity of the book"
 
 
 def _lots(request: SizeRequest, share: Decimal, *, long: bool) -> Decimal:

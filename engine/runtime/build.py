@@ -183,6 +183,7 @@ def _start(
         _begin(parts, loop, source, venues, first)
     _move_capital(loop, venues)
     _offer_markets(loop)
+    book.reach(_first_time(source, parts.clock))
     recovered = recover(loop, parts.wait)
     reconciler = Reconciler(loop, parts.clock)
     return RunningBook(name, loop, StopDriver(loop, parts.clock), reconciler, source, journals, recovered)

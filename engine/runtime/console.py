@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from engine.domain.commands import Actor, Role
@@ -45,6 +45,24 @@ class Console(Operations, LibraryDesk):
         report = self.tax_report(book, year, zone)
         mark = "-SIMULATED" if report.simulated else ""
         return f"quarterdeck-tax-{book}-{year}-fifo{mark}.csv", csv_of(report)
+
+    def start_import(self, job_id: str, file_name: str, content: bytes, options: Mapping[str, str]) -> JobView:
+        """Import a candle file; who started it is audited."""
+        self.require(Role.OPERATOR)
+        self._audit_change("import_started", file_name, job_id)
+        return super().start_import(job_id, file_name, content, options)
+
+    def start_download(self, job_id: str, options: Mapping[str, str]) -> JobView:
+        """Download public candles; who started it is audited."""
+        self.require(Role.OPERATOR)
+        self._audit_change("download_started", options.get("symbol", ""), job_id)
+        return super().start_download(job_id, options)
+
+    def cancel_job(self, job_id: str) -> None:
+        """Ask a job to stop; who asked is audited."""
+        self.require(Role.OPERATOR)
+        self._audit_change("job_cancelled", job_id, "")
+        super().cancel_job(job_id)
 
     def start_backup(self, job_id: str) -> JobView:
         """Make a verified backup now."""

@@ -91,6 +91,7 @@ class Host:
         supervisor.start()
         self._services = self._open(effective, supervisor, clock, redactor)
         _current = self
+        self._services.jobs.resume()
         self._threads = [
             threading.Thread(target=self._keep_house, name="housekeeper", daemon=True),
             threading.Thread(target=self._deliver, name="alerts", daemon=True),
@@ -154,6 +155,7 @@ class Host:
             thread.join(timeout=5)
         services = self._services
         if services is not None:
+            services.jobs.close()
             services.supervisor.stop()
             self._store_observations(services)
             services.money.close()
@@ -206,7 +208,7 @@ class Host:
     def _back_up(self, services: Services) -> None:
         backup = services.settings.settings.backup
         if backup.every_hours:
-            backup_if_due(services.folder, every=timedelta(hours=backup.every_hours))
+            backup_if_due(services.folder, every=timedelta(hours=backup.every_hours), keep=backup.keep)
 
     def _figures(self, services: Services) -> EngineFigures:
         snapshot = services.supervisor.snapshot()

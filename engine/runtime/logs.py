@@ -36,7 +36,8 @@ class _Memory(logging.Handler):
 
 def configure(folder: Path, level: str, redactor: Redactor, *, to_stderr: bool = True) -> None:
     """Send structured logs to ``<folder>/logs/engine.log`` (10 files of 10 MB) and to stderr."""
-    (folder / "logs").mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (folder / "logs").mkdir(mode=0o700, exist_ok=True)
     path = folder / "logs" / "engine.log"
     handlers: list[logging.Handler] = [
         logging.handlers.RotatingFileHandler(path, maxBytes=10_000_000, backupCount=10, encoding="utf-8"),

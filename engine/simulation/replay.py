@@ -20,7 +20,7 @@ from engine.execution.identity import ClientIds
 from engine.ledger.ledger import Ledger
 from engine.risk.limits import RiskConfig
 from engine.simulation.memory import MarketClock, MemoryJournal
-from engine.trading.book import Book
+from engine.trading.book import WINDOW_BARS, Book
 from engine.trading.config import BookConfig, BrakeMode
 from engine.trading.core import TradingCore
 from engine.trading.loop import TradingLoop
@@ -65,13 +65,16 @@ class EquityPoint:
 
 @dataclass(frozen=True, slots=True)
 class ReplayResult:
-    """What a replay did; money in the quote currency. ``stopped_at`` is when the brake latched, if it did."""
+    """What a replay did; money in the quote currency. ``stopped_at`` is when the brake latched, if it did.
+
+    ``orders`` gives strategy and purpose of each fill's order by trade id.
+    """
 
     bars: int
     trades: int
     wins: int
     fills: tuple[Fill, ...]
-    sleeves: Mapping[str, str]
+    orders: Mapping[str, tuple[str, str]]
     final_equity: Decimal
     fees: Decimal
     funding: Decimal
@@ -114,7 +117,7 @@ class Replay:
         self.bars = 0
         self._stopped_at: datetime | None = None
         self._stop_reason = ""
-        self._sleeve_of: dict[str, str] = {}
+        self._order_of: dict[str, tuple[str, str]] = {}
         self._loop = self._build(list(source.instruments()), opinions or LiveOpinions())
         self._stop = StopDriver(self._loop, self._clock)
         self._started = False
@@ -151,7 +154,7 @@ class Replay:
     def _observe(self, event: object, outcome: Outcome) -> None:
         self._refused += len(outcome.refused)
         for approved in outcome.approved:
-            self._sleeve_of[approved.intent.client_id] = approved.intent.sleeve
+            self._order_of[approved.intent.client_id] = (approved.intent.sleeve, approved.intent.purpose.value)
 
     def _begin(self, at: datetime) -> None:
         self._started = True
@@ -162,6 +165,8 @@ class Replay:
             for venue in self._loop.venues
         ]
         self._loop.fund(flows)
+        for instrument in instruments:
+            self._loop.book.warm_up(instrument.key, self._source.history(instrument.key, WINDOW_BARS))
         weight = Decimal(1) / max(1, len(self._config.strategies))
         keys = tuple(sorted(i.key for i in instruments))
         for name, values in sorted(self._config.strategies.items()):
@@ -210,7 +215,7 @@ class Replay:
             trades=sum(t.trades for t in totals),
             wins=sum(t.wins for t in totals),
             fills=fills,
-            sleeves={f.trade_id: self._sleeve_of.get(f.client_id, "external") for f in fills},
+            orders={f.trade_id: self._order_of.get(f.client_id, ("external", "external")) for f in fills},
             final_equity=book.ledger.equity(book.price) or ZERO,
             fees=sum((t.fees for t in totals), ZERO),
             funding=sum((t.funding for t in totals), ZERO),

@@ -108,9 +108,9 @@ def backup(data_folder: Path, target: Path, with_keys: bool = False, label: str 
 
 
 def backup_if_due(
-    data_folder: Path, target: Path | None = None, every: timedelta = timedelta(days=1)
+    data_folder: Path, target: Path | None = None, every: timedelta = timedelta(days=1), keep: int = DAILY_KEPT
 ) -> BackupReport | None:
-    """Make the daily backup if the newest one is older than ``every``; keep the newest 14 daily ones.
+    """Make the daily backup if the newest one is older than ``every``; keep the newest ``keep`` daily ones.
 
     Returns
     -------
@@ -122,7 +122,7 @@ def backup_if_due(
     if daily and datetime.now(UTC) - daily[0].created_at < every:
         return None
     report = backup(data_folder, folder, label="daily")
-    for old in daily[DAILY_KEPT - 1 :]:
+    for old in daily[keep - 1 :]:
         with suppress(OSError):
             old.path.unlink()
     return report

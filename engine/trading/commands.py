@@ -31,6 +31,9 @@ from engine.trading.core import TradingCore, outcome_of
 from engine.trading.decisions import Decider
 from engine.trading.sleeves import Sleeve, build_strategy
 
+MOST_DIGITS = 24
+"""Before or after the decimal point; what is larger or smaller is no price and no quantity."""
+
 
 def carry_out(core: TradingCore, command: Command, at: datetime) -> Outcome:
     """Carry out a command once; a refusal changes nothing and says why.
@@ -156,8 +159,10 @@ class _Handler:
 
     def _place(self, body: PlaceOrder) -> str:
         instrument = self._instrument(body.instrument)
-        size = body.quantity
-        if not size.is_finite() or size <= 0 or instrument.round_quantity(size) != size:
+        size = _plausible("quantity", body.quantity)
+        for what, price in (("limit price", body.limit_price), ("stop price", body.stop_price)):
+            _plausible(what, price)
+        if size is None or size <= 0 or instrument.round_quantity(size) != size:
             raise CommandRefused(f"quantity {size} must be a positive multiple of {instrument.lot_size}")
         if (body.order_type is OrderType.LIMIT) != (body.limit_price is not None):
             raise CommandRefused("a limit order needs a limit price, and only a limit order has one")
@@ -229,3 +234,10 @@ class _Handler:
     def _record_book(self) -> None:
         risk = json.dumps(self._book.risk.model_dump(mode="json"), sort_keys=True)
         self.facts.append(BookConfigured(risk, self._book.allocation.value, self._at))
+
+
+def _plausible(what: str, number: Decimal | None) -> Decimal | None:
+    """The number itself; one no market knows is refused before it is computed with or written out in full."""
+    if number is not None and (not number.is_finite() or abs(number.adjusted()) > MOST_DIGITS):
+        raise CommandRefused(f"{what} {number} is beyond every market")
+    return number

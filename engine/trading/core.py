@@ -59,6 +59,7 @@ class TradingCore:
         self._touched: set[tuple[str, InstrumentKey]] = set()
         self._news: list[Notice] = []
         self._quarantined: list[Sleeve] = []
+        self._told_errors: set[str] = set()
 
     # -- facts ---------------------------------------------------------------------------------------------------
 
@@ -384,7 +385,10 @@ class TradingCore:
             facts += self.move_state(TradingState.CLOSE_ONLY, reason, at)
             notices.append(self.notice("failed-trades", Severity.CRITICAL, "Close-only: failed trades", reason, at))
         for venue, errors in book.venue_errors.items():
-            if errors.tripped(at) and len(errors.times) == errors.limit and errors.times[-1] == at:
+            if not errors.tripped(at):
+                self._told_errors.discard(venue)
+            elif venue not in self._told_errors:
+                self._told_errors.add(venue)
                 title = f"{venue} is close-only: {errors.limit} errors within an hour"
                 notices.append(self.notice(f"errors-{venue}", Severity.CRITICAL, title, "entries refused", at))
 

@@ -368,8 +368,10 @@ class Decider:
             return True
         if price is None:
             return self._close_unprotected(sleeve, instrument, size)
-        held = book.ledger.held(sleeve, key)
+        held, account = book.ledger.held(sleeve, key), book.ledger.account_position(key)
         halted = book.venue_state(key) is TradingState.HALTED
+        if halted and account * held > 0:
+            size = min(size, instrument.round_quantity(abs(account)))  # more would not pass; the next look adds the rest
         intent = OrderIntent(
             client_id=book.ids.next(),
             instrument=key,

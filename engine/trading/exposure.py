@@ -22,9 +22,12 @@ class Exposures:
 
     def __init__(self, book: Book) -> None:
         self._book = book
-        parts = ((i.base, _exposure(book, key)) for key, i in book.ledger.instruments.items())
-        self._parts = [(base, part) for base, part in parts if part is not _NO_EXPOSURE]
+        self._parts: list[tuple[str, tuple[Decimal, Decimal, Decimal] | None]] = []
         self._free: dict[tuple[str, str], Decimal] = {}
+        for key, instrument in book.ledger.instruments.items():
+            part = _exposure(book, key)
+            if part is not _NO_EXPOSURE:
+                self._parts.append((instrument.base, part))
 
     def gross(self) -> Decimal | None:
         """Sum of absolute notionals of positions and unfilled entries, base currency; None while a mark is missing."""

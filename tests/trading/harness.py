@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 from engine.domain.codec import decode, encode
@@ -15,7 +16,7 @@ from engine.domain.facts import CommandDone, Fact, SleeveConfigured
 from engine.domain.instruments import Instrument, InstrumentKey, Kind
 from engine.domain.market import Bars, Candle, FeedStatus, Timeframe
 from engine.domain.orders import CashFlow
-from engine.exchanges.paper import MemoryVenueJournal, PaperCosts, PaperVenue
+from engine.exchanges.paper import FileVenueJournal, MemoryVenueJournal, PaperCosts, PaperVenue
 from engine.execution.identity import ClientIds
 from engine.ledger.ledger import Ledger
 from engine.market.windows import CandleWindow
@@ -107,6 +108,7 @@ class Desk:
         sleeves: Sequence[str] = ("momentum",),
         cash: str = "100000",
         others: Sequence[Instrument] = (),
+        folder: Path | None = None,
     ) -> None:
         self.instrument = instrument
         self.instruments = (instrument, *others)
@@ -120,7 +122,7 @@ class Desk:
                 name,
                 [i for i in self.instruments if i.venue == name],
                 PaperCosts(),
-                MemoryVenueJournal(),
+                MemoryVenueJournal() if folder is None else FileVenueJournal(folder / f"{name}.jsonl"),
                 {"USDT": D(cash), **OWN},
             )
             for name in sorted({i.venue for i in self.instruments})

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.domain.errors import BadInput
+from engine.runtime.cli.assume import assumed
 from engine.runtime.cli.folder import data_folder
 from engine.runtime.cli.output import complain, say, say_json, say_table, tell
 from engine.runtime.cli.progress import Progress
@@ -20,7 +21,8 @@ from engine.storage.candles import CandleStore, Coverage
 def load(options: argparse.Namespace) -> int:
     """Import every file; one that cannot be used does not keep the others out."""
     store = _store()
-    facts = read_file_facts(vars(options))
+    given = vars(options)
+    facts = read_file_facts({**given, **assumed(options.files, given)})
     rules = ImportOptions(facts.instrument, datetime.now(UTC), facts.flags)
     rows: list[dict[str, Any]] = []
     refused = 0

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from engine.runtime.cli.assume import assumed
 from engine.runtime.cli.output import say, say_json
 from engine.runtime.cli.progress import Progress
 from engine.runtime.replay_request import parse_settings
@@ -19,13 +20,15 @@ def replay(options: argparse.Namespace) -> int:
     """Run the replay and print its result."""
     given = vars(options)
     asked: dict[str, Any] = {name: given[name] for name in (*_FACTS, *_REQUEST) if given[name] is not None}
+    guesses = assumed(options.files, asked)
+    asked |= guesses
     asked |= {"from": options.start or "", "to": options.stop or ""}
     asked |= {"funding": [str(path) for path in options.funding], "no_funding": options.no_funding}
     strategies = parse_settings(options.settings, options.strategies)
     with Progress() as progress:
         result = replay_files([Path(name) for name in options.files], strategies, asked, progress)
     if options.json:
-        say_json(result)
+        say_json({**result, "assumed": guesses})
     else:
         _say(result)
     return 0
