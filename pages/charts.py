@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -26,9 +25,9 @@ def show(figure: dict[str, Any], key: str, alt: str) -> None:
     st.plotly_chart(go.Figure(figure, skip_invalid=False), key=key, theme=None, config=_CONFIG, alt=alt)
 
 
-def times(at_ms: IntArray) -> list[str] | np.ndarray[Any, Any]:
-    """Milliseconds since 1970 UTC as the chart's date axis takes them: UTC, to the millisecond."""
-    return at_ms.astype("datetime64[ms]")
+def times(at_ms: IntArray) -> FloatArray:
+    """Milliseconds since 1970 UTC as numbers, which a date axis takes and which travel in a third of the bytes."""
+    return at_ms.astype(np.float64)
 
 
 def equity(curve: EquityCurve) -> dict[str, Any]:
@@ -141,7 +140,7 @@ def _marks(fills: Sequence[FillRow], colours: Palette) -> list[dict[str, Any]]:
                     "type": "scatter",
                     "mode": "markers",
                     "name": "Bought" if side == "buy" else "Sold",
-                    "x": [_utc(fill.at) for fill in chosen],
+                    "x": [fill.at.timestamp() * 1000 for fill in chosen],
                     "y": [float(fill.price) for fill in chosen],
                     "text": [f"{fill.purpose} {fill.quantity}" for fill in chosen],
                     "marker": {
@@ -179,10 +178,6 @@ def _level(level: float, name: str, colour: str) -> dict[str, Any]:
         "yanchor": "bottom",
         "font": {"size": 11, "color": colour},
     }
-
-
-def _utc(at: datetime) -> datetime:
-    return at.astimezone(UTC).replace(tzinfo=None)
 
 
 def _wash(colour: str) -> str:

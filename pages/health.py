@@ -93,7 +93,7 @@ def _history(console: ConsolePort) -> None:
 
 def _chart(console: ConsolePort, name: str) -> None:
     figure = next(item for item in console.health() if item.name == name)
-    span = SPANS[str(st.session_state.get("health-span", "24 h"))]
+    span = SPANS[str(st.session_state.get("health-span", "1 h"))]
     series = console.health_series(name, fmt.now() - span)
     if not len(series.at_ms):
         parts.notice(f"No sample of {figure.title} is stored in this span yet. One is stored every minute.")

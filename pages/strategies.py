@@ -241,21 +241,7 @@ def _allocation(console: ConsolePort) -> None:
         help="fixed: the shares below; performance: shares move with measured performance, starting from these",
         persist_state="session",
     )
-    weights: dict[str, Decimal] = {}
-    slots = st.columns(max(3, len(forms_by_name)))
-    for slot, (name, form) in zip(slots, forms_by_name.items(), strict=False):
-        sleeve = _sleeve(book, name)
-        percent = slot.number_input(
-            f"{form.title}, %",
-            0,
-            100,
-            round((sleeve.weight if sleeve else Decimal(0)) * 100),
-            5,
-            key=f"{key}-{name}",
-            disabled=bool(blocked),
-            persist_state="session",
-        )
-        weights[name] = Decimal(percent) / 100
+    weights = _weights(key, book, forms_by_name, bool(blocked))
     total = sum(weights.values(), Decimal(0))
     st.caption(
         f"{fmt.percent(total, 0)} of {fmt.money(book.capital, book.base_currency)} allocated; the rest stays in cash"
@@ -278,3 +264,24 @@ def _allocation(console: ConsolePort) -> None:
     )
     request = Request(ALLOCATE, body, "allocation changed by hand", "allocation-reason")
     confirm.ask(console, Question("Apply allocation", lines, request, Look("Apply this allocation", "primary")))
+
+
+def _weights(
+    key: str, book: BookSnapshot, forms_by_name: dict[str, StrategyForm], disabled: bool
+) -> dict[str, Decimal]:
+    weights: dict[str, Decimal] = {}
+    slots = st.columns(max(3, len(forms_by_name)))
+    for slot, (name, form) in zip(slots, forms_by_name.items(), strict=False):
+        sleeve = _sleeve(book, name)
+        percent = slot.number_input(
+            f"{form.title}, %",
+            0,
+            100,
+            round((sleeve.weight if sleeve else Decimal(0)) * 100),
+            5,
+            key=f"{key}-{name}",
+            disabled=disabled,
+            persist_state="session",
+        )
+        weights[name] = Decimal(percent) / 100
+    return weights

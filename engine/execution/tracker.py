@@ -192,11 +192,8 @@ class Tracker:
 
     def has_unknown(self, key: InstrumentKey) -> bool:
         """Whether an order on the instrument is neither proven alive nor dead."""
-        unknown = OrderState.UNKNOWN
-        for order in self._open_on.get(key, _NONE).values():
-            if order.state is unknown:
-                return True
-        return False
+        orders = self._open_on.get(key)
+        return orders is not None and any(order.state is OrderState.UNKNOWN for order in orders.values())
 
     def covered(self, stop: TrackedOrder) -> Decimal:
         """Base quantity a stop protects: a child covers just what its entry filled."""

@@ -60,6 +60,7 @@ class TradingCore:
         self._news: list[Notice] = []
         self._quarantined: list[Sleeve] = []
         self._told_errors: set[str] = set()
+        self._told_failures = False
 
     # -- facts ---------------------------------------------------------------------------------------------------
 
@@ -228,7 +229,7 @@ class TradingCore:
         book.reach(bars.at)
         rejections = book.marks.apply(bars)
         self._reject(len(rejections))
-        bad = [each.instrument for each in rejections if each.reason is not RejectedPrice.LATE]
+        bad = [each.instrument for each in rejections if each.reason is not RejectedPrice.LATE] if rejections else ()
         closed: list[tuple[InstrumentKey, int]] = []
         for candle in bars.candles:
             self._see(bars.at, candle.instrument)
@@ -367,8 +368,10 @@ class TradingCore:
     def _marks_are_fresh(self, at: datetime) -> bool:
         """Whether no position is valued at a price older than an entry may rest on."""
         book = self.book
-        oldest = at - book.risk.max_price_age_bars * book.config.bar.delta
         marks = [book.mark(key) for _, key, _ in book.ledger.open_holdings()]
+        if not marks:
+            return True
+        oldest = at - book.risk.max_price_age_bars * book.config.bar.delta
         return all(mark is not None and mark.at >= oldest for mark in marks)
 
     def _maybe_reset(self, at: datetime, facts: list[Fact]) -> None:
@@ -384,6 +387,10 @@ class TradingCore:
             reason = f"{book.failed_trades.in_a_row} failed trades in a row"
             facts += self.move_state(TradingState.CLOSE_ONLY, reason, at)
             notices.append(self.notice("failed-trades", Severity.CRITICAL, "Close-only: failed trades", reason, at))
+        elif book.failed_trades.in_a_row == book.failed_trades.limit and not self._told_failures:
+            detail = f"{book.failed_trades.in_a_row} in a row while {book.state.value}; look at the venue's reasons"
+            notices.append(self.notice("failed-exits", Severity.CRITICAL, "Exits keep failing", detail, at))
+        self._told_failures = book.failed_trades.tripped
         for venue, errors in book.venue_errors.items():
             if not errors.tripped(at):
                 self._told_errors.discard(venue)

@@ -10,7 +10,7 @@ from typing import Any
 
 import venue_judge
 
-from engine.domain.instruments import Kind
+from engine.domain.instruments import Kind, venue_of
 from engine.domain.orders import OrderState
 from tests.trading.harness import Desk
 
@@ -43,18 +43,18 @@ def differences(desk: Desk, folder: Path) -> list[str]:
                 theirs = verdict.positions.get(instrument.key, (Decimal(0), Decimal(0)))[0]
                 ours = desk.book.ledger.account_position(instrument.key)
                 found += [f"{instrument.key}: {theirs} there, {ours} here"] if theirs != ours else []
-        found += _order_differences(desk, verdict)
+        found += _order_differences(desk, venue, verdict)
     return found
 
 
-def _order_differences(desk: Desk, verdict: venue_judge.Verdict) -> Iterator[str]:
+def _order_differences(desk: Desk, venue: str, verdict: venue_judge.Verdict) -> Iterator[str]:
     for order in verdict.open_orders:
         known = desk.book.tracker.get(order.client_id)
         if known is None or known.state.is_final:
             yield f"{order.client_id} works there and is not known here"
     for tracked in desk.book.tracker.open_orders():
-        sent = tracked.state not in (OrderState.INTENT, OrderState.UNKNOWN)
-        if sent and not tracked.state.is_final and tracked.intent.client_id not in verdict.orders:
+        sent = tracked.state not in (OrderState.INTENT, OrderState.UNKNOWN) and not tracked.state.is_final
+        if sent and venue_of(tracked.intent.instrument) == venue and tracked.intent.client_id not in verdict.orders:
             yield f"{tracked.intent.client_id} is {tracked.state.value} here and was never there"
 
 

@@ -89,60 +89,32 @@ def positions() -> tuple[Position, ...]:
     return (*held, unpriced)
 
 
+_ORDERS = (
+    ("d1k7m000121", "BTC/USDT", Side.SELL, "0.0421", "0", OrderType.STOP, OrderState.WORKING, Purpose.STOP, "momentum"),
+    ("d1k7m000124", "XRP/USDT", Side.BUY, "410", "160", OrderType.LIMIT, OrderState.PARTIAL, Purpose.ENTRY, "breakout"),
+    ("d1k7m000125", "DOGE/USDT", Side.SELL, "900", "0", OrderType.MARKET, OrderState.UNKNOWN, Purpose.EXIT, "manual"),
+)
+
+
 def working_orders() -> tuple[WorkingOrder, ...]:
     """A stop, a limit partly filled and one in state UNKNOWN."""
-    rows = (
-        (
-            "d1k7m000121",
-            "demo-a:BTC/USDT",
-            Side.SELL,
-            "0.0421",
-            "0",
-            OrderType.STOP,
-            OrderState.WORKING,
-            Purpose.STOP,
-            "momentum",
-        ),
-        (
-            "d1k7m000124",
-            "demo-a:XRP/USDT",
-            Side.BUY,
-            "410",
-            "160",
-            OrderType.LIMIT,
-            OrderState.PARTIAL,
-            Purpose.ENTRY,
-            "breakout",
-        ),
-        (
-            "d1k7m000125",
-            "demo-b:DOGE/USDT:USDT",
-            Side.SELL,
-            "900",
-            "0",
-            OrderType.MARKET,
-            OrderState.UNKNOWN,
-            Purpose.EXIT,
-            "manual",
-        ),
-    )
     return tuple(
         WorkingOrder(
             client_id,
             f"v-{client_id}",
-            InstrumentKey(key),
+            InstrumentKey(f"demo-a:{symbol}"),
             side,
             Decimal(quantity),
             Decimal(filled),
             kind,
-            Decimal(PRICES[key]) if kind is OrderType.LIMIT else None,
+            Decimal("0.61240") if kind is OrderType.LIMIT else None,
             Decimal("61420.00") if kind is OrderType.STOP else None,
             state,
             purpose,
             sleeve,
             MARKET_NOW - timedelta(minutes=index * 13),
         )
-        for index, (client_id, key, side, quantity, filled, kind, state, purpose, sleeve) in enumerate(rows)
+        for index, (client_id, symbol, side, quantity, filled, kind, state, purpose, sleeve) in enumerate(_ORDERS)
     )
 
 

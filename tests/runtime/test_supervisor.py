@@ -1,0 +1,316 @@
+"""The supervisor: one engine in a folder, started and restarted through recovery, stopped without losing anything."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from running_engine import (
+    demo,
+    judge_says,
+    open_at_the_venues,
+    order,
+    receipt,
+    running,
+    settings_for,
+    stop_is_flat,
+    until,
+    wait_for_trades,
+)
+
+from engine.domain.commands import CommandStatus, EmergencyStop, PlaceOrder, Rearm, SetSpeed, SetTrading, TradingState
+from engine.domain.errors import AlreadyRunning, BadInput, CannotRecord, EngineError
+from engine.domain.facts import Notice, StopStep
+from engine.domain.market import MarketEvent
+from engine.domain.orders import OrderType, Side
+from engine.runtime.supervisor import Supervisor
+from engine.storage.ballast import BALLAST_FILE
+from engine.storage.money import MoneyStore
+
+CLOSED_PORT = "http://127.0.0.1:9"
+
+
+def notices(supervisor: Supervisor) -> list[str]:
+    return [item.title for item in supervisor.observations.drain() if isinstance(item, Notice)]
+
+
+def break_the_loop(supervisor: Supervisor, error: BaseException) -> None:
+    """Let the next event of the running loop raise."""
+
+    def broken(event: MarketEvent) -> None:
+        raise error
+
+    assert supervisor.thread is not None
+    supervisor.thread._books["demo"].loop.core.process = broken  # type: ignore[assignment,method-assign]
+
+
+def crash(supervisor: Supervisor, error: BaseException | None = None) -> None:
+    """End the loop by an error and wait until another one lives."""
+    before = supervisor.thread
+    break_the_loop(supervisor, error or RuntimeError("made for this test"))
+    until(lambda: supervisor.thread is not before and supervisor.is_alive(), "the loop to be started again")
+
+
+def test_start_then_trades_and_stop_leaves_books_that_the_venues_confirm(tmp_path: Path) -> None:
+    with running(tmp_path) as supervisor:
+        wait_for_trades(supervisor)
+        assert supervisor.is_alive()
+        assert supervisor.state() is TradingState.ACTIVE
+        shown = demo(supervisor)
+        assert shown.simulated
+        assert shown.equity > 0
+    assert judge_says(tmp_path) == []
+
+
+def test_stop_and_start_then_the_same_books(tmp_path: Path) -> None:
+    with running(tmp_path) as supervisor:
+        wait_for_trades(supervisor)
+    before = demo(supervisor)
+    with running(tmp_path, demo__speed=1) as again:
+        after = demo(again)
+        assert again.snapshot().epoch == supervisor.snapshot().epoch + 1
+    same = ("cash", "fees", "funding", "realised", "capital", "fills")
+    assert {name: getattr(before, name) for name in same} == {name: getattr(after, name) for name in same}
+    held = [[(p.sleeve, p.instrument, p.quantity, p.entry_price) for p in book.positions] for book in (before, after)]
+    assert held[0] == held[1]
+    assert {o.client_id for o in before.orders} == {o.client_id for o in after.orders}
+    assert after.equity == pytest.approx(before.equity)
+    assert judge_says(tmp_path) == []
+
+
+def test_emergency_stop_through_the_control_file_then_verified_flat_and_confirmed_by_the_venues(tmp_path: Path) -> None:
+    with running(tmp_path) as supervisor:
+        wait_for_trades(supervisor)
+        order(supervisor, EmergencyStop(None), "c-stop")
+        assert receipt(supervisor, "c-stop").status is CommandStatus.DONE
+        order(supervisor, EmergencyStop(None), "c-stop-2")
+        assert "already under way" in receipt(supervisor, "c-stop-2").detail
+        until(lambda: stop_is_flat(supervisor), "VERIFIED FLAT")
+        shown = demo(supervisor)
+        assert (shown.state, shown.latched, shown.positions, shown.orders) == (TradingState.HALTED, True, (), ())
+        assert shown.stop is not None
+        assert [step for step, _, _ in shown.stop.steps] == list(StopStep)
+        fills = shown.fills
+        order(supervisor, SetTrading("demo", TradingState.ACTIVE), "c-on")
+        assert receipt(supervisor, "c-on").status is CommandStatus.REFUSED
+        assert demo(supervisor).fills == fills
+        order(supervisor, Rearm("demo"), "c-rearm")
+        assert receipt(supervisor, "c-rearm").status is CommandStatus.DONE
+        order(supervisor, EmergencyStop("demo"), "c-stop-3")
+        until(lambda: demo(supervisor).latched and stop_is_flat(supervisor), "flat again")
+    assert open_at_the_venues(tmp_path) == []
+    assert judge_says(tmp_path) == []
+
+
+def test_loop_when_it_dies_then_is_started_again_through_recovery_and_trades_on(tmp_path: Path) -> None:
+    with running(tmp_path) as supervisor:
+        wait_for_trades(supervisor)
+        epoch = supervisor.snapshot().epoch
+        crash(supervisor)
+        assert supervisor.snapshot().epoch == epoch + 1
+        assert supervisor.snapshot().restarts == supervisor.restarts == 1
+        assert "The engine was started again" in notices(supervisor)
+        fills = demo(supervisor).fills
+        until(lambda: demo(supervisor).fills > fills, "another fill")
+        assert demo(supervisor).state is TradingState.ACTIVE
+    assert judge_says(tmp_path) == []
+
+
+def test_loop_when_it_dies_too_often_then_halted_until_a_person_looks(tmp_path: Path) -> None:
+    with running(tmp_path, engine__max_restarts=1) as supervisor:
+        wait_for_trades(supervisor)
+        crash(supervisor)
+        assert demo(supervisor).state is TradingState.ACTIVE
+        crash(supervisor)
+        assert demo(supervisor).state is TradingState.HALTED
+        assert "2 restarts within" in demo(supervisor).state_reason
+        order(supervisor, SetTrading("demo", TradingState.ACTIVE), "c-on")
+        assert receipt(supervisor, "c-on").status is CommandStatus.DONE
+
+
+def test_loop_when_it_hangs_then_is_replaced_and_can_do_nothing_once_it_wakes(tmp_path: Path) -> None:
+    with running(tmp_path, engine__hung_after_s=2) as supervisor:
+        wait_for_trades(supervisor)
+        assert supervisor.thread is not None
+        hung, wake = supervisor.thread, threading.Event()
+        loop = hung._books["demo"].loop
+        process = loop.core.process
+
+        def stuck(event: MarketEvent) -> Any:
+            wake.wait(30)
+            return process(event)
+
+        loop.core.process = stuck  # type: ignore[method-assign]
+        until(lambda: supervisor.thread is not hung and supervisor.is_alive(), "the hung loop to be replaced")
+        fills = demo(supervisor).fills
+        wake.set()
+        hung.join(10)
+        assert not hung.is_alive()
+        until(lambda: demo(supervisor).fills > fills, "the new loop to trade")
+    assert judge_says(tmp_path) == []
+
+
+def test_second_engine_in_the_folder_then_refused_with_who_runs_there(tmp_path: Path) -> None:
+    with running(tmp_path) as supervisor:
+        second = Supervisor(settings_for(tmp_path))
+        with pytest.raises(AlreadyRunning, match="in use by process"):
+            second.start()
+        assert supervisor.is_alive()
+    third = Supervisor(settings_for(tmp_path))
+    third.start()
+    third.stop()
+
+
+def test_folder_when_the_start_fails_then_is_free_for_the_next_try(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: MoneyStore, installation: str) -> int:
+        raise CannotRecord("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MoneyStore, "acquire_lease", refuse)
+        supervisor = Supervisor(settings_for(tmp_path))
+        with pytest.raises(CannotRecord, match="the disk is full"):
+            supervisor.start()
+    with running(tmp_path) as again:
+        assert again.is_alive()
+
+
+def test_snapshot_before_the_start_then_an_error_and_not_an_empty_book(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="not started"):
+        Supervisor(settings_for(tmp_path)).snapshot()
+
+
+# -- commands ----------------------------------------------------------------------------------------------------------
+
+
+def test_command_given_while_no_engine_runs_then_carried_out_at_the_next_start(tmp_path: Path) -> None:
+    with running(tmp_path) as supervisor:
+        wait_for_trades(supervisor)
+        break_the_loop(supervisor, RuntimeError("down"))
+        order(supervisor, EmergencyStop(None), "c-stop", wake=False)
+        until(lambda: supervisor.restarts == 1 and demo(supervisor).latched, "the stop to be carried out")
+        until(lambda: stop_is_flat(supervisor), "VERIFIED FLAT")
+    assert open_at_the_venues(tmp_path) == []
+
+
+def test_command_that_breaks_the_loop_then_is_given_up_and_the_engine_lives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running(tmp_path) as supervisor:
+        wait_for_trades(supervisor)
+        carry_out = "engine.trading.loop.carry_out"
+
+        def poisoned(core: Any, command: Any, at: Any) -> Any:
+            raise KeyError("a fault of ours")
+
+        before = supervisor.thread
+        with monkeypatch.context() as patch:
+            patch.setattr(carry_out, poisoned)
+            order(supervisor, SetTrading("demo", TradingState.HALTED), "c-poison")
+            answer = receipt(supervisor, "c-poison")
+            until(lambda: supervisor.thread is not before and supervisor.is_alive(), "the loop to be started again")
+        assert answer.status is CommandStatus.REFUSED
+        assert "the engine failed while carrying it out" in answer.detail
+        assert supervisor.restarts == 1
+        order(supervisor, SetTrading("demo", TradingState.HALTED), "c-good")
+        assert receipt(supervisor, "c-good").status is CommandStatus.DONE
+
+
+def test_command_for_a_book_that_does_not_run_then_refused_by_name(tmp_path: Path) -> None:
+    with running(tmp_path) as supervisor:
+        order(supervisor, SetTrading("paper", TradingState.HALTED), "c-1")
+        assert "there are demo" in receipt(supervisor, "c-1").detail
+        order(supervisor, SetSpeed("demo", 777), "c-2")
+        assert receipt(supervisor, "c-2").status is CommandStatus.DONE
+        until(lambda: demo(supervisor).speed == 777, "the new speed to be shown")
+        order(supervisor, SetSpeed("demo", 5000), "c-3")
+        assert receipt(supervisor, "c-3").status is CommandStatus.REFUSED
+
+
+# -- storage -----------------------------------------------------------------------------------------------------------
+
+
+def test_record_when_the_disk_is_full_then_nothing_is_sent_and_the_reserve_lets_exits_through(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running(tmp_path) as supervisor:
+        wait_for_trades(supervisor)
+        append: Callable[..., Any] = MoneyStore.append
+        reserve = tmp_path / BALLAST_FILE
+        assert reserve.stat().st_size > 1 << 20
+
+        def full(self: MoneyStore, *arguments: Any) -> Any:
+            if reserve.exists():
+                raise CannotRecord("money.sqlite could not be written: the disk is full")
+            return append(self, *arguments)
+
+        monkeypatch.setattr(MoneyStore, "append", full)
+        until(lambda: demo(supervisor).state is TradingState.HALTED, "the book to be halted")
+        assert "the space in reserve was released" in demo(supervisor).state_reason
+        assert not reserve.exists()
+        body = PlaceOrder("demo", demo(supervisor).instruments[0].key, Side.BUY, demo(supervisor).instruments[0].lot_size,
+                          OrderType.MARKET)  # fmt: skip
+        order(supervisor, body, "c-buy")
+        assert receipt(supervisor, "c-buy").status is CommandStatus.REFUSED
+        order(supervisor, EmergencyStop(None), "c-stop")
+        until(lambda: stop_is_flat(supervisor), "VERIFIED FLAT")
+    assert open_at_the_venues(tmp_path) == []
+    assert judge_says(tmp_path) == []
+
+
+# -- the paper book ----------------------------------------------------------------------------------------------------
+
+
+def test_paper_feed_without_a_network_then_says_offline_and_the_demo_trades_on(tmp_path: Path) -> None:
+    with running(tmp_path) as supervisor:
+        wait_for_trades(supervisor)
+        fills, restarts = demo(supervisor).fills, supervisor.restarts
+        supervisor.switch_paper(settings_for(tmp_path, paper__rest_url=CLOSED_PORT), wanted=True)
+        until(lambda: supervisor.snapshot().book("paper").feeds[0].detail != "no data yet", "the feed to speak")
+        paper = supervisor.snapshot().book("paper")
+        assert [feed.online for feed in paper.feeds] == [False]
+        assert not paper.simulated
+        assert paper.equity == paper.capital
+        assert paper.market_time is None or paper.market_time <= supervisor.clock.now()
+        until(lambda: demo(supervisor).fills > fills, "the demo to trade on")
+        assert demo(supervisor).state is TradingState.ACTIVE
+        order(supervisor, EmergencyStop("paper"), "c-paper")
+        until(lambda: supervisor.snapshot().book("paper").latched, "the paper book to be latched")
+        assert not demo(supervisor).latched
+        supervisor.switch_paper(settings_for(tmp_path), wanted=False)
+        assert [book.name for book in supervisor.snapshot().books] == ["demo"]
+        assert supervisor.restarts == restarts
+        supervisor.switch_paper(settings_for(tmp_path, paper__rest_url=CLOSED_PORT), wanted=True)
+        assert supervisor.snapshot().book("paper").latched, "a latch outlives switching the book off"
+    assert judge_says(tmp_path) == []
+
+
+def test_paper_feed_that_cannot_be_built_then_refused_and_the_demo_trades_on(tmp_path: Path) -> None:
+    with running(tmp_path) as supervisor:
+        wait_for_trades(supervisor)
+        wrong = settings_for(tmp_path, paper__symbols=["NOSUCHCOIN/USDT"], paper__rest_url=CLOSED_PORT)
+        with pytest.raises(BadInput, match="NOSUCHCOIN"):
+            supervisor.switch_paper(wrong, wanted=True)
+        fills = demo(supervisor).fills
+        until(lambda: demo(supervisor).fills > fills, "the demo to trade on")
+        assert supervisor.restarts == 0
+    with running(tmp_path, paper__enabled=True, paper__symbols=["NOSUCHCOIN/USDT"]) as again:
+        assert [book.name for book in again.snapshot().books] == ["demo"]
+        assert any("paper book could not be started" in title for title in notices(again))
+
+
+def test_paper_book_when_given_another_exchange_then_its_capital_goes_along(tmp_path: Path) -> None:
+    offline = {"paper__enabled": True, "paper__rest_url": CLOSED_PORT, "demo__enabled": False}
+    with running(tmp_path, paper__exchange="binance", **offline) as supervisor:
+        before = supervisor.snapshot().book("paper")
+    with running(tmp_path, paper__exchange="kraken", **offline) as supervisor:
+        after = supervisor.snapshot().book("paper")
+        assert after.state is TradingState.ACTIVE, after.state_reason
+        assert (after.cash, after.equity, after.capital) == (before.cash, before.equity, before.capital)
+    with running(tmp_path, paper__exchange="binance", **offline) as supervisor:
+        assert supervisor.snapshot().book("paper").state is TradingState.ACTIVE
+        assert supervisor.snapshot().book("paper").pnl.today == 0
