@@ -86,7 +86,7 @@ def _history(console: ConsolePort) -> None:
             width=260,
         )
         st.segmented_control(
-            "Span", list(SPANS), default="24 h", required=True, key="health-span", persist_state="session"
+            "Span", list(SPANS), default="1 h", required=True, key="health-span", persist_state="session"
         )
     live(_chart, every_s=15)(console, name)
 
