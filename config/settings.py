@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, Self
+from zoneinfo import available_timezones
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -111,6 +112,21 @@ class BackupSettings(_Section):
     keep: int = Field(14, ge=1, le=1000, description="How many are kept")
 
 
+class DisplaySettings(_Section):
+    """How the console shows figures."""
+
+    currency: str = Field("", pattern=r"^([A-Z0-9]{2,10})?$", description="Display currency; empty: the base currency")
+    time_zone: str = Field("UTC", description="Time zone of the times on the pages, e.g. Europe/Rome")
+    density: Literal["compact", "comfortable"] = Field("compact", description="How close the rows of tables lie")
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        if name not in available_timezones():
+            raise ValueError(f"time zone {name!r} is not known; use a name like Europe/Rome or UTC")
+        return name
+
+
 class Settings(_Section):
     """Everything that can be set."""
 
@@ -125,6 +141,7 @@ class Settings(_Section):
     risk: RiskConfig
     health: HealthSettings
     backup: BackupSettings
+    display: DisplaySettings = Field(default_factory=DisplaySettings)
     access: AccessConfig = Field(default_factory=AccessConfig)
     door: DoorConfig = Field(default_factory=DoorConfig)
 

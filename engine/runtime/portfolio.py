@@ -148,7 +148,7 @@ def _holding(
     price, source = rates.get(balance.currency, (None, "no price"))
     return HoldingRow(
         venue=balance.venue,
-        simulated=book.simulated,
+        simulated=book.simulated or book.stage == "paper",  # paper money on real prices is no holding either
         account=balance.account,
         currency=balance.currency,
         total=balance.total,
