@@ -144,9 +144,13 @@ def _compare_money(loop: TradingLoop) -> list[str]:
 
 
 def take_baseline(loop: TradingLoop) -> None:
-    """Note what the accounts hold beyond the book's own: the trader's coins, which the engine never touches."""
+    """Note what the accounts hold beyond the book's own, and what they did before it began.
+
+    Those are the trader's coins and executions: the engine neither touches nor books them.
+    """
     book: Book = loop.book
     for name, venue in loop.venues.items():
+        _, book.cursors[name] = venue.executions_since("")
         for balance in venue.balances():
             rest = balance.total - book.ledger.balances.get((name, balance.currency), ZERO)
             if rest:

@@ -7,7 +7,15 @@ from decimal import Decimal
 
 import pytest
 
-from engine.domain.commands import ClosePosition, EmergencyStop, PlaceOrder, Rearm, SetStrategy, SetTrading, TradingState
+from engine.domain.commands import (
+    ClosePosition,
+    EmergencyStop,
+    PlaceOrder,
+    Rearm,
+    SetStrategy,
+    SetTrading,
+    TradingState,
+)
 from engine.domain.facts import SleeveConfigured
 from engine.domain.instruments import Instrument, Kind
 from engine.domain.market import Bars, FundingRate

@@ -31,7 +31,7 @@ from engine.trading.recovery import Reconciler, compare
 from tests.trading.harness import PERP, SPOT, D, Desk, ListJournal
 
 FROM_MARKS = {"now", "bars_at", "units", "sleeve_peaks", "records", "brake", "venue_errors", "cursors", "entry_times"}
-"""What rests on prices or on conversations, not on facts: a checkpoint keeps it, and a crash may set it back to there."""
+"""What rests on prices or on conversations, not on facts: a crash sets it back to the last checkpoint."""
 CALLS = [Fault.LOST_AFTER, Fault.LOST_BEFORE, Fault.UNREACHABLE, Fault.REJECTED]
 
 

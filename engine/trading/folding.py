@@ -1,0 +1,169 @@
+"""What facts add up to: each folded into the book, the same whether it just happened or is read back after a crash."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from engine.domain.commands import Command
+from engine.domain.facts import (
+    BookConfigured,
+    CommandDone,
+    EquityMark,
+    Fact,
+    Netted,
+    Notice,
+    Severity,
+    SleeveConfigured,
+    StateChanged,
+    StopProgress,
+)
+from engine.domain.instruments import InstrumentKey
+from engine.domain.orders import CashFlow, Fill, FundingPaid, OrderIntent, OrderState, OrderUpdate, Purpose
+from engine.risk.allocation import AllocationMethod
+from engine.risk.limits import RiskConfig
+from engine.trading.book import Book
+from engine.trading.emergency import StopRun
+from engine.trading.external import EXTERNAL, book_external
+from engine.trading.sleeves import sleeve_from
+
+
+class Folding:
+    """The memory of one book, moved by durable facts alone.
+
+    Parameters
+    ----------
+    book : Book
+    """
+
+    def __init__(self, book: Book) -> None:
+        self.book = book
+        self._touched: set[tuple[str, InstrumentKey]] = set()
+        self._news: list[Notice] = []
+
+    def apply(self, fact: Fact) -> None:
+        """Fold one fact into the book; the same whether it just happened or is read back after a crash."""
+        book = self.book
+        match fact:
+            case Fill():
+                self._apply_fill(fact)
+            case OrderUpdate():
+                self._apply_update(fact)
+            case OrderIntent():
+                self._apply_intent(fact)
+            case FundingPaid():
+                book.ledger.apply_funding(fact)
+                book.note_payment(fact.venue, fact.payment_id)
+                book.reach(fact.at)
+            case CashFlow():
+                book.ledger.apply_flow(fact)
+                book.reach(fact.at)
+            case Netted():
+                self._apply_netting(fact)
+            case EquityMark():
+                book.units.apply(fact)
+                book.reach(fact.at)
+            case StateChanged():
+                self._apply_state(fact)
+            case StopProgress():
+                if book.stop is None:
+                    book.stop = StopRun(fact.stop_id, book.state_reason, fact.detail, fact.at)
+                book.stop.apply(fact)
+            case CommandDone():
+                book.remember(fact)
+            case SleeveConfigured():
+                self._apply_sleeve(fact)
+            case BookConfigured():
+                book.set_risk(RiskConfig.model_validate_json(fact.risk))
+                book.allocation = AllocationMethod(fact.allocation)
+            case Command():
+                pass
+
+    def _apply_intent(self, intent: OrderIntent) -> None:
+        """An intent read back; where it has just been decided, the decider has done the same."""
+        book = self.book
+        book.tracker.add(intent)
+        book.reach(intent.created_at)
+        if intent.purpose is Purpose.STOP and intent.stop_price is not None:
+            book.stop_prices[(intent.sleeve, intent.instrument)] = intent.stop_price
+        if intent.purpose is Purpose.ENTRY:
+            book.entry_times.append(intent.created_at)
+
+    def _apply_state(self, change: StateChanged) -> None:
+        book = self.book
+        if book.latched and not change.latched:
+            book.brake = replace(book.brake, tripped_since=None, unknown_since=None)
+        book.state, book.latched, book.state_reason = change.state, change.latched, change.reason
+        book.reach(change.at)
+        if not change.latched:
+            book.stop = None
+            book.brake_tripped_at = None
+            book.failed_trades = book.failed_trades.succeeded()
+
+    def _apply_netting(self, netted: Netted) -> None:
+        book = self.book
+        book.ledger.apply_netting(netted)
+        for sleeve in (netted.long_sleeve, netted.short_sleeve):
+            self._touched.add((sleeve, netted.instrument))
+            if not book.ledger.held(sleeve, netted.instrument):
+                book.stop_prices.pop((sleeve, netted.instrument), None)
+
+    def _apply_fill(self, fill: Fill) -> None:
+        book = self.book
+        order = book.tracker.apply_fill(fill)
+        book.reach(fill.at)
+        if book.stop is not None and book.stop.is_flat:
+            book.stop.reopen(f"a late fill of {fill.client_id} arrived after VERIFIED FLAT")
+        if order is None:
+            book_external(book, fill)
+            book.note_payment(fill.venue, fill.trade_id)
+            self._touched.add((EXTERNAL, fill.instrument))
+            self._tell_of_external(fill)
+            return
+        sleeve = order.intent.sleeve
+        effect = book.ledger.apply_fill(fill, sleeve)
+        self._touched.add((sleeve, fill.instrument))
+        book.failed_trades = book.failed_trades.succeeded()
+        if order.intent.purpose is Purpose.STOP:
+            book.stopped_out[(sleeve, fill.instrument)] = -fill.side.sign
+        elif order.intent.purpose is Purpose.ENTRY:
+            book.stopped_out.pop((sleeve, fill.instrument), None)
+        if effect.closed_trade and not book.ledger.held(sleeve, fill.instrument):
+            book.stop_prices.pop((sleeve, fill.instrument), None)
+        if order.filled > order.quantity:
+            what = f"{fill.client_id} asked for {order.quantity} and got {order.filled}; booked as the venue says"
+            self._news.append(self.notice("overfill", Severity.CRITICAL, "A venue filled too much", what, fill.at))
+
+    def _tell_of_external(self, fill: Fill) -> None:
+        traded = f"{fill.side.value} {fill.quantity} {fill.instrument} at {fill.price}"
+        what = f"{fill.venue} reports {traded}, order {fill.client_id}"
+        title = "An execution that is not ours"
+        self._news.append(self.notice("external", Severity.CRITICAL, title, what, fill.at))
+
+    def _apply_update(self, update: OrderUpdate) -> None:
+        book = self.book
+        before = book.tracker.get(update.client_id)
+        was = before.state if before else None
+        order = book.tracker.apply_update(update)
+        if order is None:
+            return
+        book.reach(update.at)
+        self._touched.add((order.intent.sleeve, order.intent.instrument))
+        if order.state is was:
+            return
+        dead_exit = order.state is OrderState.CANCELLED and order.intent.purpose is Purpose.EXIT and not order.reported
+        if order.state is OrderState.REJECTED or dead_exit:
+            book.failed_trades = book.failed_trades.failed()
+
+    def _apply_sleeve(self, fact: SleeveConfigured) -> None:
+        known = self.book.sleeves.get(fact.strategy)
+        sleeve = sleeve_from(fact)
+        if known is not None:
+            sleeve.ideas = known.ideas
+            if not fact.running:
+                sleeve.quarantined, sleeve.errors = known.quarantined, known.errors
+        self.book.sleeves[fact.strategy] = sleeve
+
+    def notice(self, key: str, severity: Severity, title: str, detail: str, at: datetime) -> Notice:
+        """A notice of this book."""
+        return Notice(f"{self.book.config.name}:{key}", severity, title, detail, self.book.config.name, at)

@@ -1,0 +1,186 @@
+"""Ways out: stops that cover every position, exits that never exceed it, and the flattening of a whole account."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from engine.domain.commands import TradingState
+from engine.domain.facts import AmendRequest, CancelRequest, Fact, Netted
+from engine.domain.instruments import Instrument, InstrumentKey
+from engine.domain.orders import OrderIntent, OrderType, Purpose
+from engine.execution.tracker import TrackedOrder, side_of
+from engine.risk.limits import Sizer
+from engine.trading.ordering import Ordering
+
+ZERO = Decimal(0)
+
+
+class Protecting(Ordering):
+    """What keeps or makes positions small; nothing here opens one."""
+
+    def close(
+        self, sleeve: str, instrument: Instrument, quantity: Decimal, reason: str
+    ) -> str:
+        """Send a market exit of ``quantity`` (base, positive) of a sleeve's position; stops shrink to the rest."""
+        key = instrument.key
+        self._withdraw_entries_of(sleeve, key, "its position is to be closed")
+        held = self._book.ledger.held(sleeve, key)
+        left = abs(held) - self._book.tracker.pending_exits(key, sleeve)
+        size = instrument.round_quantity(min(quantity, left))
+        if size <= 0:
+            return self._on_its_way(sleeve, key)
+        if self._is_dust(instrument, size):
+            return "too small to be sold: dust"
+        side = side_of(-held)
+        intent = self._intent(sleeve, key, side, size, Purpose.EXIT, reason)
+        if not self._pass(intent):
+            return f"refused: {self.decided.refused[-1].rule}"
+        self.cover(sleeve, instrument)
+        return f"{side.value} {size} {instrument.base} to close"
+
+    def _on_its_way(self, sleeve: str, key: InstrumentKey) -> str:
+        resting = [
+            o.intent.client_id
+            for o in self._book.tracker.open_orders()
+            if o.intent.sleeve == sleeve
+            and o.intent.instrument == key
+            and o.intent.purpose is Purpose.EXIT
+            and o.intent.order_type is not OrderType.MARKET
+            and o.remaining
+        ]
+        if resting:
+            return f"resting orders would close it already; cancel {', '.join(resting)} first"
+        return "already on its way out"
+
+    def cover(self, sleeve: str, instrument: Instrument) -> bool:
+        """Make the sleeve's stops cover its position less what is already on its way out: no more, no less.
+
+        Returns
+        -------
+        bool
+            False where a stop is missing and the gate refuses it: ask again.
+        """
+        key, book = instrument.key, self._book
+        held = book.ledger.held(sleeve, key)
+        wanted = max(ZERO, abs(held) - book.tracker.pending_exits(key, sleeve))
+        stops = self._on_exit_side(book.tracker.stops(sleeve, key), held)
+        surplus = sum((book.tracker.covered(s) for s in stops), ZERO) - wanted
+        if surplus > 0:
+            self._shrink(stops, surplus)
+        elif surplus < 0 and not any(self._still_arming(s) for s in stops):
+            return self._add_stop(sleeve, instrument, -surplus)
+        return True
+
+    def _still_arming(self, stop: TrackedOrder) -> bool:
+        """Whether the stop belongs to an entry that may still fill."""
+        parent = self._book.tracker.get(stop.intent.parent_id or "")
+        if parent is None or not parent.remaining:
+            return False
+        return all(request.client_id != parent.intent.client_id for request in self.decided.cancels)
+
+    def _on_exit_side(self, stops: list[TrackedOrder], held: Decimal) -> list[TrackedOrder]:
+        """The stops that close what is held; one left from the other direction would add to it and is cancelled."""
+        if not held:
+            return stops
+        wrong = [stop for stop in stops if stop.intent.side.sign * held > 0]
+        self.decided.cancels += [CancelRequest(s.intent.client_id, "its position has turned") for s in wrong]
+        return [stop for stop in stops if stop not in wrong]
+
+    def _shrink(self, stops: list[TrackedOrder], surplus: Decimal) -> None:
+        for stop in stops:
+            covered = self._book.tracker.covered(stop)
+            if surplus <= 0:
+                return
+            if covered <= 0:
+                continue
+            if covered <= surplus and not self._still_arming(stop):
+                self.decided.cancels.append(CancelRequest(stop.intent.client_id, "its position is on its way out"))
+            else:
+                rest = stop.filled + max(covered - surplus, ZERO)
+                self.decided.amends.append(AmendRequest(stop.intent.client_id, rest, "its position became smaller"))
+            surplus -= covered
+
+    def _add_stop(
+        self, sleeve: str, instrument: Instrument, missing: Decimal
+    ) -> bool:
+        key, book = instrument.key, self._book
+        price, size = book.stop_prices.get((sleeve, key)), instrument.round_quantity(missing)
+        if size <= 0:
+            return True
+        if price is None:
+            return self._close_unprotected(sleeve, instrument, size)
+        held, account = book.ledger.held(sleeve, key), book.ledger.account_position(key)
+        halted = book.venue_state(key) is TradingState.HALTED
+        if halted and account * held > 0:
+            size = min(size, instrument.round_quantity(abs(account)))  # more would not pass; the rest comes next
+        intent = OrderIntent(
+            client_id=book.ids.next(),
+            instrument=key,
+            side=side_of(-held),
+            quantity=size,
+            order_type=OrderType.STOP,
+            purpose=Purpose.STOP,
+            sleeve=sleeve,
+            created_at=self._now,
+            reference_price=book.price(key) or price,
+            stop_price=price,
+            reduce_only=halted and self._reduces_account(key, side_of(-held), size),
+            reason="covers what no stop protected",
+        )
+        return self._pass(intent)
+
+    def _close_unprotected(self, sleeve: str, instrument: Instrument, size: Decimal) -> bool:
+        """A strategy's position that no decision opened, so that no stop is known for it, is not kept.
+
+        Manual positions have no stop; nor have those of the ``weights`` sizer, which only replays use.
+        """
+        if sleeve not in self._book.sleeves or self._book.risk.sizer is Sizer.WEIGHTS:
+            return True
+        if self._is_dust(instrument, size):
+            return True
+        side = side_of(-self._book.ledger.held(sleeve, instrument.key))
+        return self._pass(self._intent(sleeve, instrument.key, side, size, Purpose.EXIT, "no stop is known for it"))
+
+    def flatten(self, venues: frozenset[str]) -> list[Fact]:
+        """Market orders that bring every account position at these venues to zero; part of the emergency stop.
+
+        Only sleeves on the account's own side sell; what then stands between opposite sleeves is netted at the mark.
+
+        Returns
+        -------
+        list of Fact
+            The nettings to make durable.
+        """
+        book = self._book
+        netted: list[Fact] = []
+        for key, instrument in book.ledger.instruments.items():
+            if instrument.venue not in venues:
+                continue
+            account = book.ledger.account_position(key)
+            left = instrument.round_quantity(abs(account) - book.tracker.pending_exits(key))
+            if not account and not book.tracker.pending_exits(key):
+                netted += self._net(key)
+            for sleeve, quantity in self._on_side(key, account) if left > 0 else ():
+                size = min(left, instrument.round_quantity(quantity))
+                if size > 0 and not self._is_dust(instrument, size):
+                    intent = self._intent(sleeve, key, side_of(-account), size, Purpose.FLATTEN, "emergency stop")
+                    left -= size if self._pass(intent) else ZERO
+        return netted
+
+    def _on_side(self, key: InstrumentKey, account: Decimal) -> list[tuple[str, Decimal]]:
+        held = [(s, h.quantity) for s, k, h in self._book.ledger.open_holdings() if k == key]
+        free = [(s, abs(q) - self._book.tracker.pending_exits(key, s)) for s, q in held if q * account > 0]
+        return [(sleeve, quantity) for sleeve, quantity in free if quantity > 0]
+
+    def _net(self, key: InstrumentKey) -> list[Fact]:
+        """Close opposite sleeves of a flat account against each other."""
+        held = {s: h.quantity for s, k, h in self._book.ledger.open_holdings() if k == key}
+        price = self._book.price(key)
+        facts: list[Fact] = []
+        while price is not None and (longs := [s for s, q in held.items() if q > 0]):
+            long, short = longs[0], next(s for s, q in held.items() if q < 0)
+            size = min(held[long], -held[short])
+            facts.append(Netted(key, long, short, size, price, self._now))
+            held[long] -= size
+            held[short] += size
+        return facts
