@@ -18,6 +18,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from benchmarks.measuring import ROOT, parser, tell
 
 FIRST_FILL_TIMEOUT_S = 120.0
@@ -25,8 +27,8 @@ UNDER_LOAD_S = 5.0
 
 
 @contextlib.contextmanager
-def engine(folder: Path, speed: int) -> Iterator[tuple[subprocess.Popen[str], float, float]]:
-    """A running engine, when its process was started (monotonic seconds), and how long READY took."""
+def engine(folder: Path, speed: int) -> Iterator[tuple[subprocess.Popen[str], float, tuple[float, float]]]:
+    """A running engine, when its process was started (monotonic seconds), and wall and processor seconds to READY."""
     env = {**os.environ, "QUARTERDECK_DATA_DIR": str(folder)}
     arguments = [sys.executable, "-m", "engine", "run", "--stage", "demo", "--speed", str(speed), "--seed", "7"]
     started = time.perf_counter()
@@ -38,7 +40,8 @@ def engine(folder: Path, speed: int) -> Iterator[tuple[subprocess.Popen[str], fl
         line = process.stdout.readline()
         if not line.startswith("READY"):
             raise RuntimeError(f"the engine did not start: {line!r}")
-        yield process, started, time.perf_counter() - started
+        wall, used = time.perf_counter() - started, psutil.Process(process.pid).cpu_times()
+        yield process, started, (wall, used.user + used.system)
     finally:
         process.kill()
         process.wait(timeout=20)
@@ -71,11 +74,13 @@ def one_round(speed: int) -> dict[str, float | None]:
         with engine(folder, speed) as (_, _, after_kill):
             pass
     return {
-        "first start to READY": first,
+        "first start to READY": first[0],
+        "first start to READY, processor time": first[1],
         "first start to first fill": fill,
         "clean stop": stop,
-        "start again to READY": again,
-        "start after kill -9 to READY": after_kill,
+        "start again to READY": again[0],
+        "start after kill -9 to READY": after_kill[0],
+        "start after kill -9 to READY, processor time": after_kill[1],
     }
 
 

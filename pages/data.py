@@ -91,7 +91,8 @@ def _import(console: ConsolePort) -> None:
         "Candle files", type=["parquet", "csv"], accept_multiple_files=True, key=f"import-files-{round_number}"
     )
     st.caption(
-        "Instrument and timeframe come from the file name, venue and kind do not; what stays empty comes from a table."
+        "Instrument and timeframe come from the file name, which is taken for spot unless it says otherwise; "
+        "what stays empty comes from a table."
     )
     options = _options()
     chosen = list(files or [])

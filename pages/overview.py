@@ -74,7 +74,8 @@ def unrealised_card(book: BookSnapshot) -> Card:
 def realised_card(book: BookSnapshot) -> Card:
     """Realised P&L with the fees and funding beside it."""
     paid = f"fees {fmt.number(book.fees)}, funding {fmt.number(book.funding, signed=True)}"
-    return Card("Realised P&L", parts.profit(book.realised), f"{book.base_currency}, {book.fills:,} fills, {paid}")
+    note = f"{book.base_currency}, {book.fills:,} fills, {paid}"
+    return Card("Realised P&L, gross", parts.profit(book.realised), note)
 
 
 def _equity(console: ConsolePort) -> None:
@@ -176,7 +177,7 @@ def sleeve_columns(book: BookSnapshot) -> tuple[Column[SleeveView], ...]:
         Column("Strategy", lambda row: fmt.words(row.strategy)),
         Column("State", sleeve_state),
         Column("Weight", lambda row: fmt.percent(row.weight, 1), numeric=True),
-        Column(f"Equity, {unit}", lambda row: fmt.number(row.equity), numeric=True),
+        Column(f"Allocated, {unit}", lambda row: fmt.number(row.equity), numeric=True),
         Column(f"Realised, {unit}", lambda row: parts.profit(row.realised), numeric=True),
         Column(f"Unrealised, {unit}", lambda row: parts.profit(row.unrealised), numeric=True),
         Column(f"Fees, {unit}", lambda row: fmt.number(row.fees), numeric=True),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from engine.runtime.operations import Operations
 from engine.runtime.services import Services
 from engine.tax.export import csv_of
 from engine.tax.report import tax_report
+
+_PERPETUAL = re.compile(r"^[^-_]+_[^-_]+_[^-_]+-|-(futures|mark|funding)\b")
+"""File names that say perpetual themselves; any other is taken for spot unless the form says otherwise."""
 
 
 class Console(Operations, LibraryDesk):
@@ -50,7 +54,8 @@ class Console(Operations, LibraryDesk):
         """Import a candle file; who started it is audited."""
         self.require(Role.OPERATOR)
         self._audit_change("import_started", file_name, job_id)
-        return super().start_import(job_id, file_name, content, options)
+        kind = options.get("kind") or ("" if _PERPETUAL.search(file_name) else "spot")
+        return super().start_import(job_id, file_name, content, {**options, **({"kind": kind} if kind else {})})
 
     def start_download(self, job_id: str, options: Mapping[str, str]) -> JobView:
         """Download public candles; who started it is audited."""

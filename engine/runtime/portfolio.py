@@ -220,8 +220,8 @@ def _exposure_figures(exposure: figures.Exposure) -> tuple[Figure, ...]:
         Figure("Net exposure", float(exposure.net), "base", "long less short"),
         Figure("Gross exposure of equity", share, "share", "" if share is not None else "equity is unknown"),
         Figure("Net exposure of equity", net, "share", "" if net is not None else "equity is unknown"),
-        Figure("Coin concentration (HHI)", exposure.coin_hhi, "index", one),
-        Figure("Venue concentration (HHI)", exposure.venue_hhi, "index", one),
+        Figure("Concentration of coins (HHI)", exposure.coin_hhi, "index", one),
+        Figure("Concentration of venues, cash apart (HHI)", exposure.venue_hhi, "index", one),
     )
 
 

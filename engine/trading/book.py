@@ -31,6 +31,10 @@ from engine.trading.records import DailyRecords
 from engine.trading.sleeves import Sleeve, dump, restored
 from engine.trading.unit_value import UnitValue
 
+CLOSED_BY = "closed by "
+"""How the reason of an exit begins that a person ordered; no strategy undoes it."""
+BY_HAND = 2
+"""Size of a `Book.stopped_out` latch that a person set: the strategy may leave the position, but not add to it."""
 REMEMBERED_COMMANDS = 2000
 REMEMBERED_PAYMENTS = 2000
 REMEMBERED_REFUSALS = 200

@@ -27,6 +27,7 @@ from engine.domain.instruments import Instrument, InstrumentKey
 from engine.domain.orders import OrderType, Purpose
 from engine.risk.allocation import AllocationMethod, fixed_weights
 from engine.risk.limits import Sizer, read_config
+from engine.trading.book import CLOSED_BY
 from engine.trading.core import TradingCore, outcome_of
 from engine.trading.decisions import Decider
 from engine.trading.sleeves import Sleeve, build_strategy
@@ -138,7 +139,7 @@ class _Handler:
         if not held:
             raise CommandRefused(f"{body.sleeve} holds no {body.instrument}")
         size = abs(held) * body.share
-        result = self.decider.close(body.sleeve, instrument, size, f"closed by {self._command.actor.name}")
+        result = self.decider.close(body.sleeve, instrument, size, f"{CLOSED_BY}{self._command.actor.name}")
         if not self.decider.decided.approved:
             raise CommandRefused(result)
         return result

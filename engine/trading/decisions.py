@@ -12,6 +12,7 @@ from engine.domain.orders import OrderIntent, OrderType, Purpose
 from engine.domain.portfolio import Idea
 from engine.execution.tracker import side_of
 from engine.risk.sizing import Elsewhere, SizeRequest, missing_input, order_quantity, room, target_quantity
+from engine.trading.book import BY_HAND, CLOSED_BY
 from engine.trading.protecting import Protecting
 from engine.trading.sleeves import Opinion, Sleeve
 
@@ -26,6 +27,12 @@ class Decider(Protecting):
         """Move a sleeve towards the target its opinion implies."""
         book, instrument = self._book, self._book.ledger.instruments[key]
         held = book.ledger.held(sleeve.name, key)
+        if self._is_by_hand(sleeve.name, key, opinion.conviction):
+            waits = "closed by hand: waits until the conviction has gone back to zero"
+            sleeve.ideas[key] = Idea(
+                sleeve.name, key, opinion.conviction, opinion.stop_distance, held, held, waits, self._now
+            )
+            return
         conviction = self._after_stop_out(sleeve.name, key, opinion.conviction)
         idle = not held and not book.tracker.working(sleeve.name, key)
         if idle and not conviction and not opinion.conviction:
@@ -48,6 +55,15 @@ class Decider(Protecting):
         """Hold what is held while the strategy has no view; its stops stay where they are."""
         held = self._book.ledger.held(sleeve.name, key)
         sleeve.ideas[key] = Idea(sleeve.name, key, 0.0, None, held, held, "no view yet: too few candles", self._now)
+
+    def _is_by_hand(self, sleeve: str, key: InstrumentKey, conviction: float) -> bool:
+        """Whether a person is closing, or has closed, what the strategy would only buy again."""
+        tracker = self._book.tracker
+        closing = (o for o in tracker.open_orders() if o.intent.instrument == key and o.intent.sleeve == sleeve)
+        if any(o.remaining and o.intent.reason.startswith(CLOSED_BY) for o in closing):
+            return True
+        latch = self._book.stopped_out.get((sleeve, key), 0)
+        return abs(latch) == BY_HAND and conviction * latch > 0
 
     def _after_stop_out(self, sleeve: str, key: InstrumentKey, conviction: float) -> float:
         latch = self._book.stopped_out.get((sleeve, key))

@@ -22,7 +22,7 @@ from engine.domain.instruments import InstrumentKey
 from engine.domain.orders import CashFlow, Fill, FundingPaid, OrderIntent, OrderState, OrderUpdate, Purpose
 from engine.risk.allocation import AllocationMethod
 from engine.risk.limits import RiskConfig
-from engine.trading.book import Book
+from engine.trading.book import BY_HAND, CLOSED_BY, Book
 from engine.trading.emergency import StopRun
 from engine.trading.external import EXTERNAL, book_external
 from engine.trading.sleeves import sleeve_from
@@ -126,6 +126,8 @@ class Folding:
         book.failed_trades = book.failed_trades.succeeded()
         if order.intent.purpose is Purpose.STOP:
             book.stopped_out[(sleeve, fill.instrument)] = -fill.side.sign
+        elif order.intent.reason.startswith(CLOSED_BY):
+            book.stopped_out[(sleeve, fill.instrument)] = -fill.side.sign * BY_HAND
         elif order.intent.purpose is Purpose.ENTRY:
             book.stopped_out.pop((sleeve, fill.instrument), None)
         if effect.closed_trade and not book.ledger.held(sleeve, fill.instrument):

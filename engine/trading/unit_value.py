@@ -13,8 +13,8 @@ from engine.domain.portfolio import PeriodPnl
 
 ZERO = Decimal(0)
 ONE = Decimal(1)
-PEAK_STEP = Decimal("1.0005")
-"""A new peak is journaled once it exceeds the last journaled one by this factor: a crash forgets at most 5 bps."""
+PEAK_STEP = ONE
+"""A new peak is journaled once it exceeds the last journaled one by this factor: every new peak at a close is."""
 
 
 @dataclass(slots=True)

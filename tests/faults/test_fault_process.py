@@ -156,7 +156,7 @@ def test_fault_45_process_suspended_then_goes_on_without_a_burst_and_books_agree
         until(lambda: (engine.status("fills") or 0) > 0, "a trade")
         before = datetime.fromisoformat(engine.status("market_time"))
         engine.process.send_signal(signal.SIGSTOP)
-        time.sleep(2.5)
+        time.sleep(1.5)
         engine.process.send_signal(signal.SIGCONT)
         published = engine.status("published_at")
         until(lambda: engine.status("published_at") != published, "a new snapshot")

@@ -155,3 +155,26 @@ def test_close_only_then_exits_pass_and_entries_do_not() -> None:
     desk.bar("100")
     desk.bar("100")
     assert desk.held() < before
+
+
+def test_half_closed_by_hand_then_is_sold_and_not_bought_again() -> None:
+    desk = trading()
+    before = desk.held()
+    done = desk.command(ClosePosition("test", "momentum", desk.key, D("0.5")), "c-half")
+    assert done is not None
+    assert done.status == "done"
+    for _ in range(4):
+        desk.bar("100")
+    assert desk.held() < before * D("0.6")
+    left = desk.held()
+    assert desk.restart() == ()
+    desk.bar("100")
+    assert desk.held() == left
+    desk.want(0.0)
+    for _ in range(3):
+        desk.bar("100")
+    assert desk.held() == 0
+    desk.want(1.0)
+    for _ in range(2):
+        desk.bar("100")
+    assert desk.held() > 0
