@@ -86,7 +86,7 @@ class Case:
     opinions: Opinions
 
     def run(self) -> tuple[ReplayResult, float]:
-        """The result, and the processor seconds it took; the collector rests meanwhile, as in the product's own runs."""
+        """The result and the processor seconds it took; the collector rests, as in the product's own runs."""
         source = ReplaySource(self.series)
         replay = Replay(source, self.config, self.opinions)
         gc.collect()

@@ -19,7 +19,10 @@ KEEP_ENDED = 1000
 
 @dataclass(slots=True)
 class TrackedOrder:
-    """An order as the engine believes it. ``filled`` sums the booked fills, ``reported`` is the venue's own figure."""
+    """An order as the engine believes it.
+
+    ``filled`` sums the booked fills, ``reported`` is the venue's own figure, ``told`` the last report as it came.
+    """
 
     intent: OrderIntent
     state: OrderState = OrderState.INTENT
@@ -29,6 +32,7 @@ class TrackedOrder:
     venue_order_id: str | None = None
     updated_at: datetime | None = None
     trade_ids: set[str] = field(default_factory=set)
+    told: tuple[OrderState, Decimal] | None = None
 
     def __post_init__(self) -> None:
         self.quantity = self.quantity or self.intent.quantity
@@ -75,14 +79,16 @@ class Tracker:
         return self._orders.get(client_id)
 
     def knows(self, update: OrderUpdate) -> bool:
-        """Whether a report says nothing that is not known already; reports of forgotten orders are news to nobody."""
+        """Whether a report repeats the last one of its order; reports of forgotten orders are news to nobody.
+
+        What fills alone have taught the engine does not count: the venue's own word is recorded once as well.
+        """
         order = self._orders.get(update.client_id)
         if order is None:
             return False
-        same_state = advance(order.state, update.state) is order.state
         same_size = update.quantity is None or update.quantity == order.quantity
         named = update.venue_order_id in (None, order.venue_order_id)
-        return same_state and same_size and named and update.filled <= order.reported
+        return same_size and named and order.told == (update.state, update.filled)
 
     def apply_update(self, update: OrderUpdate) -> TrackedOrder | None:
         """Advance an order by a venue's report; None where the order is not ours or was forgotten."""
@@ -95,6 +101,7 @@ class Tracker:
             self.ignored_reports += 1
         order.state = state
         order.reported = max(order.reported, update.filled)
+        order.told = (update.state, update.filled)
         order.venue_order_id = update.venue_order_id or order.venue_order_id
         order.updated_at = update.at
         if update.quantity is not None and not state.is_final:

@@ -67,13 +67,10 @@ def test_backup_when_the_target_is_a_file_or_full_then_cannot_record_and_nothing
     assert list((tmp_path / "other").iterdir()) == []
 
 
-def test_backup_if_due_when_young_then_nothing_and_old_ones_are_pruned(
-    saved: BackupReport, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("engine.storage.backup.DAILY_KEPT", 3)
+def test_backup_if_due_when_young_then_nothing_and_old_ones_are_pruned(saved: BackupReport, folder: Path) -> None:
     assert backup_if_due(folder) is not None
     assert backup_if_due(folder) is None
-    made = [backup_if_due(folder, every=timedelta(0)) for _ in range(4)]
+    made = [backup_if_due(folder, every=timedelta(0), keep=3) for _ in range(4)]
     names = [info.path.name for info in list_backups(folder / "backups")]
     assert len([name for name in names if name.endswith("-daily.zip")]) == 3
     assert made[-1] is not None
