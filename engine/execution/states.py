@@ -26,7 +26,7 @@ TABLE: dict[S, dict[S, S]] = {
     S.UNKNOWN: _from_sent(),
     S.WORKING: {state: state for state in (S.PARTIAL, S.FILLED, S.CANCELLED, S.PENDING_CANCEL, S.UNKNOWN, S.REJECTED)},
     S.PARTIAL: {state: state for state in (S.FILLED, S.CANCELLED, S.PENDING_CANCEL, S.UNKNOWN)},
-    S.PENDING_CANCEL: {state: state for state in (S.FILLED, S.CANCELLED, S.UNKNOWN)},
+    S.PENDING_CANCEL: {state: state for state in (S.FILLED, S.CANCELLED, S.UNKNOWN, S.ABANDONED)},
     S.FILLED: {},
     S.CANCELLED: _row(filled=S.FILLED),
     S.REJECTED: _row(working=S.UNKNOWN, partial=S.UNKNOWN, filled=S.FILLED),

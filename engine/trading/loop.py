@@ -21,7 +21,7 @@ from engine.domain.ports import Clock, Journal
 from engine.execution.tracker import TrackedOrder
 from engine.trading.commands import carry_out
 from engine.trading.core import TradingCore
-from engine.trading.sending import MarketVenue, Sender, report_on
+from engine.trading.sending import MarketVenue, Sender
 
 CHECKPOINT_FACTS = 400
 _UNSENT = (OrderState.INTENT, OrderState.SENT, OrderState.UNKNOWN)
@@ -146,9 +146,18 @@ class TradingLoop:
                 continue
             self.take(executions, self.market_time())
             self.book.cursors[name] = cursor
+            self._hear_of(venue, dict.fromkeys(e.client_id for e in executions if isinstance(e, Fill)))
         if silent is not None:
             raise silent
         self.book.forget_payments()
+
+    def _hear_of(self, venue: MarketVenue, client_ids: Iterable[str]) -> None:
+        """Record the venue's own word on orders whose fills came by asking, so that no record lags behind its fills."""
+        for client_id in client_ids:
+            order = self.book.tracker.get(client_id)
+            if order is not None and (order.told is None or order.told[1] != order.filled):
+                with suppress(VenueError):
+                    self.take([venue.order(client_id)], self.market_time())
 
     def resolve(self, *, everything: bool = False) -> bool:
         """Ask the venues about every order without proof (or about every open one); True when no doubt is left.
@@ -170,7 +179,8 @@ class TradingLoop:
             except OrderNotFound:
                 first = self._not_found.setdefault(client_id, now)
                 if now - first >= self.book.config.not_found_window_s and first != now:
-                    self._abandon(order, at)
+                    self._not_found.pop(client_id)
+                    self.take(self._sender.not_found(order, at), at)
             except VenueError:
                 self.book.venue_failed(venue_of(order.intent.instrument), at)
         self._fetch_late_fills()
@@ -190,10 +200,6 @@ class TradingLoop:
         if any(o.reported > o.filled for o in self.book.tracker.open_orders()):
             with suppress(VenueError):
                 self.pull()
-
-    def _abandon(self, order: TrackedOrder, at: datetime) -> None:
-        self._not_found.pop(order.intent.client_id, None)
-        self.take([report_on(order, OrderState.ABANDONED, at, "not found twice: it was never placed")], at)
 
     # -- start and checkpoints -----------------------------------------------------------------------------------
 

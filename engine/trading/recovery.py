@@ -117,7 +117,11 @@ def _unknown_orders(loop: TradingLoop) -> list[str]:
     book, found = loop.book, []
     for name, venue in loop.venues.items():
         for update in venue.open_orders():
-            if not book.ids.owns(update.client_id) or book.tracker.get(update.client_id) is not None:
+            known = book.tracker.get(update.client_id)
+            if not book.ids.owns(update.client_id) or (known is not None and not known.state.is_final):
+                continue
+            if known is not None:
+                found.append(f"{name} works order {update.client_id}, which the books believe {known.state.value}")
                 continue
             newer = book.ids.epoch_of(update.client_id) > book.ids.epoch
             whose = "another engine that trades this account" if newer else "a record that was lost"

@@ -140,6 +140,12 @@ class Sender:
             self._book.venue_failed(venue.venue, at)
             return [report_on(order, OrderState.PENDING_CANCEL, at, str(error))]
 
+    def not_found(self, order: TrackedOrder, at: datetime) -> list[OrderUpdate]:
+        """What follows from an order that was not found twice: one that was never confirmed was never placed."""
+        if order.venue_order_id is None:
+            return [report_on(order, OrderState.ABANDONED, at, "not found twice: it was never placed")]
+        return self._ask_about(order, self._venues[venue_of(order.intent.instrument)], at)
+
     def _ask_about(self, order: TrackedOrder, venue: MarketVenue, at: datetime) -> list[OrderUpdate]:
         """A cancellation was answered with "unknown order": neither alive nor dead, so ask once more, otherwise.
 

@@ -213,6 +213,33 @@ def test_fault_12_answer_to_a_cancel_lost_then_pending_until_proof_whichever_way
         assert desk.venue.open_orders() == ()
 
 
+def test_fault_12_cancel_of_an_order_that_never_arrived_then_both_doubts_end(tmp_path: Path) -> None:
+    with judged(tmp_path) as desk:
+        desk.bar("100")
+        desk.venue.faults.plan(Call.SUBMIT, Fault.LOST_BEFORE)
+        desk.command(PlaceOrder("test", desk.key, BUY, D(1), LIMIT, D(98)), "c-1")
+        desk.venue.faults.plan(Call.CANCEL, Fault.LOST_BEFORE)
+        desk.command(CancelOrder("test", entry(desk)), "c-2")
+        assert states(desk) == {OrderState.PENDING_CANCEL}
+        for _ in range(3):
+            desk.pass_time(3)
+            desk.loop.resolve()
+        order = desk.book.tracker.get(entry(desk))
+        assert order is not None
+        assert order.state is OrderState.ABANDONED
+
+
+def test_fault_38_working_order_denied_twice_but_listed_then_still_works(tmp_path: Path) -> None:
+    with judged(tmp_path) as desk:
+        desk.bar("100")
+        desk.command(PlaceOrder("test", desk.key, BUY, D(1), LIMIT, D(98)), "c-1")
+        desk.venue.faults.plan(Call.ORDER, *[Fault.NOT_FOUND] * 6)
+        for _ in range(3):
+            desk.pass_time(3)
+            desk.loop.resolve(everything=True)
+        assert states(desk) == {OrderState.WORKING}
+
+
 @pytest.mark.parametrize("lost", [Fault.LOST_BEFORE, Fault.LOST_AFTER, Fault.UNREACHABLE])
 def test_fault_13_stop_that_should_shrink_without_an_answer_then_the_exit_waits_and_the_size_is_learned(
     tmp_path: Path, lost: Fault

@@ -178,6 +178,25 @@ def test_folder_when_the_start_fails_then_is_free_for_the_next_try(
         assert again.is_alive()
 
 
+@pytest.mark.parametrize("at", ["engine.runtime.build.take_baseline", "engine.runtime.build._limits"])
+def test_first_start_when_interrupted_then_the_next_one_completes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    def killed(*_: object) -> None:
+        raise CannotRecord("killed here")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(at, killed)
+        with pytest.raises(CannotRecord):
+            Supervisor(settings_for(tmp_path)).start()
+    with running(tmp_path) as supervisor:
+        assert demo(supervisor).state is TradingState.ACTIVE, demo(supervisor).state_reason
+        assert len(demo(supervisor).sleeves) == 3
+        assert demo(supervisor).capital == 100_000
+        wait_for_trades(supervisor)
+    assert judge_says(tmp_path) == []
+
+
 def test_snapshot_before_the_start_then_an_error_and_not_an_empty_book(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="not started"):
         Supervisor(settings_for(tmp_path)).snapshot()

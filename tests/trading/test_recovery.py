@@ -25,7 +25,7 @@ from engine.domain.commands import (
     TradingState,
 )
 from engine.domain.market import FundingRate
-from engine.domain.orders import Approved, OrderIntent, OrderState, OrderType, Purpose, Side
+from engine.domain.orders import Approved, OrderIntent, OrderState, OrderType, OrderUpdate, Purpose, Side
 from engine.exchanges.paper.faults import Call, Fault
 from engine.trading.recovery import Reconciler, compare
 from tests.trading.harness import PERP, SPOT, D, Desk, ListJournal
@@ -231,6 +231,15 @@ def test_fault_43_order_in_our_name_that_the_books_do_not_know_then_halted(epoch
     desk.venue.submit(Approved(intent))
     found = desk.restart()
     assert whose in found[0]
+    assert desk.book.state is TradingState.HALTED
+
+
+def test_order_believed_ended_that_the_venue_still_works_then_halted() -> None:
+    desk = holding()
+    stop = desk.book.tracker.stops("momentum", desk.key)[0]
+    ended = OrderUpdate(stop.intent.client_id, "v", desk.key, OrderState.CANCELLED, D(0), desk.at)
+    desk.loop.take([ended], desk.at)
+    assert "which the books believe cancelled" in desk.restart()[0]
     assert desk.book.state is TradingState.HALTED
 
 
