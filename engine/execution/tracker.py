@@ -81,14 +81,18 @@ class Tracker:
     def knows(self, update: OrderUpdate) -> bool:
         """Whether a report repeats the last one of its order; reports of forgotten orders are news to nobody.
 
-        What fills alone have taught the engine does not count: the venue's own word is recorded once as well.
+        What fills alone have taught the engine does not count: the venue's own word is recorded once as well. A report
+        that the order has overtaken (open after filled) is no news either.
         """
         order = self._orders.get(update.client_id)
         if order is None:
             return False
         same_size = update.quantity is None or update.quantity == order.quantity
         named = update.venue_order_id in (None, order.venue_order_id)
-        return same_size and named and order.told == (update.state, update.filled)
+        if not same_size or not named:
+            return False
+        overtaken = update.state is not order.state and advance(order.state, update.state) is order.state
+        return order.told == (update.state, update.filled) or (overtaken and update.filled <= order.reported)
 
     def apply_update(self, update: OrderUpdate) -> TrackedOrder | None:
         """Advance an order by a venue's report; None where the order is not ours or was forgotten."""

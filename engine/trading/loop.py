@@ -24,6 +24,8 @@ from engine.trading.core import TradingCore
 from engine.trading.sending import MarketVenue, Sender
 
 CHECKPOINT_FACTS = 400
+CANCEL_AGAIN_S = 2.0
+"""Wall seconds before a cancellation that brought no proof is sent once more."""
 _UNSENT = (OrderState.INTENT, OrderState.SENT, OrderState.UNKNOWN)
 
 Observer = Callable[[MarketEvent | Command | None, Outcome], None]
@@ -187,11 +189,11 @@ class TradingLoop:
         return not any(o.state in _UNSENT for o in self.book.tracker.open_orders())
 
     def _cancel_again(self, order: TrackedOrder, now: float) -> None:
-        """A cancellation without proof whose order still works is asked for once more, `not_found_window_s` later."""
+        """A cancellation without proof whose order still works is asked for once more, a little later."""
         client_id = order.intent.client_id
         if order.state is not OrderState.PENDING_CANCEL:
             return
-        if now - self._asked_again.setdefault(client_id, now) >= self.book.config.not_found_window_s:
+        if now - self._asked_again.setdefault(client_id, now) >= CANCEL_AGAIN_S:
             self._asked_again[client_id] = now
             self.send_cancel(CancelRequest(client_id, "the first request brought no proof"))
 
