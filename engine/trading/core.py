@@ -66,6 +66,7 @@ class TradingCore(Folding):
                 return self._on_bars(event)
             case Quotes():
                 self._reject(len(self.book.marks.apply(event)))
+                self.book.reach(event.at)
                 for top in event.tops:
                     self._see(event.at, top.instrument)
                 return _NOTHING

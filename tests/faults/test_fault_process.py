@@ -55,7 +55,8 @@ class Engine:
     """The engine in a process of its own, which does not outlive its test."""
 
     def __init__(self, folder: Path, speed: int = 300) -> None:
-        lines = [f"{name} = {value!r}" for name, value in {**BUSY, "risk.price_band": "0.50"}.items()]
+        settings = {**BUSY, "risk.price_band": "0.50", "demo.deployed": "0.30"}  # leaves cash for orders by hand
+        lines = [f"{name} = {value!r}" for name, value in settings.items()]
         (folder / "quarterdeck.toml").write_text("\n".join(lines).replace("'", '"') + "\n", encoding="utf-8")
         self.folder = folder
         self.process = subprocess.Popen(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -27,6 +28,7 @@ from engine.domain.commands import (
 )
 from engine.domain.errors import CannotRecord
 from engine.domain.instruments import InstrumentKey
+from engine.domain.market import BookTop, Quotes
 from engine.domain.orders import OrderState, OrderType, Purpose, Side
 from engine.exchanges.paper.faults import Call, Fault
 from engine.risk.allocation import AllocationMethod
@@ -316,6 +318,17 @@ def test_manual_orders_when_too_many_in_a_minute_then_the_rate_counts_them() -> 
     desk.restart()
     desk.bar("100")
     assert answer(desk, buy(), "c-9")[0] == "done"
+
+
+def test_manual_order_when_quotes_came_since_the_close_then_their_price_is_not_from_the_future() -> None:
+    desk = Desk()
+    desk.bar("100")
+    at = desk.at + timedelta(seconds=20)
+    desk.loop.step(Quotes(at, (BookTop(KEY, at, D("100.4"), D("100.6"), D(5), D(5)),)))
+    assert answer(desk, buy())[0] == "done"
+    desk.bar("100")
+    desk.bar("100")
+    assert desk.held("manual") == 1
 
 
 def test_manual_short_then_is_possible_only_on_a_derivative() -> None:

@@ -130,9 +130,10 @@ def test_random_life_with_lost_answers_then_books_and_venue_agree_and_every_posi
         desk.loop.resolve(everything=True)
         desk.loop.protect()
         desk.stop.drive()
-    for _ in range(2):
+    for _ in range(3):
         desk.pass_time(3)
         desk.loop.resolve(everything=True)
+        desk.loop.protect()
     assert sorted(desk.booked_fills()) == sorted(desk.venue_fills())
     assert compare(desk.loop) == []
     ledger = desk.book.ledger
