@@ -226,7 +226,8 @@ def _move_capital(loop: TradingLoop, venues: Mapping[str, PaperVenue]) -> None:
     if held:
         raise BadInput(f"{book.config.name} still holds {', '.join(held)}; close that before you change the exchange")
     came = {v: _cash_at(venue, currency) for v, venue in venues.items() if not book.ledger.balances.get((v, currency))}
-    flows = [(v, -amount, "left") for v, amount in left.items()] + [(v, amount, "joined") for v, amount in came.items()]
+    flows = [(v, -amount, "left") for v, amount in left.items()]
+    flows += [(v, amount, "joined") for v, amount in came.items() if amount]
     if flows:
         name = f"move-{loop.sequence}"
         loop.fund([CashFlow(v, f"{name}-{v}", currency, amount, at, f"venue {what}") for v, amount, what in flows])

@@ -188,7 +188,8 @@ def test_control_file_when_unreadable_then_the_loop_goes_on_and_the_sentinel_sti
 def test_answer_when_it_cannot_be_stored_then_the_command_is_not_carried_out_twice(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    complete, refused = rig.control.complete, []
+    complete = rig.control.complete
+    refused: list[str] = []
 
     def full(command_id: str, status: CommandStatus, detail: str) -> None:
         if len(refused) < 3:

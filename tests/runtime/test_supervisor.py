@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from engine.domain.orders import OrderType, Side
 from engine.runtime.supervisor import Supervisor
 from engine.storage.ballast import BALLAST_FILE
 from engine.storage.money import MoneyStore
+from engine.trading.config import BookConfig
 
 CLOSED_PORT = "http://127.0.0.1:9"
 
@@ -256,6 +258,7 @@ def test_command_for_a_book_that_does_not_run_then_refused_by_name(tmp_path: Pat
 def test_fault_48_disk_full_then_nothing_is_sent_and_the_reserve_lets_exits_through(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("engine.runtime.build.BookConfig", partial(BookConfig, look_gap_s=0.2))
     with running(tmp_path) as supervisor:
         wait_for_trades(supervisor)
         append: Callable[..., Any] = MoneyStore.append
@@ -329,6 +332,7 @@ def test_paper_book_when_given_another_exchange_then_its_capital_goes_along(tmp_
         after = supervisor.snapshot().book("paper")
         assert after.state is TradingState.ACTIVE, after.state_reason
         assert (after.cash, after.equity, after.capital) == (before.cash, before.equity, before.capital)
+        assert {key.split(":")[0] for sleeve in after.sleeves for key in sleeve.instruments} == {"kraken"}
     with running(tmp_path, paper__exchange="binance", **offline) as supervisor:
         assert supervisor.snapshot().book("paper").state is TradingState.ACTIVE
         assert supervisor.snapshot().book("paper").pnl.today == 0
