@@ -17,7 +17,7 @@ from engine.domain.facts import Notice, Severity
 from engine.monitoring.alerts import AlertCentre
 from engine.monitoring.monitor import Monitor
 from engine.monitoring.probes import EngineFigures
-from engine.runtime import logs
+from engine.runtime import collector, logs
 from engine.runtime.clock import SystemClock
 from engine.runtime.console import Console
 from engine.runtime.engine import SENTINEL
@@ -92,6 +92,7 @@ class Host:
         self._services = self._open(effective, supervisor, clock, redactor)
         _current = self
         self._services.jobs.resume()
+        collector.set_aside()
         self._threads = [
             threading.Thread(target=self._keep_house, name="housekeeper", daemon=True),
             threading.Thread(target=self._deliver, name="alerts", daemon=True),
@@ -169,6 +170,7 @@ class Host:
     def _keep_house(self) -> None:
         services = self.services
         backup_due, sample_due, thin_due = 0.0, 0.0, 0.0
+        collect_due = services.clock.monotonic() + collector.FIRST_AGAIN_S
         while not self._ending.wait(HOUSEKEEPING_S):
             now = services.clock.monotonic()
             try:
@@ -181,6 +183,9 @@ class Host:
                     thin_due = now + THIN_EVERY_S
                     services.alerts.thin()
                     services.telemetry.thin(services.clock.now())
+                if now >= collect_due:
+                    collect_due = now + collector.AGAIN_EVERY_S
+                    collector.set_aside()
                 if now >= backup_due:
                     backup_due = now + 600
                     self._back_up(services)

@@ -93,9 +93,11 @@ def test_fault_67_mark_of_a_holding_goes_stale_then_close_only_until_it_is_back(
         desk.bar("100")
     assert desk.book.state is TradingState.CLOSE_ONLY
     assert not desk.book.latched
+    assert "Entries are allowed again" not in desk.notices
     desk.silent = set()
     desk.bar("100")
     assert desk.book.state is TradingState.ACTIVE
+    assert "Entries are allowed again" in desk.notices  # which ends the alert of its key
 
 
 def test_fault_67_one_bad_mark_when_confirmation_is_asked_for_then_nothing_is_sold() -> None:
