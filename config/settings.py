@@ -19,7 +19,7 @@ from engine.exchanges.paper.costs import PaperCosts
 from engine.risk.limits import RiskConfig
 from engine.security.access_config import AccessConfig
 from engine.security.door_config import DoorConfig
-from engine.strategies import STRATEGIES
+from engine.strategies import STRATEGIES, why_not_traded
 
 PROJECT = Path(__file__).resolve().parents[1]
 DEFAULTS = Path(__file__).with_name("default.toml")
@@ -59,8 +59,8 @@ class BookSettings(_Section):
     @classmethod
     def _configured(cls, settings: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
         for name, values in settings.items():
-            if name not in STRATEGIES:
-                raise ValueError(f"no strategy {name!r}; there are {', '.join(sorted(STRATEGIES))}")
+            if refusal := why_not_traded(name):
+                raise ValueError(refusal)
             STRATEGIES[name].config.model_validate(values)
         return settings
 
@@ -68,8 +68,8 @@ class BookSettings(_Section):
     @classmethod
     def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         for name in names:
-            if name not in STRATEGIES:
-                raise ValueError(f"no strategy {name!r}; there are {', '.join(sorted(STRATEGIES))}")
+            if refusal := why_not_traded(name):
+                raise ValueError(refusal)
         return names
 
 

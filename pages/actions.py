@@ -10,6 +10,7 @@ import streamlit as st
 
 from engine.domain.commands import Role
 from engine.domain.facade import ConsolePort
+from pages import format as fmt
 from pages import parts
 from pages.access import missing_role
 from pages.guard import attempt
@@ -80,6 +81,11 @@ def perform(place: str, deed: Deed, secrets: tuple[str, ...] = ()) -> None:
     state[f"came:{place}"] = attempt(lambda: deed() or "Done.")
 
 
+def is_said(place: str) -> bool:
+    """Whether an act there has come to something that `outcome` says."""
+    return isinstance(st.session_state.get(f"came:{place}"), tuple)
+
+
 def outcome(place: str) -> None:
     """Say what came of the last act there: the console's own words, or why it was refused."""
     came = st.session_state.get(f"came:{place}")
@@ -87,6 +93,6 @@ def outcome(place: str) -> None:
         return
     done, said = came
     if done:
-        parts.notice(said, "good")
+        parts.notice(fmt.sentence(said), "good")
     else:
-        st.error(f"Not done: {said}")
+        st.error(f"Not done. {said}")

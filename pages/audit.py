@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import get_args
-
 import streamlit as st
 
 from engine.domain.commands import Role
 from engine.domain.facade import ConsolePort
-from engine.domain.facts import Fact
 from engine.domain.views import AuditRow, ChainView, JournalRow, LogRow
+from engine.runtime.trail_words import ACTION_WORDS, KIND_WORDS, action_words, kind_words
 from pages import actions, appearance, desk, parts, tables
 from pages import format as fmt
 from pages.access import missing_role
@@ -19,7 +17,7 @@ from pages.guard import guarded, live, tabs
 from pages.tables import Column, Filter, Stored
 
 _VERDICT = "chain-verdict"
-_KINDS = tuple(sorted(kind.__name__ for kind in get_args(Fact)))
+_KINDS = tuple(sorted(KIND_WORDS, key=kind_words))
 _LEVELS = ("info", "warning", "error")
 
 
@@ -83,14 +81,15 @@ def journal_table(console: ConsolePort) -> Stored[JournalRow]:
         Column("Row", lambda row: f"{row.sequence:,}", numeric=True),
         Column(f"Market time, {look.zone}", lambda row: look.moment(row.market_time)),
         Column("Book", lambda row: row.book),
-        Column("Kind", lambda row: parts.badge(row.kind, "dim")),
+        Column("Kind", lambda row: parts.badge(kind_words(row.kind), "dim")),
         Column("What", lambda row: row.summary, wraps=True),
         Column(f"Wall time, {look.zone}", lambda row: look.moment(row.wall_time), shown=False),
+        Column("Stored type", lambda row: desk.mono(row.kind), shown=False),
         Column("Payload", lambda row: desk.mono(row.payload), shown=False, wraps=True),
     )
     filters = (
         Filter("book", "Book", names),
-        Filter("kind", "Kind", _KINDS),
+        Filter("kind", "Kind", _KINDS, shows=kind_words),
         Filter("text", "Text"),
         Filter("since", "Since, UTC", is_date=True),
     )
@@ -117,11 +116,17 @@ def people_table(console: ConsolePort) -> Stored[AuditRow]:
         Column(f"Wall time, {look.zone}", lambda row: look.moment(row.at)),
         Column("Who", lambda row: row.actor),
         Column("From", lambda row: row.source),
-        Column("Did", lambda row: row.action),
+        Column("Did", lambda row: action_words(row.action), wraps=True),
         Column("To", lambda row: row.target),
-        Column("Why or what", lambda row: row.detail, wraps=True),
+        Column("Why or what", lambda row: fmt.sentence(row.detail), wraps=True),
+        Column("Stored type", lambda row: desk.mono(row.action), shown=False),
     )
-    filters = (Filter("actor", "Who"), Filter("action", "Did"), Filter("text", "Text"))
+    actions_known = tuple(sorted(ACTION_WORDS, key=action_words))
+    filters = (
+        Filter("actor", "Who"),
+        Filter("action", "Did", actions_known, shows=action_words),
+        Filter("text", "Text"),
+    )
     return Stored("audit", columns, console.audit, "Nobody has done anything that matches.", filters, "audit")
 
 

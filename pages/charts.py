@@ -17,6 +17,9 @@ from pages.theme import Palette
 _SPARSE = 3
 """Fewer points than this make no visible line."""
 
+_LABEL_PLACES = (0.0, 0.34, 0.68)
+"""Where the labels of levels begin, share of the chart's width: side by side even on a telephone."""
+
 _CONFIG = {"displayModeBar": False, "scrollZoom": False, "responsive": True}
 
 
@@ -89,7 +92,7 @@ def line(name: str, at: Any, values: FloatArray, colour: str, hover: str) -> dic
 
 
 def candles(chart: TradeChart, height_px: int = 420) -> dict[str, Any]:
-    """Candles and volume with entries, exits, stop and target."""
+    """Candles and volume with entries, exits, and the levels of entry, stop and target."""
     colours = theme.palette()
     at = times(chart.opened_at_ms)
     traces = [
@@ -115,7 +118,7 @@ def candles(chart: TradeChart, height_px: int = 420) -> dict[str, Any]:
         },
         *_marks(chart.fills, colours),
     ]
-    levels = ((chart.stop_price, "stop", colours.warn), (chart.target_price, "target", colours.second))
+    rules, labels = _levels(chart, colours)
     shape = theme.layout(
         colours,
         height_px,
@@ -123,8 +126,8 @@ def candles(chart: TradeChart, height_px: int = 420) -> dict[str, Any]:
         xaxis=theme.axis(colours, type="date", rangeslider={"visible": False}, showgrid=False, anchor="y2"),
         yaxis=theme.axis(colours, side="right", domain=[0.22, 1]),
         yaxis2=theme.axis(colours, side="right", domain=[0, 0.16], nticks=2),
-        shapes=[_rule(price, colour) for price, _, colour in levels if price is not None],
-        annotations=[_level(price, name, colour) for price, name, colour in levels if price is not None],
+        shapes=rules,
+        annotations=labels,
     )
     shape["showlegend"] = bool(chart.fills)
     return {"data": traces, "layout": shape}
@@ -155,7 +158,23 @@ def _marks(fills: Sequence[FillRow], colours: Palette) -> list[dict[str, Any]]:
     return marks
 
 
-def _rule(level: float, colour: str) -> dict[str, Any]:
+def _levels(chart: TradeChart, colours: Palette) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Lines and labels of the levels; each label has a place of its own, so that close prices stay readable."""
+    levels = (
+        (chart.entry_price, "entry", colours.accent, "dash"),
+        (chart.stop_price, "stop", colours.warn, "dot"),
+        (chart.target_price, "target", colours.second, "dot"),
+    )
+    known = [(price, name, colour, dash) for price, name, colour, dash in levels if price is not None]
+    rules = [_rule(price, colour, dash) for price, _, colour, dash in known]
+    labels = [
+        _level(price, name, colour, _LABEL_PLACES[place], colours.panel)
+        for place, (price, name, colour, _) in enumerate(known)
+    ]
+    return rules, labels
+
+
+def _rule(level: float, colour: str, dash: str = "dot") -> dict[str, Any]:
     return {
         "type": "line",
         "xref": "paper",
@@ -163,19 +182,21 @@ def _rule(level: float, colour: str) -> dict[str, Any]:
         "x1": 1,
         "y0": level,
         "y1": level,
-        "line": {"color": colour, "width": 1, "dash": "dot"},
+        "line": {"color": colour, "width": 1, "dash": dash},
     }
 
 
-def _level(level: float, name: str, colour: str) -> dict[str, Any]:
+def _level(level: float, name: str, colour: str, place: float, ground: str) -> dict[str, Any]:
     return {
         "xref": "paper",
-        "x": 0,
+        "x": place,
         "y": level,
         "text": f"{name} {level:,.8g}",
         "showarrow": False,
         "xanchor": "left",
-        "yanchor": "bottom",
+        "yanchor": "middle",
+        "bgcolor": ground,
+        "borderpad": 1,
         "font": {"size": 11, "color": colour},
     }
 

@@ -11,6 +11,7 @@ import streamlit as st
 
 from engine.domain.commands import CommandBody, CommandStatus, Receipt, Role
 from engine.domain.facade import ConsolePort
+from pages import format as fmt
 from pages import parts, theme
 from pages.access import missing_role_for
 from pages.guard import attempt, guarded, live
@@ -65,6 +66,11 @@ def sent_receipt(console: ConsolePort, key: str) -> Receipt | None:
     """What became of the last command sent under ``key`` in this session, None before that."""
     identity = st.session_state.get(f"sent:{key}")
     return None if identity is None else console.receipt(identity)
+
+
+def is_sent(console: ConsolePort, key: str) -> bool:
+    """Whether there is something to say about the last press: it was stored, or refused at the door."""
+    return bool(st.session_state.get(f"failed:{key}")) or sent_receipt(console, key) is not None
 
 
 def is_held(console: ConsolePort, key: str) -> bool:
@@ -124,7 +130,7 @@ def receipt_line(console: ConsolePort, key: str) -> None:
     """
     failure = st.session_state.get(f"failed:{key}")
     if failure:
-        st.error(f"Not sent: {failure}")
+        st.error(f"Not sent. {failure}")
     else:
         draw_receipt(sent_receipt(console, key))
 
@@ -137,9 +143,9 @@ def draw_receipt(receipt: Receipt | None) -> None:
         case CommandStatus.PENDING:
             parts.notice("Stored. Waiting for the engine to carry it out.", "warn")
         case CommandStatus.DONE:
-            parts.notice(f"Done. {receipt.detail}", "good")
+            parts.notice(f"Done. {fmt.sentence(receipt.detail)}", "good")
         case CommandStatus.REFUSED:
-            parts.notice(f"Refused, nothing was changed. {receipt.detail}", "warn")
+            parts.notice(f"Refused, nothing was changed. {fmt.sentence(receipt.detail)}", "warn")
 
 
 def open_dialog(name: str, subject: str = "") -> None:
@@ -200,25 +206,30 @@ def ask(console: ConsolePort, question: Question) -> None:
 
 
 def ask_inside(console: ConsolePort, question: Question) -> None:
-    """The same inside a dialog that is already being drawn."""
-    st.html(parts.bullets(question.lines))
+    """The same inside a dialog that is already being drawn; once it is answered, only the answer is left."""
     request = question.request
-    open_yet = sent_receipt(console, request.key) is None
-    if request.reason_key and open_yet:
-        st.text_input("Reason (goes into the audit trail)", key=request.reason_key, placeholder=request.reason)
-    look = question.look
-    if (
-        question.proof is not Proof.NEVER
-        and open_yet
-        and not step_up(console, request.key)
-        and question.proof is Proof.ALWAYS
-    ):
-        look = Look(look.label, look.kind, "Prove your password first", look.wide)
-    if open_yet:
-        command_button(console, request, look)
+    answered = sent_receipt(console, request.key) is not None
+    if not answered:
+        _question(console, question)
     live(receipt_line)(console, request.key)
-    if st.button("Back", key=f"close-{request.key}", on_click=close_dialog):
+    close_button(request.key, answered)
+
+
+def close_button(key: str, answered: bool) -> None:
+    """The way out of a dialog."""
+    if st.button("Close" if answered else "Back", key=f"close-{key}", on_click=close_dialog):
         st.rerun()
+
+
+def _question(console: ConsolePort, question: Question) -> None:
+    request, look = question.request, question.look
+    if question.lines:
+        st.html(parts.bullets(question.lines))
+    if request.reason_key:
+        st.text_input("Reason (goes into the audit trail)", key=request.reason_key, placeholder=request.reason)
+    if question.proof is not Proof.NEVER and not step_up(console, request.key) and question.proof is Proof.ALWAYS:
+        look = Look(look.label, look.kind, "Prove your password first", look.wide)
+    command_button(console, request, look)
 
 
 def step_up(console: ConsolePort, place: str) -> bool:
@@ -232,7 +243,7 @@ def step_up(console: ConsolePort, place: str) -> bool:
         st.button("Prove it is you", key=f"step-up-{place}", on_click=_prove, args=(console, key))
     failure = st.session_state.get(f"failed:{key}")
     if failure:
-        st.error(f"Not proven: {failure}")
+        st.error(f"Not proven. {failure}")
     return False
 
 

@@ -18,8 +18,14 @@ from pages.jobs import Start
 from pages.parts import Card
 from pages.tables import Column
 
-_TIMEFRAMES = ("", "1m", "5m", "15m", "1h", "4h", "1d")
+_TIMEFRAMES = ("", "1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "8h", "12h", "1d", "1w")
 _KINDS = ("", "spot", "perpetual")
+_FACTS = {
+    "tick_size": "Tick size",
+    "lot_size": "Lot size",
+    "min_notional": "Min notional",
+    "max_leverage": "Max leverage",
+}
 _JOBS = ("import", "download", "backfill")
 
 
@@ -91,26 +97,53 @@ def _import(console: ConsolePort) -> None:
         "Candle files", type=["parquet", "csv"], accept_multiple_files=True, key=f"import-files-{round_number}"
     )
     st.caption(
-        "Instrument and timeframe come from the file name, which is taken for spot unless it says otherwise; "
-        "what stays empty comes from a table."
+        "A file named like BTC_USDT-1h.csv says its instrument and timeframe; for any other name fill in Symbol and "
+        "Timeframe, which then count for every file chosen. It is taken for spot unless its name or Kind says "
+        "otherwise; tick size, lot size and least order of common pairs come from a table."
     )
     options = _options()
     chosen = list(files or [])
+    double = _double(chosen)
+    if double:
+        parts.notice(double, "warn")
 
-    def begin(identity: str) -> JobView:
-        jobs_started = _import_each(console, identity, chosen, options)
-        st.session_state["import-round"] = round_number + 1
-        return jobs_started[-1]
+    def begin(identity: str) -> tuple[JobView, ...]:
+        started, refused = _import_each(console, identity, chosen, options)
+        if started:
+            st.session_state["import-round"] = round_number + 1
+        if refused:
+            raise BadInput(_refusal(started, refused))
+        return started
 
     label = f"Import {len(chosen)} files" if len(chosen) > 1 else "Import"
-    start = Start("import", label, begin, blocked="" if chosen else "Choose a file first")
+    start = Start("import", label, begin, blocked=double if chosen else "Choose a file first")
     jobs.start_button(console, start)
+
+
+def _double(files: Sequence[UploadedFile]) -> str:
+    """What to do about two files of one name: which of them is meant cannot be told."""
+    names = [file.name for file in files]
+    double = sorted({name for name in names if names.count(name) > 1})
+    if not double:
+        return ""
+    return (
+        f"{', '.join(double)} was chosen more than once. Take all but one away with the × beside it; to import both, "
+        "give one of them another name."
+    )
+
+
+def _refusal(started: tuple[JobView, ...], refused: Sequence[str]) -> str:
+    others = ""
+    if started:
+        begun = ", ".join(job.title for job in started)
+        others = f". The import of {begun} was started all the same; choose only the refused files again"
+    return ". ".join(refused) + others
 
 
 def _import_each(
     console: ConsolePort, identity: str, files: Sequence[UploadedFile], options: Mapping[str, str]
-) -> list[JobView]:
-    """One job a file; a file that is refused is named, and so are those that were started."""
+) -> tuple[tuple[JobView, ...], list[str]]:
+    """One job a file: those that were started, and why the others were refused."""
     started: list[JobView] = []
     refused: list[str] = []
     for index, file in enumerate(files):
@@ -118,27 +151,27 @@ def _import_each(
         try:
             started.append(console.start_import(job_id, file.name, file.getvalue(), options))
         except BadInput as error:
-            refused.append(f"{file.name}: {error}")
-    if refused:
-        begun = ", ".join(job.title for job in started) or "none"
-        raise BadInput(f"{'; '.join(refused)}. Started: {begun}")
-    return started
+            refused.append(str(error) if file.name in str(error) else f"{file.name}: {error}")
+    return tuple(started), refused
 
 
 def _options() -> dict[str, str]:
-    slots = st.columns(6)
-    values = {
-        "venue": slots[0].text_input("Venue", "binance", key="import-venue", persist_state="session"),
-        "kind": slots[1].selectbox("Kind", _KINDS, key="import-kind", format_func=_or_name, persist_state="session"),
-        "timeframe": slots[2].selectbox(
-            "Timeframe", _TIMEFRAMES, key="import-timeframe", format_func=_or_name, persist_state="session"
-        ),
-    }
-    for slot, (name, label) in zip(
-        slots[3:], (("tick_size", "Tick size"), ("lot_size", "Lot size"), ("min_notional", "Min notional")), strict=True
-    ):
+    values: dict[str, str | None] = {}
+    first, second = st.columns(4), st.columns(4)
+    values["symbol"] = first[0].text_input(
+        "Symbol", key="import-symbol", placeholder="from the name, or BTC/USDT", persist_state="session"
+    )
+    values["timeframe"] = first[1].selectbox(
+        "Timeframe", _TIMEFRAMES, key="import-timeframe", format_func=_or_name, persist_state="session"
+    )
+    values["kind"] = first[2].selectbox(
+        "Kind", _KINDS, key="import-kind", format_func=_or_name, persist_state="session"
+    )
+    values["venue"] = first[3].text_input("Venue", "binance", key="import-venue", persist_state="session")
+    for slot, (name, label) in zip(second, _FACTS.items(), strict=True):
         values[name] = slot.text_input(label, key=f"import-{name}", placeholder="from table", persist_state="session")
-    return {name: str(value).strip() for name, value in values.items() if value}
+    stated = {name: str(value).strip() for name, value in values.items() if value and str(value).strip()}
+    return {**stated, **({"symbol": stated["symbol"].upper()} if "symbol" in stated else {})}
 
 
 def _or_name(value: str) -> str:
@@ -158,7 +191,7 @@ def _download(console: ConsolePort) -> None:
         ),
         "symbol": slots[1].text_input("Symbol", "BTC/USDT", key="download-symbol", persist_state="session"),
         "timeframe": slots[2].selectbox(
-            "Candles", _TIMEFRAMES[1:], 3, key="download-timeframe", persist_state="session"
+            "Candles", _TIMEFRAMES[1:], 5, key="download-timeframe", persist_state="session"
         ),
         "since": slots[3].text_input("From (ISO date)", "2025-01-01", key="download-since", persist_state="session"),
         "until": slots[4].text_input("To (ISO date)", key="download-until", placeholder="now", persist_state="session"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from engine.domain.portfolio import BookSnapshot, Position, WorkingOrder
 from engine.domain.views import FillRow, OrderRow
+from engine.runtime.titles import title_of
 from pages import format as fmt
 from pages import parts
 from pages.appearance import Appearance
@@ -25,7 +26,7 @@ def position_columns(book: BookSnapshot) -> tuple[Column[Position], ...]:
         Column("Stop", stop, numeric=True),
         Column(f"Realised, {unit}", lambda row: parts.profit(row.realised), numeric=True),
         Column(f"Fees, {unit}", lambda row: fmt.number(row.fees), numeric=True),
-        Column("Strategy", lambda row: fmt.words(row.sleeve)),
+        Column("Strategy", lambda row: title_of(row.sleeve)),
         Column("Opened, UTC", lambda row: fmt.moment(row.opened_at)),
     )
 
@@ -64,7 +65,7 @@ def working_columns(look: Appearance) -> tuple[Column[WorkingOrder], ...]:
         Column("Stop", lambda row: fmt.price(row.stop_price), numeric=True),
         Column("State", lambda row: state(row.state.value)),
         Column("Purpose", lambda row: row.purpose.value),
-        Column("Strategy", lambda row: fmt.words(row.sleeve)),
+        Column("Strategy", lambda row: title_of(row.sleeve)),
         Column(f"Created, {look.zone}", lambda row: look.moment(row.created_at)),
         Column("Order id", lambda row: mono(row.client_id)),
     )
@@ -92,7 +93,7 @@ def fill_columns(look: Appearance) -> tuple[Column[FillRow], ...]:
         Column("Fee", lambda row: f"{fmt.quantity(row.fee)} {row.fee_currency}", numeric=True),
         Column("Role", lambda row: row.liquidity),
         Column("Purpose", lambda row: row.purpose),
-        Column("Strategy", lambda row: fmt.words(row.sleeve)),
+        Column("Strategy", lambda row: title_of(row.sleeve)),
         Column("Source", lambda row: parts.simulated_mark(row.simulated) or row.book),
         Column("Order id", lambda row: mono(row.client_id), shown=False),
         Column("Trade id", lambda row: mono(row.trade_id), shown=False),
@@ -112,7 +113,7 @@ def order_columns(look: Appearance) -> tuple[Column[OrderRow], ...]:
         Column("Stop", lambda row: fmt.price(row.stop_price), numeric=True),
         Column("State", lambda row: state(row.state)),
         Column("Purpose", lambda row: row.purpose),
-        Column("Strategy", lambda row: fmt.words(row.sleeve)),
+        Column("Strategy", lambda row: title_of(row.sleeve)),
         Column("Reason", lambda row: row.reason, wraps=True),
         Column("Source", lambda row: parts.simulated_mark(row.simulated) or row.book),
         Column(f"Created, {look.zone}", lambda row: look.moment(row.created_at), shown=False),

@@ -17,6 +17,7 @@ from pages.format import Html
 from pages.guard import guarded, live
 from pages.tables import Column
 
+_SILENT_AFTER_S = 5.0
 _TIMEFRAMES = ("1m", "5m", "15m", "1h", "4h", "1d")
 
 
@@ -44,21 +45,28 @@ def _feeds(console: ConsolePort) -> None:
         Column("Book", lambda row: row[0]),
         Column("Venue", lambda row: row[1].venue),
         Column("Source", lambda row: parts.simulated_mark(row[1].simulated) or "exchange"),
-        Column("State", lambda row: _online(row[1])),
-        Column("Last market time, UTC", lambda row: fmt.moment(row[1].last_market_time)),
-        Column("Age", lambda row: _age(row[1], now), numeric=True),
+        Column("State", lambda row: _online(row[1], now)),
+        Column("Last data, market time, UTC", lambda row: fmt.moment(row[1].last_market_time)),
+        Column("Came", lambda row: _age(row[1], now), numeric=True),
         Column("Latency", lambda row: fmt.latency(row[1].latency_s), numeric=True),
-        Column("Detail", lambda row: row[1].detail, wraps=True),
+        Column("Detail", lambda row: fmt.sentence(row[1].detail), wraps=True),
     )
     tables.draw(columns, rows, "No market is being watched. Start public data below, or look at the demo book.")
 
 
-def _online(feed: FeedView) -> Html:
-    return parts.badge("online", "accent") if feed.online else parts.badge("OFFLINE", "warn")
+def _online(feed: FeedView, now: datetime) -> Html:
+    """Online only where data comes: a venue that is back, or loses its bars, is silent until the next one."""
+    if not feed.online:
+        return parts.badge("OFFLINE", "warn")
+    age_s = fmt.seconds_since(feed.last_wall_time, now)
+    silent = feed.simulated and (age_s is None or age_s > _SILENT_AFTER_S)
+    return parts.badge("online, no data", "warn") if silent else parts.badge("online", "accent")
 
 
 def _age(feed: FeedView, now: datetime) -> Html:
-    return parts.aged(feed.last_wall_time, now, fmt.age(fmt.seconds_since(feed.last_wall_time, now)))
+    age_s = fmt.seconds_since(feed.last_wall_time, now)
+    text = "never" if age_s is None else f"{fmt.age(age_s)} ago"
+    return parts.aged(feed.last_wall_time, now, text) if feed.simulated or age_s is None else fmt.safe(text)
 
 
 def _connections(console: ConsolePort) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+import re
 from datetime import UTC, datetime
 from decimal import Decimal
 from zoneinfo import ZoneInfo
@@ -14,6 +15,7 @@ MINUS = "\N{MINUS SIGN}"
 NONE = "\N{EM DASH}"
 GREY_AFTER_S = 5.0
 STALE_AFTER_S = 15.0
+_WORD = re.compile(r"[a-z]+(?:[ ,;:'\u2019]|\.?$)")
 
 
 class Html(str):
@@ -190,6 +192,24 @@ def instrument(key: str) -> str:
     venue, _, symbol = key.partition(":")
     pair, perpetual, _ = symbol.partition(":")
     return f"{pair}{' perp' if perpetual else ''} · {venue}"
+
+
+def base_coin(key: str) -> str:
+    """The coin that quantities of an instrument are in.
+
+    >>> base_coin("demo-b:BTC/USDT:USDT")
+    'BTC'
+    """
+    return key.partition(":")[2].partition("/")[0]
+
+
+def sentence(text: str) -> str:
+    """A message as people read it: its first word begins with a capital, unless it is a name such as a file's.
+
+    >>> sentence("outage at demo-a"), sentence("demo-a is silent"), sentence("a.csv is empty"), sentence("")
+    ('Outage at demo-a', 'demo-a is silent', 'a.csv is empty', '')
+    """
+    return text[:1].upper() + text[1:] if _WORD.match(text) else text
 
 
 def words(name: str) -> str:

@@ -14,6 +14,9 @@ from engine.domain.views import FormField
 from pages import format as fmt
 from pages.format import Html, safe
 
+SHARE = "share"
+"""Unit of fields that are stored as shares (0 to 1) and read and entered in percent."""
+
 
 @dataclass(frozen=True, slots=True)
 class Draft:
@@ -45,10 +48,35 @@ def draw(key: str, fields: Sequence[FormField], *, disabled: bool = False, colum
 def changes(fields: Sequence[FormField], values: dict[str, Any]) -> tuple[tuple[str, str, str], ...]:
     """``(label, in force, wished)`` of every field that differs."""
     return tuple(
-        (field.label, shown(field.value), shown(values[field.name]))
+        (field.label, _read(field, field.value), _read(field, values[field.name]))
         for field in fields
         if shown(field.value) != shown(values[field.name])
     )
+
+
+def percent_of(share: Any) -> Decimal | None:
+    """A stored share as the percent that people read and enter; `share_of` is the way back.
+
+    >>> percent_of("0.02"), percent_of(0.29), percent_of(None)
+    (Decimal('2.00'), Decimal('29.00'), None)
+    """
+    return None if share in (None, "") else Decimal(str(share)) * 100
+
+
+def share_of(percent: float | None) -> str | None:
+    """The percent of a form as the share that is stored.
+
+    >>> share_of(2.5), share_of(100.0), share_of(None)
+    ('0.025', '1', None)
+    """
+    return None if percent is None else f"{Decimal(repr(float(percent))).scaleb(-2).normalize():f}"
+
+
+def _read(field: FormField, value: Any) -> str:
+    """A value of a field as people read it."""
+    if field.unit != SHARE or value in (None, ""):
+        return shown(value)
+    return f"{shown(percent_of(value))} %"
 
 
 def shown(value: Any) -> str:
@@ -114,12 +142,12 @@ def _integer(key: str, field: FormField, disabled: bool) -> int | None:
 
 
 def _decimal(key: str, field: FormField, disabled: bool) -> float | None:
-    value = None if field.value in (None, "") else float(field.value)
+    value, lowest, highest = (_entered(field, known) for known in (field.value, field.minimum, field.maximum))
     return st.number_input(
         field.label,
         value=value,
-        min_value=None if field.minimum is None else float(field.minimum),
-        max_value=None if field.maximum is None else float(field.maximum),
+        min_value=lowest,
+        max_value=highest,
         step=_step(value or 0.0),
         format="%.10g",
         key=key,
@@ -129,15 +157,21 @@ def _decimal(key: str, field: FormField, disabled: bool) -> float | None:
     )
 
 
+def _entered(field: FormField, value: Any) -> float | None:
+    """A stored number as the form holds it: a share in percent."""
+    known = percent_of(value) if field.unit == SHARE else value
+    return None if known in (None, "") else float(known)
+
+
 def _step(value: float) -> float:
     """A tenth of the value's own size, so that the arrows do something sensible."""
     return 10.0 ** (len(str(int(abs(value)))) - 2) if abs(value) >= 1 else 0.01 if abs(value) >= 0.05 else 0.001
 
 
 def _bounds(field: FormField) -> str:
-    low, high = shown(field.minimum), shown(field.maximum)
+    low, high = _read(field, field.minimum), _read(field, field.maximum)
     bounds = "" if field.minimum is None and field.maximum is None else f"From {low} to {high}. "
-    return f"{bounds}Default: {shown(field.default)}."
+    return f"{bounds}Default: {_read(field, field.default)}."
 
 
 def _problems(field: FormField, value: Any) -> list[str]:
@@ -150,6 +184,8 @@ def _problems(field: FormField, value: Any) -> list[str]:
 
 def _kept_type(field: FormField, value: Any) -> Any:
     """Decimals travel as text in the configuration; a form must not turn them into floats."""
+    if field.unit == SHARE:
+        return share_of(value)
     if field.kind == "number" and value is not None and isinstance(field.value, str):
         return str(Decimal(repr(value)))
     if field.kind == "text" and isinstance(field.value, list | tuple):

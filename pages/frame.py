@@ -8,6 +8,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from engine.domain.commands import Role
 from engine.domain.facade import ConsolePort
 from pages import (
     alerts,
@@ -83,6 +84,8 @@ def run(console: ConsolePort) -> None:
 def _signed_in(console: ConsolePort) -> None:
     actor = console.actor
     who = f"{safe(actor.name)} · {safe(actor.role.value)}"
+    if not actor.role.allows(Role.OPERATOR):
+        who += "<br>A viewer looks; to act, ask an admin for the role operator."
     st.sidebar.html(f'<div class="qd-who">{who}<br><a href="/signout" target="_self">Sign out</a></div>')
 
 

@@ -20,6 +20,7 @@ from engine.domain.errors import (
     VenueAmbiguous,
     VenueError,
 )
+from pages import format as fmt
 
 Given = ParamSpec("Given")
 
@@ -49,8 +50,18 @@ def explain(error: QuarterdeckError) -> str:
     """What happened, what was not done, what to do."""
     for kind, happened, way_out in _ADVICE:
         if isinstance(error, kind):
-            return f"**{happened}** {error}  \n{way_out}"
-    return f"**Something went wrong.** {error}  \nNothing was changed."
+            return f"**{happened}** {said(error)}  \n{way_out}"
+    return f"**Something went wrong.** {said(error)}  \nNothing was changed."
+
+
+def said(error: QuarterdeckError) -> str:
+    """What an error says, as a sentence for people.
+
+    >>> said(BadInput("the label is empty"))
+    'The label is empty.'
+    """
+    text = fmt.sentence(str(error).strip())
+    return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 def guarded(draw: Callable[Given, None]) -> Callable[Given, None]:
@@ -82,12 +93,12 @@ def attempt(deed: Callable[[], str]) -> tuple[bool, str]:
     try:
         return True, deed()
     except QuarterdeckError as error:
-        return False, str(error)
+        return False, said(error)
     except Exception:  # noqa: BLE001 - the page frame: logged and said; whether it was done is unknown
         _log.exception("page_act_failed", part=getattr(deed, "__qualname__", "deed"))
         return (
             False,
-            "the console failed while doing it; whether it was done is unknown. See Audit before you try again.",
+            "The console failed while doing it; whether it was done is unknown. See Audit before you try again.",
         )
 
 

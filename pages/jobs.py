@@ -22,11 +22,11 @@ _TONES = {JobState.DONE: "accent", JobState.FAILED: "warn", JobState.CANCELLED: 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A button that starts a job: ``begin`` gets the job's id, which stays the same for a double click."""
+    """A button that starts a job, or several: ``begin`` gets an id, which stays the same for a double click."""
 
     key: str
     label: str
-    begin: Callable[[str], JobView]
+    begin: Callable[[str], JobView | tuple[JobView, ...]]
     needed: Role = Role.OPERATOR
     blocked: str = ""
 
@@ -39,8 +39,9 @@ def start_button(console: ConsolePort, start: Start) -> None:
     identity = str(st.session_state[slot])
 
     def deed() -> str:
-        job = start.begin(identity)
-        return f"Started: {job.title}. It goes on when you leave this page."
+        begun = start.begin(identity)
+        titles = ", ".join(job.title for job in begun) if isinstance(begun, tuple) else begun.title
+        return f"Started: {titles}. It goes on when you leave this page."
 
     act = Act(start.key, start.label, deed, start.needed, kind="primary", blocked=start.blocked)
     actions.button(console, act)
@@ -65,7 +66,7 @@ def _panel(console: ConsolePort, kinds: tuple[str, ...]) -> None:
 def _running(console: ConsolePort, job: JobView) -> None:
     with st.container(horizontal=True, vertical_alignment="center", border=True):
         left = "time left unknown" if job.seconds_left is None else f"{fmt.duration(job.seconds_left)} left"
-        words = f"{job.kind} {job.title} · {fmt.percent(job.share, 0)} · {left} · {job.detail}"
+        words = f"{fmt.sentence(job.kind)} {job.title} · {fmt.percent(job.share, 0)} · {left} · {job.detail}"
         st.progress(min(1.0, max(0.0, job.share)), text=words.replace("_", "\\_"))
         act = Act(f"cancel-{job.job_id}", "Cancel", lambda: _cancel(console, job.job_id), slot="job-cancel")
         actions.button(console, act)
@@ -81,8 +82,8 @@ def _columns(console: ConsolePort) -> tuple[Column[JobView], ...]:
     look = appearance.current(console)
     return (
         Column(f"Started, {look.zone}", lambda row: look.moment(row.started_at)),
-        Column("Job", lambda row: f"{row.kind} {row.title}"),
+        Column("Job", lambda row: fmt.sentence(f"{row.kind} {row.title}")),
         Column("State", lambda row: parts.badge(row.state.value, _TONES.get(row.state, ""))),
         Column("Took", lambda row: fmt.duration(row.seconds), numeric=True),
-        Column("What it said", lambda row: Html(fmt.safe(row.detail)), wraps=True),
+        Column("What it said", lambda row: Html(fmt.safe(fmt.sentence(row.detail))), wraps=True),
     )

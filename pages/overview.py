@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import streamlit as st
 
 from engine.domain.facade import ConsolePort
 from engine.domain.portfolio import BookSnapshot, EngineSnapshot, SleeveView
 from engine.domain.views import EquityCurve, HealthFigure
+from engine.runtime.titles import is_strategy, title_of
 from pages import appearance, books, charts, desk, parts, tables
 from pages import format as fmt
 from pages.format import Html, safe
@@ -43,7 +45,8 @@ def render(console: ConsolePort) -> None:
 
 def _figures(console: ConsolePort) -> None:
     book = books.current(console)
-    st.html(parts.cards(figures(console, book)))
+    zone = appearance.current(console).zone
+    st.html(Html(parts.cards(figures(console, book)) + parts.as_of(book, zone)))
 
 
 def figures(console: ConsolePort, book: BookSnapshot) -> tuple[Card, ...]:
@@ -174,10 +177,10 @@ def sleeve_columns(book: BookSnapshot) -> tuple[Column[SleeveView], ...]:
     """Attribution per strategy, in the book's base currency."""
     unit = book.base_currency
     return (
-        Column("Strategy", lambda row: fmt.words(row.strategy)),
+        Column("Strategy", lambda row: title_of(row.strategy)),
         Column("State", sleeve_state),
-        Column("Weight", lambda row: fmt.percent(row.weight, 1), numeric=True),
-        Column(f"Allocated, {unit}", lambda row: fmt.number(row.equity), numeric=True),
+        Column("Weight", lambda row: fmt.percent(_allocated(row, row.weight), 1), numeric=True),
+        Column(f"Allocated, {unit}", lambda row: fmt.number(_allocated(row, row.equity)), numeric=True),
         Column(f"Realised, {unit}", lambda row: parts.profit(row.realised), numeric=True),
         Column(f"Unrealised, {unit}", lambda row: parts.profit(row.unrealised), numeric=True),
         Column(f"Fees, {unit}", lambda row: fmt.number(row.fees), numeric=True),
@@ -188,10 +191,17 @@ def sleeve_columns(book: BookSnapshot) -> tuple[Column[SleeveView], ...]:
 
 
 def sleeve_state(row: SleeveView) -> Html:
-    """Running, paused or quarantined, as a badge."""
+    """Running, paused or quarantined, as a badge; orders by hand have no state."""
+    if not is_strategy(row.strategy):
+        return safe(fmt.NONE)
     if row.quarantined:
         return parts.badge(f"quarantined: {row.quarantined}", "warn")
     return parts.badge("running", "accent") if row.running else parts.badge("paused", "dim")
+
+
+def _allocated(row: SleeveView, amount: Decimal) -> Decimal | None:
+    """Capital is allocated to strategies only; the other sleeves have none to show."""
+    return amount if is_strategy(row.strategy) else None
 
 
 def _won(row: SleeveView) -> str:

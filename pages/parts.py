@@ -134,6 +134,17 @@ def aged(at: datetime | None, now: datetime, text: str) -> Html:
     return Html(f'<span class="qd-grey">{safe(text)}</span>') if seconds > fmt.GREY_AFTER_S else safe(text)
 
 
+def as_of(book: BookSnapshot, zone: str) -> Html:
+    """Which instant live figures are of: parts of a page refresh one after the other, so each says its own."""
+    if book.market_time is None:
+        return Html('<div class="qd-dim">No price yet</div>')
+    now = fmt.now()
+    age = fmt.age(fmt.seconds_since(book.published_at, now))
+    clock = fmt.moment(book.market_time, zone, date=False)
+    text = f"As of {clock} {'simulated ' if book.simulated else ''}market time, {zone} · {age} ago"
+    return Html(f'<div class="qd-dim">{aged(book.published_at, now, text)}</div>')
+
+
 def simulated_mark(simulated: bool) -> Html:
     """SIMULATED beside numbers that no market made."""
     return badge("SIMULATED", "sim") if simulated else Html("")

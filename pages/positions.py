@@ -12,10 +12,12 @@ from engine.domain.instruments import InstrumentKey
 from engine.domain.orders import OrderState
 from engine.domain.portfolio import BookSnapshot, Position, WorkingOrder
 from engine.domain.views import FillRow, OrderRow
+from engine.runtime.titles import title_of
 from pages import appearance, books, charts, confirm, desk, overview, parts, tables, ticket
 from pages import format as fmt
 from pages.access import missing_role_for
 from pages.confirm import Look, Opener, Question, Request
+from pages.format import Html
 from pages.guard import guarded, live, tabs
 from pages.parts import Card
 from pages.tables import Filter, Stored
@@ -59,17 +61,16 @@ def _figures(console: ConsolePort) -> None:
     held = _held(book)
     bare = sum(1 for position in held if position.stop_price is None)
     unknown = sum(1 for order in book.orders if order.state.value == "unknown")
-    st.html(
-        parts.cards(
-            (
-                Card("Open positions", str(len(held)), f"{parts.source_of(book)}"),
-                overview.unrealised_card(book),
-                Card("Working orders", str(len(book.orders)), f"{unknown} UNKNOWN", "warn" if unknown else ""),
-                Card("Without a stop", str(bare), "positions", "warn" if bare else ""),
-                overview.realised_card(book),
-            )
+    cards = parts.cards(
+        (
+            Card("Open positions", str(len(held)), f"{parts.source_of(book)}"),
+            overview.unrealised_card(book),
+            Card("Working orders", str(len(book.orders)), f"{unknown} UNKNOWN", "warn" if unknown else ""),
+            Card("Without a stop", str(bare), "positions", "warn" if bare else ""),
+            overview.realised_card(book),
         )
     )
+    st.html(Html(cards + parts.as_of(book, appearance.current(console).zone)))
 
 
 def _positions(console: ConsolePort) -> None:
@@ -102,7 +103,7 @@ def _name(position: Position) -> str:
 
 def _title(position: Position) -> str:
     way = "long" if position.quantity > 0 else "short"
-    return f"{fmt.instrument(position.instrument)} · {way} · {fmt.words(position.sleeve)}"
+    return f"{fmt.instrument(position.instrument)} · {way} · {title_of(position.sleeve)}"
 
 
 def _detail(console: ConsolePort) -> None:
@@ -125,9 +126,9 @@ def _chart(console: ConsolePort, book: BookSnapshot, name: str) -> None:
     if not len(chart.opened_at_ms):
         parts.notice("No candle of this instrument is stored yet; the chart starts with the next one.")
         return
-    charts.show(charts.candles(chart), "positions-chart", f"Price of {instrument} with the fills of {sleeve}")
+    charts.show(charts.candles(chart), "positions-chart", f"Price of {instrument} with the fills of {title_of(sleeve)}")
     origin = "SIMULATED prices" if chart.simulated else "prices of the venue"
-    st.caption(f"{chart.timeframe} candles, {origin}, UTC · ▲ bought ▼ sold · dotted: stop and target")
+    st.caption(f"{chart.timeframe} candles, {origin}, UTC · ▲ bought ▼ sold · dashed: entry · dotted: stop and target")
 
 
 def _order_title(order: WorkingOrder) -> str:
@@ -223,7 +224,7 @@ def _filters(book: BookSnapshot) -> tuple[Filter, ...]:
     instruments = tuple(str(instrument.key) for instrument in book.instruments)
     sleeves = tuple(sleeve.strategy for sleeve in book.sleeves)
     return (
-        Filter("instrument", "Instrument", instruments),
-        Filter("sleeve", "Strategy", sleeves),
+        Filter("instrument", "Instrument", instruments, shows=fmt.instrument),
+        Filter("sleeve", "Strategy", sleeves, shows=title_of),
         Filter("since", "Since, UTC", is_date=True),
     )

@@ -11,7 +11,8 @@ import streamlit as st
 
 from engine.domain.facade import ConsolePort
 from engine.domain.views import CoverageRow, ReplayView, StrategyForm
-from pages import appearance, books, charts, desk, forms, jobs, parts, tables
+from engine.runtime.titles import titles_of
+from pages import appearance, books, charts, desk, forms, jobs, parts, shelf, tables
 from pages import format as fmt
 from pages.guard import alone, guarded, live
 from pages.jobs import Start
@@ -30,6 +31,7 @@ def render(console: ConsolePort) -> None:
     """Draw the page."""
     st.header("Replay", anchor=False)
     live(_runs, every_s=3)(console)
+    shelf.draw(console)
     jobs.panel(console, ("replay",))
     live(_result, every_s=5)(console)
     st.subheader("New replay", anchor=False)
@@ -54,7 +56,7 @@ def _columns(console: ConsolePort) -> tuple[Column[ReplayView], ...]:
     look = appearance.current(console)
     return (
         Column(f"Started, {look.zone}", lambda row: look.moment(row.job.started_at)),
-        Column("Strategy", lambda row: fmt.words(row.strategy)),
+        Column("Strategy", lambda row: titles_of(row.strategy)),
         Column("Series", lambda row: ", ".join(map(fmt.instrument, row.instruments)), wraps=True),
         Column("State", lambda row: parts.badge(row.job.state.value, "dim")),
         Column("Bars", lambda row: f"{row.bars:,}", numeric=True),
@@ -104,7 +106,7 @@ def _flat(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str
 
 
 def _title(run: ReplayView) -> str:
-    return f"{fmt.words(run.strategy)} · {', '.join(map(fmt.instrument, run.instruments))} · {run.run_id}"
+    return f"{titles_of(run.strategy)} · {', '.join(map(fmt.instrument, run.instruments))} · {run.run_id}"
 
 
 def _cards(run: ReplayView) -> tuple[Card, ...]:

@@ -11,7 +11,9 @@ import streamlit as st
 
 from engine.domain.commands import ConfigureRisk, Rearm, SetTrading, TradingState
 from engine.domain.facade import ConsolePort
+from engine.domain.orders import Refused
 from engine.domain.portfolio import BookSnapshot, LimitUse
+from engine.runtime.titles import title_of
 from pages import appearance, books, confirm, figures, forms, header, parts, stop, strategies, tables
 from pages import format as fmt
 from pages.access import missing_role_for
@@ -69,21 +71,17 @@ def _limits(console: ConsolePort, titles: Mapping[str, str]) -> None:
     over = [titled(limit, titles) for limit in book.limits if limit.used is not None and limit.used >= limit.limit]
     unknown = [titled(limit, titles) for limit in book.limits if limit.used is None]
     chosen = mode(book)
-    st.html(
-        parts.cards(
-            (
-                Card("Trading state", header.state_badge(book), book.state_reason or "nothing holds it back"),
-                Card("Mode", fmt.words(chosen) or "unknown", _MODES.get(chosen, "").partition(": ")[2]),
-                Card(
-                    "Drawdown",
-                    fmt.percent(-book.drawdown),
-                    f"from peak {fmt.money(book.peak_equity, book.base_currency)}",
-                ),
-                Card("Limits reached", str(len(over)), _few(over) or "none", "warn" if over else ""),
-                Card("Unknown", str(len(unknown)), _few(unknown) or "every limit is measured"),
-            )
+    peak = f"from peak {fmt.money(book.peak_equity, book.base_currency)}"
+    cards = parts.cards(
+        (
+            Card("Trading state", header.state_badge(book), book.state_reason or "nothing holds it back"),
+            Card("Mode", fmt.words(chosen) or "unknown", _MODES.get(chosen, "").partition(": ")[2]),
+            Card("Drawdown", fmt.percent(-book.drawdown), peak),
+            Card("Limits reached", str(len(over)), _few(over) or "none", "warn" if over else ""),
+            Card("Unknown", str(len(unknown)), _few(unknown) or "every limit is measured"),
         )
     )
+    st.html(Html(cards + parts.as_of(book, appearance.current(console).zone)))
     tables.draw(limit_columns(titles), book.limits, "No limit is reported until the book has seen its first price.")
 
 
@@ -99,7 +97,7 @@ def _few(names: list[str]) -> str:
 def limit_columns(titles: Mapping[str, str]) -> tuple[Column[LimitUse], ...]:
     """Value, limit and use, the window it is measured over, and what happens at breach and when unknown."""
     return (
-        Column("Limit", lambda row: titled(row, titles)),
+        Column("Limit", lambda row: titled(row, titles), wraps=True),
         Column("Use", use),
         Column("Now", lambda row: amount(row.used, row.unit), numeric=True),
         Column("Limit at", lambda row: amount(row.limit, row.unit), numeric=True),
@@ -137,7 +135,8 @@ def _figures(console: ConsolePort) -> None:
 
 def _refused(console: ConsolePort) -> None:
     rows = sorted(books.current(console).refused, key=lambda row: row.at, reverse=True)[: tables.PAGE_SIZE]
-    columns = strategies.refused_columns(appearance.current(console))
+    by: Column[Refused] = Column("Strategy", lambda row: title_of(row.sleeve))
+    columns = (by, *strategies.refused_columns(appearance.current(console)))
     tables.draw(columns, rows, "Nothing was refused lately. A refusal names the rule, the value and the limit.")
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from zoneinfo import available_timezones
 
 import streamlit as st
 
 from engine.domain.commands import Role
+from engine.domain.errors import BadInput
 from engine.domain.facade import ConsolePort
 from engine.domain.views import BackupRow, SessionRow, SettingRow, UserRow
 from pages import actions, appearance, confirm, jobs, parts, tables
@@ -19,6 +21,7 @@ from pages.tables import Column
 
 _CURRENCIES = ("BTC", "ETH", "USD", "EUR", "GBP", "AUD", "CHF", "JPY")
 DENSITIES = ("compact", "roomy")
+_SECRETS = ("own-password-old", "own-password-new", "own-password-again")
 
 
 def render(console: ConsolePort) -> None:
@@ -29,6 +32,7 @@ def render(console: ConsolePort) -> None:
         "settings-tab",
         {
             "Appearance": lambda: _appearance(console),
+            "Password": lambda: _password(console),
             "People": lambda: _people(console),
             "Sessions": lambda: _sessions(console),
             "Backups": lambda: _backups(console),
@@ -89,6 +93,35 @@ def _kept(console: ConsolePort) -> str:
     for name, value in appearance.as_settings(appearance.current(console)):
         console.change_setting(name, value)
     return "Stored; everyone sees it from the next start."
+
+
+def _password(console: ConsolePort) -> None:
+    with st.form("own-password", border=True, width=460):
+        st.subheader("Change your password", anchor=False)
+        st.text_input("Present password", type="password", key=_SECRETS[0], autocomplete="current-password")
+        st.text_input("New password", type="password", key=_SECRETS[1], autocomplete="new-password")
+        st.text_input("New password, again", type="password", key=_SECRETS[2], autocomplete="new-password")
+        st.caption(
+            "At least 12 characters; a few unrelated words are best. "
+            "All your sessions end, this one too: sign in again with the new one."
+        )
+        label = "Change password"
+        act = Act("own-password-button", label, lambda: _own(console), Role.VIEWER, "own-password-done", "primary")
+        actions.submit(console, replace(act, secrets=_SECRETS))
+    actions.outcome("own-password-done")
+
+
+def _own(console: ConsolePort) -> str:
+    """Take the passwords out of the session before anything can fail."""
+    state = st.session_state
+    old, new, again = (str(state.get(key, "")) for key in _SECRETS)
+    state.update(dict.fromkeys(_SECRETS, ""))
+    if not old or not new:
+        raise BadInput("enter the present password, and the new one twice")
+    if new != again:
+        raise BadInput("the two new passwords differ; type the same one twice")
+    console.change_password(old, new)
+    return "Your password is changed. Sign in again with the new one."
 
 
 def _people(console: ConsolePort) -> None:

@@ -62,7 +62,7 @@ def _before(console: ConsolePort) -> None:
     confirm.command_button(console, request, confirm.Look(label, "primary", wide=True))
     failure = st.session_state.get(f"failed:{KEY}")
     if failure:
-        st.error(f"Not sent, nothing is stopped: {failure}")
+        st.error(f"Not sent, nothing is stopped. {failure}")
 
 
 def consequences(snapshot: EngineSnapshot, name: str | None) -> Html:

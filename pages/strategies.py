@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
-from decimal import Decimal
 
 import streamlit as st
 
-from engine.domain.commands import ConfigureStrategy, SetAllocation, SetStrategy
+from engine.domain.commands import ConfigureStrategy, SetStrategy
 from engine.domain.facade import ConsolePort
 from engine.domain.instruments import InstrumentKey
 from engine.domain.orders import Refused
 from engine.domain.portfolio import BookSnapshot, Idea, SleeveView
 from engine.domain.views import StrategyForm
-from pages import appearance, books, charts, confirm, desk, forms, overview, parts, tables
+from engine.runtime.titles import title_of
+from pages import allocation, appearance, books, charts, confirm, desk, forms, overview, parts, tables
 from pages import format as fmt
 from pages.access import missing_role_for
 from pages.confirm import Look, Question, Request
 from pages.guard import guarded, live, tabs
 from pages.tables import Column
 
-CONFIGURE, ALLOCATE = "configure-strategy", "allocate"
+CONFIGURE = "configure-strategy"
 _CHOSEN = "strategies-chosen"
 _POINTS = 600
 
@@ -33,7 +32,7 @@ def render(console: ConsolePort) -> None:
     live(_table)(console)
     guarded(_one)(console)
     st.subheader("Allocation", anchor=False)
-    guarded(_allocation)(console)
+    guarded(allocation.form)(console)
 
 
 def _attribution(console: ConsolePort) -> None:
@@ -49,7 +48,7 @@ def _attribution(console: ConsolePort) -> None:
     if not curve.sleeves or not len(curve.at_ms):
         parts.notice("The P&L curve of each strategy starts a minute after its first fill.")
         return
-    named = [replace(series, name=fmt.words(series.name), unit=curve.currency) for series in curve.sleeves]
+    named = [replace(series, name=title_of(series.name), unit=curve.currency) for series in curve.sleeves]
     charts.show(charts.lines(named), "strategies-attribution", "P&L by strategy over time")
     st.caption(f"P&L by strategy · {overview.basis(curve, book)}")
 
@@ -58,6 +57,7 @@ def _table(console: ConsolePort) -> None:
     book = books.current(console)
     if book.sleeves:
         tables.draw(overview.sleeve_columns(book), book.sleeves)
+        st.html(parts.as_of(book, appearance.current(console).zone))
 
 
 def _sleeve(book: BookSnapshot, name: str) -> SleeveView | None:
@@ -81,6 +81,7 @@ def _one(console: ConsolePort) -> None:
         return
     form = known[str(name)]
     st.caption(form.summary)
+    st.html(f'<div class="qd-dim">On the command line and in settings: {desk.mono(form.name)}</div>')
     live(_switch)(console, form)
     tabs(
         "strategies-tab",
@@ -181,9 +182,9 @@ def _ideas(console: ConsolePort, strategy: str) -> None:
             lambda row: parts.directed(row.conviction, fmt.number(row.conviction, 2, signed=True)),
             numeric=True,
         ),
-        Column("Stop distance", lambda row: fmt.price(row.stop_distance), numeric=True),
-        Column("Target", lambda row: fmt.quantity(row.target, signed=True), numeric=True),
-        Column("Held", lambda row: fmt.quantity(row.held, signed=True), numeric=True),
+        Column("Stop distance, quote", lambda row: fmt.price(row.stop_distance), numeric=True),
+        Column("Target, coins", lambda row: fmt.quantity(row.target, signed=True), numeric=True),
+        Column("Held, coins", lambda row: fmt.quantity(row.held, signed=True), numeric=True),
         Column("What became of it", lambda row: row.outcome, wraps=True),
     )
     tables.draw(
@@ -208,80 +209,9 @@ def refused_columns(look: appearance.Appearance) -> tuple[Column[Refused], ...]:
         Column(f"Market time, {look.zone}", lambda row: look.moment(row.at)),
         Column("Instrument", lambda row: fmt.instrument(row.instrument)),
         Column("Side", lambda row: fmt.NONE if row.side is None else desk.bought(row.side.value)),
-        Column("Quantity", lambda row: fmt.quantity(row.quantity), numeric=True),
+        Column("Quantity", lambda row: f"{fmt.quantity(row.quantity)} {fmt.base_coin(row.instrument)}", numeric=True),
         Column("Rule", lambda row: row.rule),
         Column("Value", lambda row: row.value, numeric=True),
         Column("Limit", lambda row: row.limit, numeric=True),
         Column("Why", lambda row: row.detail, wraps=True),
     )
-
-
-def allocation_method(book: BookSnapshot) -> str:
-    """``fixed`` or ``performance`` as the book's allocation says."""
-    try:
-        stored = json.loads(book.allocation)
-    except ValueError:
-        stored = book.allocation
-    method = stored.get("method", "fixed") if isinstance(stored, dict) else str(stored)
-    return method if method in {"fixed", "performance"} else "fixed"
-
-
-def _allocation(console: ConsolePort) -> None:
-    book = books.current(console)
-    forms_by_name = {form.name: form for form in console.strategies(book.name)}
-    blocked = missing_role_for(console.actor, SetAllocation)
-    key = f"allocation-{book.name}"
-    method = st.segmented_control(
-        "Method",
-        ["fixed", "performance"],
-        default=allocation_method(book),
-        required=True,
-        key=f"{key}-method",
-        disabled=bool(blocked),
-        help="fixed: the shares below; performance: shares move with measured performance, starting from these",
-        persist_state="session",
-    )
-    weights = _weights(key, book, forms_by_name, bool(blocked))
-    total = sum(weights.values(), Decimal(0))
-    st.caption(
-        f"{fmt.percent(total, 0)} of {fmt.money(book.capital, book.base_currency)} allocated; the rest stays in cash"
-    )
-    if total > 1:
-        st.error(f"The shares add up to {fmt.percent(total, 0)}; they may reach 100 % at most. Lower one of them.")
-    st.button(
-        "Apply allocation…",
-        key="allocation-apply",
-        disabled=bool(blocked or total > 1),
-        help=blocked or None,
-        on_click=confirm.open_dialog,
-        args=(ALLOCATE,),
-    )
-    body = SetAllocation(book.name, str(method or "fixed"), tuple(weights.items()))
-    lines = (
-        f"Method: {body.method}.",
-        *(f"{forms_by_name[name].title}: {fmt.percent(weight, 0)} of capital" for name, weight in weights.items()),
-        "Sizes follow at each strategy's next idea; nothing is traded just because of this.",
-    )
-    request = Request(ALLOCATE, body, "allocation changed by hand", "allocation-reason")
-    confirm.ask(console, Question("Apply allocation", lines, request, Look("Apply this allocation", "primary")))
-
-
-def _weights(
-    key: str, book: BookSnapshot, forms_by_name: dict[str, StrategyForm], disabled: bool
-) -> dict[str, Decimal]:
-    weights: dict[str, Decimal] = {}
-    slots = st.columns(max(3, len(forms_by_name)))
-    for slot, (name, form) in zip(slots, forms_by_name.items(), strict=False):
-        sleeve = _sleeve(book, name)
-        percent = slot.number_input(
-            f"{form.title}, %",
-            0,
-            100,
-            round((sleeve.weight if sleeve else Decimal(0)) * 100),
-            5,
-            key=f"{key}-{name}",
-            disabled=disabled,
-            persist_state="session",
-        )
-        weights[name] = Decimal(percent) / 100
-    return weights

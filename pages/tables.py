@@ -37,13 +37,14 @@ class Column(Generic[Row]):
 class Filter:
     """A filter above a table: ``choices`` draws a list, ``is_date`` a day in UTC, neither a text field.
 
-    ``name`` is what the console calls it.
+    ``name`` is what the console calls it, ``shows`` what people read of a choice.
     """
 
     name: str
     label: str
     choices: tuple[str, ...] = ()
     is_date: bool = False
+    shows: Callable[[str], str] = str
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +142,14 @@ def _draw_filter(key: str, item: Filter) -> None:
         )
     elif item.choices:
         st.selectbox(
-            item.label, item.choices, index=None, placeholder="all", key=key, persist_state="session", width=190
+            item.label,
+            item.choices,
+            index=None,
+            placeholder="all",
+            key=key,
+            persist_state="session",
+            width=190,
+            format_func=item.shows,
         )
     else:
         st.text_input(item.label, key=key, placeholder="any", persist_state="session", width=160)

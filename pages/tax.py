@@ -1,16 +1,19 @@
-"""Tax: what a year's disposals gained, each traced to the purchase it was matched with."""
+"""Tax: what a year's sales and closed positions gained, each traced to its opening, and the funding beside it."""
 
 from __future__ import annotations
 
+from decimal import Decimal
 from zoneinfo import available_timezones
 
 import streamlit as st
 
 from engine.domain.facade import ConsolePort
-from engine.domain.views import PageOf, TaxReport, TaxRow
+from engine.domain.tax_views import TaxKind, TaxReport, TaxRow
+from engine.domain.views import PageOf
 from pages import appearance, books, desk, export, parts, tables
 from pages import format as fmt
 from pages.export import Export
+from pages.format import Html
 from pages.guard import alone, guarded
 from pages.parts import Card
 from pages.tables import Column, Stored
@@ -43,41 +46,55 @@ def draw(console: ConsolePort, report: TaxReport) -> None:
     if not report.rows and not report.problems:
         parts.empty(
             f"No disposal in {report.year}",
-            "A gain is realised when something bought is sold again. Choose another year, or look at the fills.",
+            "A gain is realised when something bought is sold again, or a position is closed. Choose another year, or "
+            "look at the fills.",
             parts.Help("See all fills", "positions"),
         )
         return
     st.html(parts.cards(cards(report)))
     for problem in report.problems:
         parts.notice(f"Not matched: {problem}", "warn")
-    look = appearance.current(console)
-    table = Stored(
-        key="tax",
-        columns=columns(look, report.currency),
-        load=lambda page, size, _: PageOf(newest(report, page, size), len(report.rows), page, size),
-        nothing="No disposal could be matched.",
-    )
-    alone(tables.paged)(table)
+    look, unit = appearance.current(console), report.currency
+    disposals = [row for row in report.rows if not row.kind.is_funding]
+    funding = [row for row in report.rows if row.kind.is_funding]
+    st.subheader("Sales and closed positions", anchor=False)
+    alone(tables.paged)(_table("tax", columns(look, unit), disposals, "Nothing was sold or closed in this year."))
+    st.subheader("Income and expense: funding of perpetuals", anchor=False)
+    alone(tables.paged)(_table("tax-funding", funding_columns(look, unit), funding, "No funding in this year."))
     kind = "SIMULATED fills: not for a tax return" if report.simulated else "real fills"
-    sums = "gain = proceeds − cost, fees inside both"
-    st.caption(f"{report.method} · tax days in {report.zone} · {kind} · {sums} · not tax advice")
+    sums = "gain = proceeds − cost, fees are inside both and not taken off again · funding is apart"
+    counted = f" · counted {look.clock(report.counted_at)}" if report.counted_at else ""
+    st.caption(f"{report.method} · tax days in {report.zone} · {kind} · {sums}{counted} · not tax advice")
 
 
-def newest(report: TaxReport, page: int, size: int) -> tuple[TaxRow, ...]:
-    """One page of matches, newest disposal first."""
-    ordered = sorted(report.rows, key=lambda row: row.disposed_at, reverse=True)
+def _table(key: str, shown: tuple[Column[TaxRow], ...], rows: list[TaxRow], nothing: str) -> Stored[TaxRow]:
+    return Stored(
+        key=key,
+        columns=shown,
+        load=lambda page, size, _: PageOf(newest(rows, page, size), len(rows), page, size),
+        nothing=nothing,
+    )
+
+
+def newest(rows: list[TaxRow], page: int, size: int) -> tuple[TaxRow, ...]:
+    """One page of rows, newest first."""
+    ordered = sorted(rows, key=lambda row: row.disposed_at, reverse=True)
     return tuple(ordered[(page - 1) * size : page * size])
 
 
 def cards(report: TaxReport) -> tuple[Card, ...]:
-    """The year in four figures."""
+    """The year in a row of figures: sales and closed positions, then funding, then what is missing."""
     unit = report.currency
     what = "SIMULATED" if report.simulated else "real fills"
     count = len(report.problems)
+    matches = sum(1 for row in report.rows if not row.kind.is_funding)
     return (
         Card(f"Realised gain {report.year}", parts.profit(report.gain), f"{unit}, {report.method}, {what}"),
-        Card("Proceeds", parts.with_unit(fmt.number(report.proceeds), unit), f"{len(report.rows):,} matches"),
-        Card("Cost", parts.with_unit(fmt.number(report.cost), unit), "of the lots that were sold"),
+        Card("Proceeds, fees taken off", parts.with_unit(fmt.number(report.proceeds), unit), f"{matches:,} matches"),
+        Card("Cost, fees added", parts.with_unit(fmt.number(report.cost), unit), "of what was sold or closed"),
+        Card("Funding received", parts.with_unit(fmt.number(report.income), unit), "income, not in the gain"),
+        Card("Funding paid", parts.with_unit(fmt.number(report.expense), unit), "expense, not in the gain"),
+        Card("Gain and funding together", parts.profit(report.result), unit),
         Card(
             "Not matched",
             str(count),
@@ -88,17 +105,41 @@ def cards(report: TaxReport) -> tuple[Card, ...]:
 
 
 def columns(look: appearance.Appearance, unit: str) -> tuple[Column[TaxRow], ...]:
-    """A match: the disposal, the purchase, and what lies between."""
+    """A match: sale and purchase of a coin, or closing and opening of a position, and what lies between."""
     return (
-        Column(f"Sold, {look.zone}", lambda row: look.moment(row.disposed_at)),
-        Column(f"Bought, {look.zone}", lambda row: look.moment(row.acquired_at)),
+        Column("What", lambda row: _what(row.kind)),
         Column("Asset", lambda row: f"{row.asset} · {row.venue}"),
+        Column(f"Sold or closed, {look.zone}", lambda row: look.moment(row.disposed_at)),
+        Column(f"Bought or opened, {look.zone}", lambda row: look.moment(row.acquired_at)),
         Column("Quantity", lambda row: fmt.quantity(row.quantity), numeric=True),
         Column(f"Proceeds, {unit}", lambda row: fmt.number(row.proceeds), numeric=True),
         Column(f"Cost, {unit}", lambda row: fmt.number(row.cost), numeric=True),
-        Column(f"Fees, {unit}", lambda row: fmt.number(row.fees), numeric=True),
+        Column(f"Fees inside both, {unit}", lambda row: fmt.number(row.fees), numeric=True),
         Column(f"Gain, {unit}", lambda row: parts.profit(row.gain), numeric=True),
         Column("Held", lambda row: f"{row.held_days:,} d", numeric=True),
-        Column("Sale", lambda row: desk.mono(row.disposal_trade_id), shown=False),
-        Column("Purchase", lambda row: desk.mono(row.acquisition_trade_id), shown=False),
+        Column("Sale or closing", lambda row: desk.mono(row.disposal_trade_id), shown=False),
+        Column("Purchase or opening", lambda row: desk.mono(row.acquisition_trade_id), shown=False),
     )
+
+
+def funding_columns(look: appearance.Appearance, unit: str) -> tuple[Column[TaxRow], ...]:
+    """A payment of funding: nothing is bought or sold by it."""
+    return (
+        Column("What", lambda row: row.kind.value),
+        Column("Of", lambda row: f"{row.detail} · {row.venue}"),
+        Column(f"Time, {look.zone}", lambda row: look.moment(row.disposed_at)),
+        Column(f"Income, {unit}", lambda row: fmt.number(_only(row, TaxKind.INCOME)), numeric=True),
+        Column(f"Expense, {unit}", lambda row: fmt.number(_only(row, TaxKind.EXPENSE)), numeric=True),
+        Column("Payment", lambda row: desk.mono(row.disposal_trade_id), shown=False),
+    )
+
+
+def _only(row: TaxRow, kind: TaxKind) -> Decimal | None:
+    """The amount under the heading it belongs to, nothing under the other."""
+    return abs(row.gain) if row.kind is kind else None
+
+
+def _what(kind: TaxKind) -> Html:
+    """A sale, or the side of the position that was closed, with its arrow."""
+    arrow = {TaxKind.LONG: "▲ ", TaxKind.SHORT: "▼ "}.get(kind, "")
+    return fmt.safe(f"{arrow}{kind.value}")

@@ -10,16 +10,17 @@ import streamlit as st
 from engine.domain.commands import PlaceOrder
 from engine.domain.errors import BadInput
 from engine.domain.facade import ConsolePort
-from engine.domain.instruments import InstrumentKey
+from engine.domain.instruments import Instrument, InstrumentKey
 from engine.domain.orders import OrderType, Side
 from engine.domain.portfolio import BookSnapshot
+from engine.runtime.order_review import OrderReview, review_order
 from pages import books, confirm, parts
 from pages import format as fmt
 from pages.access import missing_role_for
 from pages.confirm import Look, Question, Request
 
 ORDER = "place-order"
-_PLAIN = re.compile(r"[0-9]{1,18}(\.[0-9]{1,18})?")
+_PLAIN = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,18})?")
 
 
 def form(console: ConsolePort) -> None:
@@ -57,9 +58,12 @@ def _fields(book: BookSnapshot) -> None:
     kind = third.segmented_control(
         "Type", kinds, default="market", required=True, key="order-type", persist_state="session"
     )
-    first.text_input("Quantity, base coin", key="order-quantity", placeholder="0.01", persist_state="session")
-    second.text_input("Limit price, quote", key="order-limit", disabled=kind != "limit", persist_state="session")
-    third.text_input("Stop price, quote", key="order-stop", disabled=kind != "stop", persist_state="session")
+    traded = _instrument(book)
+    amount, price = f"Amount, {traded.base}", traded.quote
+    first.text_input(amount, key="order-quantity", placeholder=str(traded.lot_size), persist_state="session")
+    second.text_input(f"Limit price, {price}", key="order-limit", disabled=kind != "limit", persist_state="session")
+    third.text_input(f"Stop price, {price}", key="order-stop", disabled=kind != "stop", persist_state="session")
+    st.caption(_rules(traded))
     st.checkbox("Reduce only: never opens or turns a position", key="order-reduce", persist_state="session")
 
 
@@ -69,18 +73,58 @@ def dialog(console: ConsolePort) -> None:
         confirm.show_dialog("Place an order", lambda: _draw(console))
 
 
+def _instrument(book: BookSnapshot) -> Instrument:
+    chosen = str(st.session_state.get("order-instrument", ""))
+    return next((one for one in book.instruments if one.key == chosen), book.instruments[0])
+
+
+def _rules(instrument: Instrument) -> str:
+    """What the venue demands of an order of this instrument."""
+    least = (
+        f"least order {fmt.money(instrument.min_notional, instrument.quote)}"
+        if instrument.min_notional
+        else "no least order"
+    )
+    return (
+        f"{fmt.instrument(instrument.key)}: {least}, step of the amount {fmt.quantity(instrument.lot_size)} "
+        f"{instrument.base}, step of the price {fmt.quantity(instrument.tick_size)} {instrument.quote}"
+    )
+
+
 def _draw(console: ConsolePort) -> None:
-    body = draft(books.current(console))
-    price = body.limit_price or body.stop_price
-    at = f"at {fmt.price(price)}" if price is not None else "at the market"
-    lines = (
-        f"{body.side.value.capitalize()} {fmt.quantity(body.quantity)} {fmt.instrument(body.instrument)}, "
-        f"{body.order_type.value} {at}{', reduce-only' if body.reduce_only else ''}.",
+    if confirm.sent_receipt(console, ORDER) is not None:
+        _ask(console, PlaceOrder("", InstrumentKey(""), Side.BUY, Decimal(0), OrderType.MARKET), (), "")
+        return
+    book = books.current(console)
+    body = draft(book)
+    review = review_order(book, body)
+    for problem in review.problems:
+        parts.notice(problem, "warn")
+    blocked = "Correct the order first: the venue would refuse it" if review.problems else ""
+    _ask(console, body, _lines(book, body, review), blocked)
+
+
+def _ask(console: ConsolePort, body: PlaceOrder, lines: tuple[str, ...], blocked: str) -> None:
+    look = Look("Place this order", "primary", blocked)
+    confirm.ask_inside(console, Question("", lines, Request(ORDER, body, "manual order", "order-reason"), look))
+
+
+def _lines(book: BookSnapshot, body: PlaceOrder, review: OrderReview) -> tuple[str, ...]:
+    unit, now = review.currency, fmt.now()
+    seen = f"{fmt.age(fmt.seconds_since(review.market_at, now))} old" if review.market_at else "its age is unknown"
+    market = f"{fmt.price(review.market)} {unit}, {seen}" if review.market is not None else "no trusted price now"
+    worth = f"about {fmt.money(review.value, unit)}" if review.value is not None else "unknown until there is a price"
+    how = body.order_type.value
+    at = f" at {fmt.price(review.price)} {unit}" if body.order_type is not OrderType.MARKET else ""
+    return (
+        f"{body.side.value.capitalize()} {fmt.quantity(body.quantity)} {review.instrument.base} on "
+        f"{fmt.instrument(body.instrument)}: {how} order{at}{', reduce-only' if body.reduce_only else ''}.",
+        f"Worth {worth} at the {review.price_source}, before fees.",
+        f"{'Simulated market' if book.simulated else 'Market'} price now: {market}.",
+        f"{_rules(review.instrument)}.",
         f"It belongs to the manual sleeve of the {body.book} book.",
         "The risk gate may refuse it; then nothing is sent to the venue.",
     )
-    request = Request(ORDER, body, "manual order", "order-reason")
-    confirm.ask_inside(console, Question("", lines, request, Look("Place this order", "primary")))
 
 
 def draft(book: BookSnapshot) -> PlaceOrder:
@@ -88,9 +132,9 @@ def draft(book: BookSnapshot) -> PlaceOrder:
     state = st.session_state
     kind = OrderType(state.get("order-type", "market"))
     wrong: list[str] = []
-    quantity = _positive("Quantity", str(state.get("order-quantity", "")), wrong)
-    limit = _positive("Limit price", str(state.get("order-limit", "")), wrong) if kind is OrderType.LIMIT else None
-    stop = _positive("Stop price", str(state.get("order-stop", "")), wrong) if kind is OrderType.STOP else None
+    quantity = _positive("amount", str(state.get("order-quantity", "")), wrong)
+    limit = _positive("limit price", str(state.get("order-limit", "")), wrong) if kind is OrderType.LIMIT else None
+    stop = _positive("stop price", str(state.get("order-stop", "")), wrong) if kind is OrderType.STOP else None
     if wrong:
         raise BadInput("; ".join(wrong))
     return PlaceOrder(
@@ -105,12 +149,16 @@ def draft(book: BookSnapshot) -> PlaceOrder:
     )
 
 
-def _positive(label: str, text: str, wrong: list[str]) -> Decimal:
+def _positive(label: str, typed: str, wrong: list[str]) -> Decimal:
     """A plain decimal above zero; a comma is refused, since 1,5 means 15 to some and 1.5 to others."""
-    if _PLAIN.fullmatch(text.strip()) is None:
-        wrong.append(f"{label} {text!r} is not a plain number such as 1.5")
+    text = typed.strip()
+    if not text:
+        wrong.append(f"The {label} is empty; enter a number such as 1.5")
         return Decimal(0)
-    value = Decimal(text.strip())
-    if value == 0:
-        wrong.append(f"{label} must be above zero")
+    if _PLAIN.fullmatch(text) is None:
+        wrong.append(f"The {label} must be a plain number such as 1.5; you entered {text[:40]}")
+        return Decimal(0)
+    value = Decimal(text)
+    if value <= 0:
+        wrong.append(f"The {label} must be above 0; you entered {text}")
     return value

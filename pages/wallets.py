@@ -8,7 +8,7 @@ from decimal import Decimal
 import streamlit as st
 
 from engine.domain.facade import ConsolePort
-from engine.domain.views import HoldingRow, WalletView
+from engine.domain.views import HoldingRow, WalletOwners, WalletView
 from pages import appearance, books, figures, parts, tables, theme
 from pages import format as fmt
 from pages.format import Html
@@ -45,6 +45,9 @@ def _kind(view: WalletView, name: str, rows: Sequence[HoldingRow]) -> None:
     """Balances of one kind with their own sums: simulated and real are never added."""
     st.subheader(f"{name} balances", anchor=False)
     st.html(parts.cards(_cards(view, rows)))
+    for whose in view.owners:
+        if whose.simulated is rows[0].simulated:
+            parts.notice(owners(whose, view.currency))
     left, right = st.columns(2)
     with left:
         _split("By coin", sums((row.currency, row.value) for row in rows), view.currency)
@@ -81,6 +84,23 @@ def _cards(view: WalletView, rows: Sequence[HoldingRow]) -> tuple[Card, ...]:
     )
 
 
+def owners(whose: WalletOwners, unit: str) -> str:
+    """Why the total of the wallets is not the equity of the book, in words."""
+    traded, own = fmt.money(whose.traded, unit), fmt.money(whose.own, unit)
+    text = f"Of this, the engine trades {traded}; {own} is your own and is never traded."
+    if whose.own < 0:
+        short = fmt.money(-whose.own, unit)
+        text = f"The engine's records say {traded}; the wallets hold {short} less. Look at Health and Audit."
+    if not whose.open_profit:
+        return f"{text} What the engine trades is its equity at that time."
+    profit = fmt.money(whose.open_profit, unit, signed=True)
+    equity = fmt.money(whose.equity, unit)
+    return (
+        f"{text} With {profit} of unrealised P&L on perpetuals, which no wallet holds before they are closed, that "
+        f"makes an equity of {equity} at that time."
+    )
+
+
 def _split(title: str, amounts: Sequence[tuple[str, Decimal]], currency: str) -> None:
     shown = [(name, amount, fmt.money(amount, currency)) for name, amount in amounts if amount > 0]
     body = parts.split(shown, theme.series_colours())
@@ -98,7 +118,7 @@ def columns(currency: str) -> tuple[Column[HoldingRow], ...]:
         Column("Price from", lambda row: row.price_source),
         Column(f"Value, {currency}", _value, numeric=True),
         Column("Share", lambda row: fmt.percent(row.share, 1), numeric=True),
-        Column("Bought by the engine", lambda row: fmt.quantity(row.engine_owned), numeric=True),
+        Column("Of it, traded by the engine", lambda row: fmt.quantity(row.engine_owned), numeric=True),
         Column("Source", lambda row: parts.simulated_mark(row.simulated) or "not simulated"),
     )
 

@@ -149,7 +149,7 @@ def import_candles(page: Any, address: str, file: Path) -> None:
     page.get_by_text("Candle files").wait_for()
     page.wait_for_timeout(1500)
     page.set_input_files("input[type=file]", str(file))
-    page.get_by_text(file.name).wait_for()
+    page.get_by_text(file.name, exact=True).wait_for()
     page.get_by_role("textbox", name="Venue").fill("binance")
     page.keyboard.press("Tab")
     page.wait_for_timeout(1500)

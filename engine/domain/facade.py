@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from engine.domain.commands import Actor, CommandBody, Receipt
 from engine.domain.instruments import InstrumentKey
 from engine.domain.portfolio import EngineSnapshot
+from engine.domain.tax_views import TaxReport
 from engine.domain.views import (
     AlertRow,
     AuditRow,
@@ -40,7 +41,6 @@ from engine.domain.views import (
     SessionRow,
     SettingRow,
     StrategyForm,
-    TaxReport,
     TradeChart,
     UserRow,
     WalletView,
@@ -167,6 +167,9 @@ class Library(Protocol):
     def replay(self, run_id: str) -> ReplayView:
         """One replay with its curve."""
 
+    def delete_replay(self, run_id: str) -> None:
+        """Remove a replay that has ended, its files and results; `BadInput` while it runs."""
+
     def replay_fills(self, run_id: str, page: int, size: int) -> PageOf[FillRow]:
         """Its fills."""
 
@@ -224,6 +227,9 @@ class Operations(Protocol):
 
     def set_user(self, name: str, role: str | None, disabled: bool | None, password: str | None) -> None:
         """Change a person; ends their sessions."""
+
+    def change_password(self, old: str, new: str) -> None:
+        """Change one's own password; ends all one's sessions. A wrong old one counts like a failed sign-in."""
 
     def sessions(self) -> tuple[SessionRow, ...]:
         """Own sessions; all for an admin."""

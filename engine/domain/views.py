@@ -145,11 +145,15 @@ class TradeChart:
     fills: tuple[FillRow, ...]
     stop_price: float | None
     target_price: float | None
+    entry_price: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class FormField:
-    """A field of a generated form; ``kind`` is ``integer``, ``number``, ``text``, ``choice`` or ``boolean``."""
+    """A field of a generated form; ``kind`` is ``integer``, ``number``, ``text``, ``choice`` or ``boolean``.
+
+    ``unit`` is ``share`` where people read and enter percent; value, default and bounds are shares all the same.
+    """
 
     name: str
     label: str
@@ -159,6 +163,7 @@ class FormField:
     minimum: float | None
     maximum: float | None
     choices: tuple[str, ...]
+    unit: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +178,10 @@ class StrategyForm:
 
 @dataclass(frozen=True, slots=True)
 class HoldingRow:
-    """A coin at a venue, valued. ``value`` None: no price, listed and not counted. ``owner``: engine, own, or both."""
+    """A coin at a venue, valued. ``value`` None: no price, listed and not counted.
+
+    ``engine_owned`` is the part the engine trades: what its capital and its own fills explain.
+    """
 
     venue: str
     simulated: bool
@@ -222,6 +230,22 @@ class RiskView:
 
 
 @dataclass(frozen=True, slots=True)
+class WalletOwners:
+    """Whose the priced balances of one kind (simulated or not) are, in the view's currency.
+
+    ``total = traded + own``; the books' ``equity = traded + open_profit``, the unrealised P&L of perpetuals, which no
+    wallet holds before a position is closed.
+    """
+
+    simulated: bool
+    total: Decimal
+    traded: Decimal
+    own: Decimal
+    open_profit: Decimal
+    equity: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class WalletView:
     """Every balance found, valued in one currency."""
 
@@ -233,6 +257,7 @@ class WalletView:
     by_venue: tuple[tuple[str, Decimal], ...]
     risk: RiskView
     priced_at: datetime | None
+    owners: tuple[WalletOwners, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -375,40 +400,6 @@ class ChannelView:
     minimum_severity: Severity
     last_result: str
     last_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class TaxRow:
-    """A disposal matched to one lot; money in the quote currency of the fills."""
-
-    disposed_at: datetime
-    acquired_at: datetime
-    asset: str
-    venue: str
-    quantity: Decimal
-    proceeds: Decimal
-    cost: Decimal
-    fees: Decimal
-    gain: Decimal
-    held_days: int
-    disposal_trade_id: str
-    acquisition_trade_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class TaxReport:
-    """Realised gains of a year by FIFO; ``problems`` name fills that could not be matched."""
-
-    year: int
-    zone: str
-    method: str
-    currency: str
-    simulated: bool
-    rows: tuple[TaxRow, ...]
-    proceeds: Decimal
-    cost: Decimal
-    gain: Decimal
-    problems: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,26 @@ def read_only(values: ArrayLike, name: str = "values") -> FloatArray:
     return view
 
 
+def finite_series(values: ArrayLike, name: str = "values") -> FloatArray:
+    """`read_only`, for statistics in which one NaN or infinite value would silently spoil everything.
+
+    Raises
+    ------
+    ValueError
+        When a value is NaN or infinite; the message names it and its place.
+
+    Examples
+    --------
+    >>> finite_series([1.0, 2.0]).tolist()
+    [1.0, 2.0]
+    """
+    series = read_only(values, name)
+    bad = np.flatnonzero(~np.isfinite(series))
+    if len(bad):
+        raise ValueError(f"{name}: {series[bad[0]]} at index {bad[0]} is not a finite number; fill or drop it first")
+    return series
+
+
 def read_only_together(**series: ArrayLike) -> tuple[FloatArray, ...]:
     """Like `read_only` for several series of one length, in the order given.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from engine.quant import indicators, meanreversion, portfolio, rolling, volatility
+from engine.quant import impact, indicators, meanreversion, portfolio, regimes, rolling, volatility
 
 
 def compile_all() -> None:
@@ -22,3 +22,5 @@ def compile_all() -> None:
     meanreversion.rolling_adf(close, 20, lags=1)
     volatility.ewma_variance(np.zeros(4), seed=1.0)
     portfolio.risk_parity(np.eye(2))
+    impact.average_impact(1.0, 1.0, 0.0)
+    regimes.past_thirds(close)

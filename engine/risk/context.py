@@ -69,6 +69,8 @@ class GateContext:
         Base currency of the book for one unit of quote.
     daily_var : Decimal or None
         One-day 95 % value at risk of the present holdings, share of equity; None blocks nothing.
+    base_currency : str
+        Of the book; named in what a refusal says.
     """
 
     now: datetime
@@ -96,6 +98,16 @@ class GateContext:
     parent_quantity: Decimal | None = ZERO
     quote_rate: Decimal | None = ONE
     daily_var: Decimal | None = None
+    base_currency: str = ""
+
+    def money(self, value: Decimal) -> str:
+        """An amount of the book for people, with its currency."""
+        return f"{rounded(value)} {self.base_currency}".rstrip()
+
+    def coins(self, quantity: Decimal) -> str:
+        """A quantity for people, with the coin it is of where the instrument is known."""
+        coin = self.instrument.base if self.instrument is not None else ""
+        return f"{plain(quantity)} {coin}".rstrip()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from engine.domain.orders import OrderIntent, Purpose
-from engine.risk.context import ZERO, Breach, GateContext, known, plain, unknown
+from engine.risk.context import ZERO, Breach, GateContext, known, unknown
 from engine.risk.limits import RiskConfig
 
 
@@ -16,7 +16,7 @@ def reduces_position(intent: OrderIntent, context: GateContext, config: RiskConf
     its entry. A reduce-only flag is checked against the account too: the venue refuses one that reduces nothing.
     """
     if intent.purpose is not Purpose.FLATTEN:
-        breach = _beyond(intent, context, context.sleeve_position, f"{intent.sleeve} holds")
+        breach = _beyond(intent, context, context.sleeve_position, "its sleeve holds")
         if breach is not None or not intent.reduce_only:
             return breach
     return _beyond(intent, context, context.account_position, "the account holds")
@@ -30,5 +30,6 @@ def _beyond(intent: OrderIntent, context: GateContext, held: Decimal | None, who
     closable = max(ZERO, -intent.side.sign * covered - max(ZERO, pending))
     if intent.quantity <= closable:
         return None
-    value, limit = plain(intent.quantity), plain(closable)
-    return Breach(value, limit, f"an exit of {value} exceeds what is left to close: {limit} ({who} {plain(held)})")
+    value, limit = context.coins(intent.quantity), context.coins(closable)
+    text = f"an exit of {value} exceeds what is left to close: {limit} ({who} {context.coins(held)})"
+    return Breach(value, limit, text)

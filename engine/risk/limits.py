@@ -121,6 +121,15 @@ class RiskConfig(BaseModel):
         return min(self.brake_drawdown, self.portfolio_drawdown_limit)
 
 
+ALL_IN: dict[str, object] = {
+    "sizer": Sizer.WEIGHTS,
+    "max_position_share": Decimal(10),
+    "max_exposure": Decimal(10),
+    "max_concentration": Decimal(10),
+}
+"""Changes to a `RiskConfig` with which a conviction of 1 buys for the whole equity; for reference replays alone."""
+
+
 def read_config(values: str) -> RiskConfig:
     """Read limits from JSON text (money and shares as strings or numbers).
 
@@ -223,6 +232,8 @@ def limit_rows(config: RiskConfig) -> tuple[LimitRow, ...]:
 def _row(name: str, config: RiskConfig) -> LimitRow:
     unit, window, sample, at_breach, when_unknown = _ROWS[name]
     label = RiskConfig.model_fields[name].description or name
+    if name == "portfolio_drawdown" and config.portfolio_drawdown_limit >= config.brake_drawdown:
+        at_breach = f"cannot act: the brake flattens first, at {config.brake_drawdown * 100:.2f} %"
     return LimitRow(name, label, _value(name, config), unit, window, sample, at_breach, when_unknown)
 
 

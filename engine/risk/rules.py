@@ -94,7 +94,9 @@ def price_band(intent: OrderIntent, context: GateContext, config: RiskConfig) ->
     if distance <= config.price_band * mark:
         return None
     share = percent(distance / mark)
-    return Breach(share, limit, f"the order's price is {share} from the mark {plain(mark)}, {limit} is allowed")
+    quote = f" {context.instrument.quote}" if context.instrument is not None else ""
+    text = f"the order's price is {share} from the mark {plain(mark)}{quote}, {limit} is allowed"
+    return Breach(share, limit, text)
 
 
 def precision(intent: OrderIntent, context: GateContext, config: RiskConfig) -> Breach | None:
@@ -103,20 +105,21 @@ def precision(intent: OrderIntent, context: GateContext, config: RiskConfig) -> 
     if instrument is None:
         return unknown("the instrument's grid", "lot and tick")
     if not _on_grid(quantity, instrument.lot_size):
-        lot = plain(instrument.lot_size)
-        return Breach(plain(quantity), lot, f"quantity {plain(quantity)} is not a positive number of lots of {lot}")
+        lot, text = context.coins(instrument.lot_size), context.coins(quantity)
+        return Breach(text, lot, f"quantity {text} is not a positive number of lots of {lot}")
     return _price_off_grid(intent, instrument)
 
 
 def _price_off_grid(intent: OrderIntent, instrument: Instrument) -> Breach | None:
-    limit, stop, tick = intent.limit_price, intent.stop_price, plain(instrument.tick_size)
+    limit, stop, quote = intent.limit_price, intent.stop_price, instrument.quote
+    tick = f"{plain(instrument.tick_size)} {quote}"
     if intent.order_type is OrderType.LIMIT and limit is None:
         return Breach("none", tick, "a limit order needs a limit price")
     if intent.order_type is OrderType.STOP and stop is None:
         return Breach("none", tick, "a stop order needs a stop price")
     for name, price in (("limit", limit), ("stop", stop)):
         if price is not None and not _on_grid(price, instrument.tick_size):
-            text = plain(price)
+            text = f"{plain(price)} {quote}"
             return Breach(text, tick, f"{name} price {text} is not a positive number of ticks of {tick}")
     return None
 
@@ -147,7 +150,7 @@ def protective_stop(intent: OrderIntent, context: GateContext, config: RiskConfi
     """An entry of a strategy is sent with its protective stop."""
     if intent.sleeve in PEOPLE_AND_HEDGES or context.stop_attached is True:
         return None
-    return Breach("none", "a stop", f"{intent.sleeve} opens nothing without a protective stop")
+    return Breach("none", "a stop", "a strategy opens nothing without a protective stop")
 
 
 def order_rate(intent: OrderIntent, context: GateContext, config: RiskConfig) -> Breach | None:
@@ -180,9 +183,9 @@ def drawdown(intent: OrderIntent, context: GateContext, config: RiskConfig) -> B
     if intent.sleeve in PEOPLE_AND_HEDGES:
         return None
     if not known(context.sleeve_drawdown):
-        return unknown(f"the drawdown of {intent.sleeve}", percent(config.strategy_drawdown))
+        return unknown("the drawdown of the strategy", percent(config.strategy_drawdown))
     if context.sleeve_drawdown >= config.strategy_drawdown:
-        return _too_deep(intent.sleeve, context.sleeve_drawdown, config.strategy_drawdown)
+        return _too_deep("the strategy", context.sleeve_drawdown, config.strategy_drawdown)
     return None
 
 
@@ -229,8 +232,7 @@ def _position_above(intent: OrderIntent, context: GateContext, most: Decimal, wh
     after = abs(held + intent.side.sign * (working + intent.quantity))
     if after * unit <= most * equity or after <= abs(held):
         return None
-    value = rounded(after * unit)
-    allowed = rounded(most * equity)
+    value, allowed = context.money(after * unit), context.money(most * equity)
     return Breach(value, allowed, f"the {what} would be worth {value}, {limit} of equity are {allowed}")
 
 
@@ -243,7 +245,7 @@ def exposure(intent: OrderIntent, context: GateContext, config: RiskConfig) -> B
     after, most = gross + opening * unit, config.max_exposure * equity
     if after <= most or opening == 0:
         return None
-    value, limit = rounded(after), rounded(most)
+    value, limit = context.money(after), context.money(most)
     return Breach(value, limit, f"all positions together would be worth {value}, {limit} are allowed")
 
 
@@ -264,7 +266,7 @@ def concentration(intent: OrderIntent, context: GateContext, config: RiskConfig)
     after, most = abs(coin + intent.side.sign * intent.quantity * unit), config.max_concentration * equity
     if after <= most or after <= abs(coin):
         return None
-    value, limit = rounded(after), rounded(most)
+    value, limit = context.money(after), context.money(most)
     return Breach(value, limit, f"the coin over all venues would be worth {value}, {limit} are allowed")
 
 

@@ -20,6 +20,7 @@ from engine.exchanges import EXCHANGES
 from engine.exchanges.public_market import PublicMarket
 from engine.market.checks import check_candles
 from engine.runtime.clock import SystemClock
+from engine.runtime.form_words import for_the_form
 from engine.runtime.funding_shelf import FundingShelf
 from engine.runtime.job_files import JobCancelled
 from engine.runtime.job_worker import JobOutcome, JobWatch
@@ -44,6 +45,8 @@ def import_task(arguments: Mapping[str, Any], watch: JobWatch) -> JobOutcome:
             ImportOptions(facts.instrument, datetime.now(UTC), facts.flags),
             ImportWatch(watch.progress, watch.cancelled),
         )
+    except BadInput as error:
+        raise for_the_form(error) from error
     finally:
         upload.unlink(missing_ok=True)
     report = result.report
@@ -79,6 +82,8 @@ def funding_task(arguments: Mapping[str, Any], watch: JobWatch) -> JobOutcome:
     watch.progress(0.1, f"{arguments['name']}: reading")
     try:
         file = read_funding(upload, arguments["name"], facts.flags)
+    except BadInput as error:
+        raise for_the_form(error) from error
     finally:
         upload.unlink(missing_ok=True)
     stored = FundingShelf(Path(arguments["funding"])).merge(file)

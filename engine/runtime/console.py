@@ -8,12 +8,12 @@ from pathlib import Path
 
 from engine.domain.commands import Actor, Role
 from engine.domain.errors import BadInput
-from engine.domain.views import JobView, TaxReport
+from engine.domain.tax_views import TaxReport
+from engine.domain.views import JobView
 from engine.runtime.library import LibraryDesk
 from engine.runtime.operations import Operations
 from engine.runtime.services import Services
 from engine.tax.export import csv_of
-from engine.tax.report import tax_report
 
 _PERPETUAL = re.compile(r"^[^-_]+_[^-_]+_[^-_]+-|-(futures|mark|funding)\b")
 """File names that say perpetual themselves; any other is taken for spot unless the form says otherwise."""
@@ -37,16 +37,11 @@ class Console(Operations, LibraryDesk):
 
     def tax_report(self, book: str, year: int, zone: str) -> TaxReport:
         """Realised gains FIFO over the year."""
-        snapshot = self.snapshot().book(book)
-        if not 2009 <= year <= 2100:
-            raise BadInput(f"year {year} lies outside 2009 to 2100")
-        fills = tuple(self._services.money.fills_for_digest(book))
-        funding = tuple(self._services.money.funding_paid(book))
-        return tax_report(fills, funding, year, zone, snapshot.base_currency, snapshot.simulated)
+        return self._services.taxes.report(self.snapshot().book(book), year, zone)
 
     def tax_csv(self, book: str, year: int, zone: str) -> tuple[str, bytes]:
         """The same rows as CSV."""
-        report = self.tax_report(book, year, zone)
+        report = self._services.taxes.report(self.snapshot().book(book), year, zone, fresh=True)
         mark = "-SIMULATED" if report.simulated else ""
         return f"quarterdeck-tax-{book}-{year}-fifo{mark}.csv", csv_of(report)
 
@@ -62,6 +57,13 @@ class Console(Operations, LibraryDesk):
         self.require(Role.OPERATOR)
         self._audit_change("download_started", options.get("symbol", ""), job_id)
         return super().start_download(job_id, options)
+
+    def delete_replay(self, run_id: str) -> None:
+        """Remove a replay that has ended; who did it is audited before its files go."""
+        self.require(Role.OPERATOR)
+        run = self._replay_shelf.ended(run_id)
+        self._audit_change("replay_deleted", run_id, f"{run.strategy} on {', '.join(run.instruments)}")
+        super().delete_replay(run_id)
 
     def cancel_job(self, job_id: str) -> None:
         """Ask a job to stop; who asked is audited."""

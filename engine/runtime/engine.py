@@ -183,7 +183,7 @@ class EngineThread(threading.Thread):
         self.events += 1
         self._around.observations.step_s.append(time.perf_counter() - started)
         for venue in book.loop.book.feeds.values():
-            if venue.last_market_time == event.at:
+            if venue.last_market_time == event.at and not isinstance(event, FeedStatus):
                 venue.last_wall_time = self._around.clock.now()
 
     def _is_late(self, book: RunningBook, event: MarketEvent) -> bool:
@@ -286,7 +286,7 @@ class EngineThread(threading.Thread):
                 if not isinstance(book.source, DemoSource):
                     raise CommandRefused(f"{book.name} trades a real market; faults are for the simulated one")
                 book.source.inject(venue, fault, minutes)
-                return CommandStatus.DONE, f"{fault} at {venue} for {minutes} market minutes"
+                return CommandStatus.DONE, f"{fault.capitalize()} at {venue} for {minutes} market minutes"
             case _:
                 done = book.loop.command(command)
                 assert done is not None

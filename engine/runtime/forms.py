@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import types
 from collections.abc import Mapping
 from decimal import Decimal
@@ -14,25 +15,53 @@ from pydantic.fields import FieldInfo
 
 from engine.domain.views import FormField
 
+SHARE = "share"
 
-def form_of(model: type[BaseModel], values: Mapping[str, Any]) -> tuple[FormField, ...]:
-    """The form of a configuration with its present values (JSON values; a missing one shows the default)."""
-    return tuple(_field(name, info, values) for name, info in model.model_fields.items())
+_NOTHING: Mapping[str, Any] = types.MappingProxyType({})
 
 
-def _field(name: str, info: FieldInfo, values: Mapping[str, Any]) -> FormField:
+def form_of(
+    model: type[BaseModel],
+    values: Mapping[str, Any],
+    first: Mapping[str, Any] = _NOTHING,
+    units: Mapping[str, str] = _NOTHING,
+) -> tuple[FormField, ...]:
+    """The form of a configuration.
+
+    Parameters
+    ----------
+    model : type of BaseModel
+    values : mapping
+        Present values (JSON values); a missing one shows the default.
+    first : mapping, optional
+        What the installation starts this configuration with: the default of a field that it names.
+    units : mapping, optional
+        Unit by field; ``share`` is read and entered as percent, and its label says so.
+
+    Raises
+    ------
+    ValidationError
+        ``first`` does not fit the model.
+    """
+    own = model.model_validate(first).model_dump(mode="json", include=set(first))
+    return tuple(_field(name, info, values, own, units.get(name, "")) for name, info in model.model_fields.items())
+
+
+def _field(name: str, info: FieldInfo, values: Mapping[str, Any], first: Mapping[str, Any], unit: str) -> FormField:
     kind, choices = _kind(info.annotation)
-    default = _plain(info.get_default(call_default_factory=True))
+    default = first.get(name, _plain(info.get_default(call_default_factory=True)))
     lower, upper = _bounds(info)
+    label = info.description or name
     return FormField(
         name=name,
-        label=info.description or name,
+        label=re.sub(r"\bshare\b", "%", label) if unit == SHARE else label,
         kind=kind,
         value=values.get(name, default),
         default=default,
         minimum=lower,
         maximum=upper,
         choices=choices,
+        unit=unit,
     )
 
 

@@ -26,6 +26,7 @@ from engine.runtime.operations import CONSOLE_SETTINGS
 from engine.runtime.services import Services
 from engine.runtime.status import write_status
 from engine.runtime.supervisor import Supervisor
+from engine.runtime.taxes import Taxes
 from engine.security import KEY_STORES
 from engine.security.access import Access
 from engine.security.door_config import DoorConfig
@@ -130,6 +131,7 @@ class Host:
         reader = open_engine(folder / "control.sqlite", full_sync=True, read_only=True)
         self._people_engines = [writer, reader]
         trail = Trail(SqlPeople(writer, reader), control.audit, clock, PasswordHasher())
+        money = MoneyReader(effective.settings.money_file)
         alerts = AlertCentre(AlertStore(control.file), vault, clock, clean=redactor.clean)
         return Services(
             settings=effective,
@@ -137,7 +139,7 @@ class Host:
             clock=clock,
             supervisor=supervisor,
             control=control,
-            money=MoneyReader(effective.settings.money_file),
+            money=money,
             telemetry=telemetry,
             candles=CandleStore(folder / "candles"),
             vault=vault,
@@ -145,6 +147,7 @@ class Host:
             alerts=alerts,
             monitor=Monitor(telemetry, alerts, effective.settings.health, clock, folder),
             jobs=Jobs(folder),
+            taxes=Taxes(money, clock),
             chain_key=load_or_create_key(folder / "keys" / "journal.key"),
         )
 

@@ -119,6 +119,20 @@ class Jobs:
                 folder.ask_to_stop()
             self._keep_watching()
 
+    def forget(self, job_id: str) -> None:
+        """Remove a job that has ended, with its files.
+
+        Raises
+        ------
+        BadInput
+            There is no such job, or it runs or waits.
+        """
+        with self._shelf.lock:
+            if self.view(job_id).state not in ENDED:
+                raise BadInput(f"job {job_id!r} has not ended; cancel it first")
+            self._processes.reap([job_id], _EXIT_S)  # its worker may be about to exit
+            self._shelf.forget(job_id)
+
     # -- reading -------------------------------------------------------------------------------------------------
 
     def knows(self, job_id: str) -> bool:

@@ -14,6 +14,7 @@ from engine.domain.market import Timeframe, to_ms
 from engine.domain.views import CoverageRow, FillRow, GapRow, JobView, PageOf, ReplayView, TradeChart
 from engine.exchanges import EXCHANGES
 from engine.runtime.candle_jobs import UPLOAD, backfill_task, download_task, funding_task, import_task
+from engine.runtime.form_words import for_the_form
 from engine.runtime.funding_shelf import FundingShelf
 from engine.runtime.job_files import JobOrder
 from engine.runtime.job_worker import Task, task_name
@@ -87,9 +88,15 @@ class LibraryDesk:
         Raises
         ------
         BadInput, CandleError
-            The name, an option, or the file's size or form cannot be used.
+            The name, an option, or the file's size or form cannot be used; the message names the field of the form.
         """
         self._require_role(Role.OPERATOR)
+        try:
+            return self._import(job_id, file_name, content, options)
+        except BadInput as error:
+            raise for_the_form(error) from error
+
+    def _import(self, job_id: str, file_name: str, content: bytes, options: Mapping[str, str]) -> JobView:
         require_known(options, FACT_KEYS)
         facts = read_file_facts(options)
         file = read_name(file_name, facts.flags)
@@ -190,6 +197,19 @@ class LibraryDesk:
     def replay(self, run_id: str) -> ReplayView:
         """One replay with its curve: so far while it runs."""
         return self._replay_shelf.view(run_id)
+
+    def delete_replay(self, run_id: str) -> None:
+        """Remove a replay that has ended, its files and results.
+
+        Raises
+        ------
+        BadInput
+            There is no such replay, or it still runs or waits.
+        CannotRecord
+            The data folder is read-only; nothing was deleted.
+        """
+        self._require_role(Role.OPERATOR)
+        self._replay_shelf.delete(run_id)
 
     def replay_fills(self, run_id: str, page: int, size: int) -> PageOf[FillRow]:
         """Its fills, newest first; none before it is done."""

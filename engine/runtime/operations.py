@@ -69,8 +69,8 @@ class Operations(Portfolio):
     def add_channel(self, kind: str, label: str, address: str, minimum_severity: str) -> None:
         """Seal and store a channel."""
         self.require(Role.ADMIN)
-        self._audit_change("channel_added", label, kind)
         self._services.alerts.add_channel(kind, label, address, minimum_severity)
+        self._audit_change("channel_added", label, kind)
 
     def test_channel(self, channel_id: str) -> str:
         """Send a test."""
@@ -163,6 +163,10 @@ class Operations(Portfolio):
         if password is not None:
             people.set_password(grant, name, password)
 
+    def change_password(self, old: str, new: str) -> None:
+        """Change one's own password; every session of the person ends, this one too."""
+        self._services.access.change_password(self._handle, old, new)
+
     def sessions(self) -> tuple[SessionRow, ...]:
         """Own sessions; all for an admin."""
         actor = self.actor
@@ -200,8 +204,7 @@ class Operations(Portfolio):
         """Archives, newest first."""
         found = list_backups(self._services.folder / BACKUP_FOLDER)
         return tuple(
-            BackupRow(b.path.name, b.created_at, b.bytes, not b.problem, b.problem or _keys(b.with_keys))
-            for b in found
+            BackupRow(b.path.name, b.created_at, b.bytes, not b.problem, b.problem or _keys(b.with_keys)) for b in found
         )
 
     def start_paper_feed(self, exchange: str, symbols: Sequence[str], timeframe: str) -> None:

@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 
+from config.settings import BookSettings
 from engine.domain.errors import BadInput
 from engine.domain.instruments import InstrumentKey, Kind, venue_of
 from engine.domain.market import FloatArray
 from engine.domain.portfolio import Balance, BookSnapshot
-from engine.domain.views import Figure, FormField, HoldingRow, RiskView, StrategyForm, StressRow, WalletView
+from engine.domain.views import (
+    Figure,
+    FormField,
+    HoldingRow,
+    RiskView,
+    StrategyForm,
+    StressRow,
+    WalletOwners,
+    WalletView,
+)
 from engine.quant.stress import SCENARIOS
 from engine.risk import figures
-from engine.risk.limits import RiskConfig
+from engine.risk.limits import RiskConfig, limit_rows
 from engine.runtime.forms import form_of
 from engine.runtime.records import Records
 from engine.strategies import STRATEGIES
@@ -49,6 +61,7 @@ class Portfolio(Records):
             by_venue=_grouped((r.venue, r.value) for r in shared),
             risk=self._risk(books, _wallet_holdings(rows, rate), total / rate, _at_venues(rows, rate)),
             priced_at=max(priced, default=None),
+            owners=_owners(rows, books, rate),
         )
 
     def _rates(self, books: Iterable[BookSnapshot]) -> dict[str, tuple[Decimal, str]]:
@@ -124,16 +137,30 @@ class Portfolio(Records):
         return np.ascontiguousarray(candles.close[::-1][::step][::-1])
 
     def risk_form(self, book: str) -> tuple[FormField, ...]:
-        """The book's limits as a form."""
-        return form_of(RiskConfig, json.loads(self.snapshot().book(book).risk))
+        """The book's limits as a form; shares of equity are entered in percent."""
+        units = {row.name: row.unit for row in limit_rows(RiskConfig())}
+        first = self._services.settings.settings.risk.model_dump(mode="json")
+        return form_of(RiskConfig, json.loads(self.snapshot().book(book).risk), first, units)
 
     def strategies(self, book: str) -> tuple[StrategyForm, ...]:
         """Every registered strategy with the form of its configuration in this book."""
         present = {s.strategy: json.loads(s.values) for s in self.snapshot().book(book).sleeves}
+        first = self._first_settings(book)
         return tuple(
-            StrategyForm(kind.name, kind.title, kind.summary, form_of(kind.config, present.get(kind.name, {})))
+            StrategyForm(
+                kind.name,
+                kind.title,
+                kind.summary,
+                form_of(kind.config, present.get(kind.name, {}), first.get(kind.name, {})),
+            )
             for kind in STRATEGIES.values()
         )
+
+    def _first_settings(self, book: str) -> Mapping[str, Mapping[str, Any]]:
+        """What each strategy of a book is set to at the book's first start, by strategy."""
+        settings = self._services.settings.settings
+        started: dict[str, BookSettings] = {"demo": settings.demo, "paper": settings.paper}
+        return started[book].strategy_settings if book in started else {}
 
 
 def _in_currency(rates: Mapping[str, tuple[Decimal, str]], currency: str) -> Decimal | None:
@@ -148,7 +175,7 @@ def _holding(
     price, source = rates.get(balance.currency, (None, "no price"))
     return HoldingRow(
         venue=balance.venue,
-        simulated=book.simulated or book.stage == "paper",  # paper money on real prices is no holding either
+        simulated=_is_simulated(book),
         account=balance.account,
         currency=balance.currency,
         total=balance.total,
@@ -162,11 +189,26 @@ def _holding(
 
 
 def _with_share(row: HoldingRow, total: Decimal) -> HoldingRow:
-    share = row.value / total if row.value is not None and total else None
-    return HoldingRow(
-        row.venue, row.simulated, row.account, row.currency, row.total, row.free, row.price, row.price_source,
-        row.value, share, row.engine_owned,
-    )  # fmt: skip
+    return replace(row, share=row.value / total if row.value is not None and total else None)
+
+
+def _is_simulated(book: BookSnapshot) -> bool:
+    """Whether a book's balances are play money: paper money on real prices is no holding either."""
+    return book.simulated or book.stage == "paper"
+
+
+def _owners(rows: Iterable[HoldingRow], books: Iterable[BookSnapshot], rate: Decimal) -> tuple[WalletOwners, ...]:
+    """Of each kind of balances: what the engine trades, what is the trader's own, and what explains the equity."""
+    found = []
+    priced = [row for row in rows if row.value is not None and row.price is not None]
+    for simulated in (False, True):
+        kind = [row for row in priced if row.simulated is simulated]
+        total = sum((row.value for row in kind if row.value is not None), ZERO)
+        traded = sum((row.engine_owned * row.price for row in kind if row.price is not None), ZERO)
+        equity = sum((book.equity * rate for book in books if _is_simulated(book) is simulated), ZERO)
+        if kind:
+            found.append(WalletOwners(simulated, total, traded, total - traded, equity - traded, equity))
+    return tuple(found)
 
 
 def _by_value(row: HoldingRow) -> tuple[Decimal, str, str]:

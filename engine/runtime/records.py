@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -26,6 +26,7 @@ from engine.domain.views import (
 from engine.runtime import logs
 from engine.runtime.csv_export import csv_bytes
 from engine.runtime.desk import Desk
+from engine.runtime.trail_words import journal_words
 from engine.storage import rows as stored
 from engine.storage.verify import verify
 
@@ -60,9 +61,10 @@ class Records(Desk):
         fills = self._services.money.fills(book, filters, 1, 200).rows
         held = [p for p in snapshot.positions if p.instrument == instrument and sleeve in (None, p.sleeve)]
         stop = next((float(p.stop_price) for p in held if p.stop_price is not None), None)
+        entry = float(held[0].entry_price) if len(held) == 1 else None
         first = int(candles.opened_at_ms[0]) if len(candles) else 0
         shown = tuple(_fill(row) for row in fills if row.fill.at.timestamp() * 1000 >= first)
-        return chart_of(instrument, candles, snapshot.simulated, shown, stop)
+        return replace(chart_of(instrument, candles, snapshot.simulated, shown, stop), entry_price=entry)
 
     def _history(self, book: str, instrument: InstrumentKey, bars: int) -> CandleArrays:
         thread = self._services.supervisor.thread
@@ -284,11 +286,5 @@ def _order(row: stored.OrderRow) -> OrderRow:
 
 def _journal(row: stored.JournalRow) -> JournalRow:
     return JournalRow(
-        row.sequence, row.book, row.market_time, row.wall_time, row.kind, _summary(row.payload), row.payload
+        row.sequence, row.book, row.market_time, row.wall_time, row.kind, journal_words(row.payload), row.payload
     )
-
-
-def _summary(payload: str) -> str:
-    fields = json.loads(payload)
-    shown = [f"{k} {v}" for k, v in fields.items() if k not in ("type", "at") and isinstance(v, str | int) and v != ""]
-    return ", ".join(shown)[:200]

@@ -15,8 +15,9 @@ from pydantic import ValidationError
 from engine.domain.codec import plain, utc_text
 from engine.domain.errors import BadInput
 from engine.exchanges.paper import PaperCosts
-from engine.risk.limits import RiskConfig, read_config
+from engine.risk.limits import ALL_IN, RiskConfig, read_config
 from engine.simulation.replay import ReplayConfig
+from engine.strategies import REFERENCES
 from engine.trading.config import BrakeMode
 from engine.trading.sleeves import build_strategy
 
@@ -77,7 +78,8 @@ def read_request(values: Mapping[str, Any]) -> ReplayRequest:
         ``strategies`` [name] (at least one), ``settings`` {name: {field: value}}, ``cash`` (default 10000), ``from``
         and ``to`` (ISO, a date means 00:00 UTC; "" or missing: all), ``brake`` (``latch``, ``off``,
         ``reset-after=DAYS``), ``costs`` (``default`` or ``plain``), ``fee_bps`` and ``slippage_bps`` (with ``plain``;
-        default 10 and 0), ``risk`` {limit: value}, ``speed`` (0 to 1,000,000).
+        default 10 and 0), ``risk`` {limit: value} (a strategy without a stop is always sized by weights, without
+        limits), ``speed`` (0 to 1,000,000).
 
     Raises
     ------
@@ -90,11 +92,12 @@ def read_request(values: Mapping[str, Any]) -> ReplayRequest:
         raise BadInput(f"the replay would end ({values['to']}) before it begins ({values['from']}); swap from and to")
     brake, days = _brake(values.get("brake") or BrakeMode.LATCH.value)
     name, costs = _costs(values)
+    strategies = _strategies(values.get("strategies"), values.get("settings") or {})
     config = ReplayConfig(
-        strategies=_strategies(values.get("strategies"), values.get("settings") or {}),
+        strategies=strategies,
         cash=_cash(values.get("cash", DEFAULT_CASH)),
         costs=costs,
-        risk=_risk(values.get("risk") or {}),
+        risk=_sized_for(strategies, _risk(values.get("risk") or {})),
         brake=brake,
         brake_reset_days=days,
     )
@@ -234,6 +237,17 @@ def _risk(values: Any) -> RiskConfig:
     if not isinstance(values, Mapping):
         raise BadInput(f"risk {values!r:.80} is not of the form {{limit: value}}")
     return read_config(_json(values))
+
+
+def _sized_for(strategies: Mapping[str, str], risk: RiskConfig) -> RiskConfig:
+    """The limits; for a strategy without a stop the ``weights`` sizer without limits, whatever was asked for."""
+    references = sorted(set(strategies) & set(REFERENCES))
+    if not references:
+        return risk
+    if len(strategies) > 1:
+        others = ", ".join(sorted(set(strategies) - set(references[:1])))
+        raise BadInput(f"{references[0]} goes all in without a stop; replay it alone, apart from {others}")
+    return risk.model_copy(update=ALL_IN)
 
 
 def _speed(value: Any) -> float:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from engine.domain.codec import utc_from_text
 from engine.domain.errors import BadInput, StorageError
 from engine.domain.views import FillRow, JobState, JobView, PageOf, ReplayView
 from engine.runtime.job_files import checked_job_id
 from engine.runtime.jobs import Jobs
-from engine.simulation.run_files import RunFolder
+from engine.simulation.run_files import RunFolder, recorded
 
 KIND = "replay"
 CURVE_POINTS = 1500
@@ -38,7 +40,7 @@ class ReplayShelf:
     def views(self) -> tuple[ReplayView, ...]:
         """Every replay, newest first, without curves; raises `StorageError` where they cannot be read."""
         jobs = {job.job_id: job for job in self._jobs.views(KIND)}
-        stored = [path.name for path in self._folder.glob("*") if path.is_dir()] if self._folder.exists() else []
+        stored = [path.name for path in self._folder.glob("[!.]*") if path.is_dir()] if self._folder.exists() else []
         found = [self._view(run_id, jobs.get(run_id)) for run_id in {*jobs, *stored}]
         return tuple(sorted(found, key=lambda view: (view.job.started_at, view.run_id), reverse=True))
 
@@ -69,6 +71,28 @@ class ReplayShelf:
         if not folder.path.exists() and not self._jobs.knows(run_id):
             raise BadInput(f"there is no replay {run_id!r}")
         return folder.fills(page, size)
+
+    def ended(self, run_id: str) -> ReplayView:
+        """A replay that may be deleted; raises `BadInput` for an unknown one and for one that runs or waits."""
+        view = self.view(run_id)
+        if view.job.state in _RUNNING:
+            raise BadInput(f"replay {run_id} is {view.job.state.value}; cancel it first, then delete it")
+        return view
+
+    def delete(self, run_id: str) -> None:
+        """Remove the files and the job of a replay that has ended; raises `BadInput`, `CannotRecord`.
+
+        The folder loses its name before its content, so that no half of a replay is ever listed.
+        """
+        folder = self.folder(self.ended(run_id).run_id).path
+        gone = folder.with_name(f".{uuid4().hex}")
+        if folder.exists():
+            with recorded(folder):
+                folder.rename(gone)
+        if self._jobs.knows(run_id):
+            self._jobs.forget(run_id)
+        self._complete.pop(run_id, None)
+        shutil.rmtree(gone, ignore_errors=True)
 
     def _view(self, run_id: str, job: JobView | None) -> ReplayView:
         known = self._complete.get(run_id)

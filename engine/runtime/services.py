@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from config.settings import Effective
 from engine.domain.ports import Clock
 from engine.runtime.supervisor import Supervisor
+from engine.runtime.taxes import Taxes
 from engine.storage.candles import CandleStore
 from engine.storage.control import ControlStore
 from engine.storage.money_reader import MoneyReader
@@ -39,4 +40,5 @@ class Services:
     alerts: AlertCentre
     monitor: Monitor
     jobs: Jobs
+    taxes: Taxes
     chain_key: bytes

@@ -13,6 +13,8 @@ from engine.domain.codec import plain
 from engine.domain.portfolio import BookSnapshot, EngineSnapshot
 
 STATUS_FILE = "status.json"
+_RATIO = Decimal("0.000001")
+_FINE_PLACES = 8
 
 
 def status_of(snapshot: EngineSnapshot) -> dict[str, Any]:
@@ -32,7 +34,19 @@ def status_of(snapshot: EngineSnapshot) -> dict[str, Any]:
     }
 
 
+def rounded_average(price: Decimal, tick: Decimal | None) -> Decimal:
+    """An average price as people and files carry it: eight decimals, or two more than a price of its market has.
+
+    >>> rounded_average(Decimal(2) / 3, Decimal("0.01")), rounded_average(Decimal("64000.5"), None)
+    (Decimal('0.66666667'), Decimal('64000.50000000'))
+    """
+    exponent = tick.normalize().as_tuple().exponent if tick is not None else 0
+    places = max(_FINE_PLACES, 2 - exponent) if isinstance(exponent, int) else _FINE_PLACES
+    return price.quantize(Decimal(1).scaleb(-places))
+
+
 def _book(book: BookSnapshot) -> dict[str, Any]:
+    tick_of = {instrument.key: instrument.tick_size for instrument in book.instruments}
     return {
         "book": book.name,
         "stage": book.stage,
@@ -49,13 +63,13 @@ def _book(book: BookSnapshot) -> dict[str, Any]:
         "unrealised": plain(book.unrealised),
         "fees": plain(book.fees),
         "funding": plain(book.funding),
-        "drawdown": plain(book.drawdown),
+        "drawdown": plain(book.drawdown.quantize(_RATIO)),
         "positions": [
             {
                 "instrument": p.instrument,
                 "strategy": p.sleeve,
                 "quantity": plain(p.quantity),
-                "entry_price": plain(p.entry_price),
+                "entry_price": plain(rounded_average(p.entry_price, tick_of.get(p.instrument))),
                 "mark": _money(p.mark),
                 "unrealised": _money(p.unrealised),
                 "stop_price": _money(p.stop_price),

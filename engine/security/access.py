@@ -11,7 +11,7 @@ from engine.domain.commands import Actor, Role
 from engine.domain.errors import AccessDenied, BadInput
 from engine.domain.people import Caller, OwnerCode, Session, User
 from engine.security.access_config import AccessConfig
-from engine.security.lockout import Lockout, TooManyAttempts
+from engine.security.lockout import Lockout, Reserved, TooManyAttempts
 from engine.security.passwords import check_strength
 from engine.security.people import People, PeopleGrant, Trail, checked_name, shown
 from engine.security.sessions import Sessions, SignedIn
@@ -70,13 +70,13 @@ class Access:
             Too many wrong codes.
         """
         check_strength(password, (checked_name(name),))
-        number = self._reserve(self._typed(name), "owner code", caller)
+        attempt = self._reserve(self._typed(name), "owner code", caller)
         owner = self.people.prepare(name, Role.ADMIN, password)
         actor = Actor(owner.name, Role.ADMIN, "console")
         if not self._store.claim_owner(_code_hash(code), self._clock.now(), owner):
             self._audit.append(self._typed(name), "owner_code_refused", shown(name), f"from {caller.address}")
-            raise AccessDenied("the code is wrong, used or expired; restart the console to get a new one")
-        self._lockout.settle(number)
+            raise AccessDenied(self._why_no_owner(attempt))
+        self._lockout.settle(attempt.number)
         self._audit.append(actor, "owner_created", owner.name, f"from {caller.address}")
         return self._open(owner, caller)
 
@@ -91,7 +91,7 @@ class Access:
             Not judged; says how long to wait.
         """
         typed = self._typed(name)
-        number = self._reserve(typed, name, caller)
+        number = self._reserve(typed, name, caller).number
         user = self._store.user(name)
         right = self._hasher.verify(password, user.password_hash if user else None)
         if user is None or user.disabled or not right:
@@ -169,14 +169,24 @@ class Access:
         return PeopleGrant(Actor(system_user, Role.ADMIN, "cli"))
 
     def change_password(self, handle: str, old: str, new: str) -> None:
-        """Change one's own password and end every session, this one included: sign in with the new one.
+        """Change one's own password and end every session, this one included: an old cookie opens nothing any more.
 
-        Raises `AccessDenied` for a wrong old password, `WeakPassword`, `TooManyAttempts`.
+        Raises
+        ------
+        AccessDenied
+            The old password is wrong, or the session has ended.
+        BadInput, WeakPassword
+            The new one is the old one, or too weak; nothing was changed.
+        TooManyAttempts
+            Wrong old passwords count together with those at sign-in.
         """
         session = self.check(handle)
         user = self._proven(session, old, "password_change_failed")
+        if new == old:
+            raise BadInput("the new password is the old one; choose another")
         hashed = self.people.hashed(user.name, new)
-        self._audit.append(Actor(user.name, user.role, "console"), "password_changed", user.name, "all sessions end")
+        actor = Actor(user.name, user.role, "console")
+        self._audit.append(actor, "password_changed", user.name, "all sessions end")
         self._store.change_user(user.name, lambda u: replace(u, password_hash=hashed))
         self.sessions.end_all(user.name)
 
@@ -198,14 +208,25 @@ class Access:
     def _proven(self, session: Session, password: str, failure: str) -> User:
         user = self._store.user(session.user)
         typed = self._known(session)
-        number = self._reserve(typed, session.user, session.caller)
+        number = self._reserve(typed, session.user, session.caller).number
         if user is None or not self._hasher.verify(password, user.password_hash):
             self._audit.append(typed, failure, session.user, f"from {session.caller.address}")
             raise AccessDenied("the password is wrong")
         self._lockout.settle(number)
         return user
 
-    def _reserve(self, typed: Actor, name: str, caller: Caller) -> int:
+    def _why_no_owner(self, attempt: Reserved) -> str:
+        if not self.needs_owner():
+            return "somebody has made the owner's account meanwhile; sign in with it"
+        left = attempt.tries_left
+        tries = "1 more try" if left == 1 else f"{left} more tries"
+        after = f"{tries} before you have to wait" if left else "Now you have to wait"
+        return (
+            f"that is not the code, or it is older than {self._config.owner_code_hours} hours. It stands in the "
+            f"terminal where the console was started; a restart prints a new one and voids the old. {after}"
+        )
+
+    def _reserve(self, typed: Actor, name: str, caller: Caller) -> Reserved:
         try:
             return self._lockout.reserve(name, caller)
         except TooManyAttempts as refusal:

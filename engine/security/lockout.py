@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from engine.domain.errors import AccessDenied
@@ -24,6 +25,14 @@ class TooManyAttempts(AccessDenied):
         self.retry_after_s = retry_after_s
 
 
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """An attempt that is counted as failed: its number, and how many more may follow before the first delay."""
+
+    number: int
+    tries_left: int
+
+
 class Lockout:
     """Counts an attempt as failed before the password is looked at, so that parallel tries are all counted.
 
@@ -36,17 +45,21 @@ class Lockout:
         self._clock = clock
         self._config = config
 
-    def reserve(self, name: str, caller: Caller) -> int:
+    def reserve(self, name: str, caller: Caller) -> Reserved:
         """Count an attempt; its number for `settle`. Raises `TooManyAttempts`, and then nothing was counted."""
         now = self._clock.now()
         local = is_loopback(caller.address)
         attempt = SignInAttempt(person_key(name), caller.address, now)
-        number, wait = self._store.reserve_attempt(
-            attempt, lambda failed: wait_s(failed, now, self._config, everyone=not local)
-        )
+        before: list[int] = []
+
+        def judged(failed: FailedAttempts) -> float:
+            before.append(len(failed.pair))
+            return wait_s(failed, now, self._config, everyone=not local)
+
+        number, wait = self._store.reserve_attempt(attempt, judged)
         if wait > 0:
             raise TooManyAttempts(int(wait) + 1)
-        return number
+        return Reserved(number, max(0, self._config.failures_per_person - before[-1] - 1))
 
     def settle(self, number: int) -> None:
         """The password was right."""

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Protocol
 
 from engine.domain.codec import digest_of
+from engine.domain.errors import BadInput
 from engine.domain.facts import Outcome, SleeveConfigured
 from engine.domain.instruments import Instrument
 from engine.domain.market import Bars, FeedStatus, MarketEvent, Timeframe
@@ -18,8 +19,9 @@ from engine.domain.ports import MarketSource
 from engine.exchanges.paper import MemoryVenueJournal, PaperCosts, PaperVenue
 from engine.execution.identity import ClientIds
 from engine.ledger.ledger import Ledger
-from engine.risk.limits import RiskConfig
+from engine.risk.limits import RiskConfig, Sizer
 from engine.simulation.memory import MarketClock, MemoryJournal
+from engine.strategies import REFERENCES
 from engine.trading.book import WINDOW_BARS, Book
 from engine.trading.config import BookConfig, BrakeMode
 from engine.trading.core import TradingCore
@@ -108,6 +110,7 @@ class Replay:
     """One run. `step` takes one event, so that a thread or a test may drive it; `run` takes them all."""
 
     def __init__(self, source: MarketSource, config: ReplayConfig, opinions: Opinions | None = None) -> None:
+        require_weights(config)
         self._config = config
         self._source = source
         self._clock = MarketClock()
@@ -130,14 +133,14 @@ class Replay:
             simulated=False,
             base_currency=instruments[0].quote,
             bar=_longest_bar(self._source, instruments),
-            reserve_bps=_reserve(self._config.costs),
+            reserve_bps=reserve_of(self._config.costs),
             brake=self._config.brake,
             brake_reset_days=self._config.brake_reset_days,
             look_gap_s=0.0,
             not_found_window_s=0.0,
         )
         book = Book(config, ClientIds("r0", "00000", 0), Ledger(config.base_currency))
-        book.set_risk(_limits(self._config))
+        book.set_risk(entry_limits(self._config.risk, self._config.brake))
         for instrument in instruments:
             book.add_instrument(instrument)
         share = self._share(instruments)
@@ -233,17 +236,25 @@ class Replay:
         return iter(self._equity[start:])
 
 
+def require_weights(config: ReplayConfig) -> None:
+    """Raise `BadInput` where a strategy without a stop would be sized by its stop, and so never trade."""
+    references = sorted(set(config.strategies) & set(REFERENCES))
+    if references and config.risk.sizer is not Sizer.WEIGHTS:
+        raise BadInput(f"{references[0]} has no stop to be sized by; replay it with the sizer weights")
+
+
 def _longest_bar(source: MarketSource, instruments: list[Instrument]) -> Timeframe:
     return max(source.history(i.key, 1).timeframe for i in instruments)
 
 
-def _limits(config: ReplayConfig) -> RiskConfig:
+def entry_limits(risk: RiskConfig, brake: BrakeMode) -> RiskConfig:
     """The limits; with the brake off, no drawdown stops entries either."""
-    if config.brake is not BrakeMode.OFF:
-        return config.risk
+    if brake is not BrakeMode.OFF:
+        return risk
     unlimited = {"brake_drawdown": Decimal(1), "portfolio_drawdown": Decimal(1), "strategy_drawdown": Decimal(1)}
-    return config.risk.model_copy(update=unlimited)
+    return risk.model_copy(update=unlimited)
 
 
-def _reserve(costs: PaperCosts) -> Decimal:
+def reserve_of(costs: PaperCosts) -> Decimal:
+    """Basis points of notional kept free beside an entry: its costs, and a cushion for the next open."""
     return costs.taker_bps + costs.spread_bps / 2 + costs.slippage_bps + 10

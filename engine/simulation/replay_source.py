@@ -97,6 +97,15 @@ class ReplaySource:
         """The whole series, future included: only for kernels and indicators that are proven causal."""
         return self._track(key).candles
 
+    def span(self, key: InstrumentKey) -> tuple[int, int]:
+        """The rows of `precomputed` that are replayed: the first, and the one after the last."""
+        track = self._track(key)
+        return track.first, track.stop
+
+    def funding(self, key: InstrumentKey) -> FundingSeries | None:
+        """What was given as the instrument's funding."""
+        return self._track(key).funding
+
     def events(self) -> Iterator[MarketEvent]:
         """Every event in the order of market time; ends at the last candle or after `close`."""
         instants = self._instants()

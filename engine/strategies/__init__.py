@@ -12,6 +12,7 @@ from engine.domain.ports import Strategy
 from engine.strategies.breakout import Breakout, BreakoutConfig
 from engine.strategies.mean_reversion import MeanReversion, MeanReversionConfig
 from engine.strategies.momentum import Momentum, MomentumConfig
+from engine.strategies.sma_cross import SmaCross, SmaCrossConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,5 +60,33 @@ _BREAKOUT = StrategyType(
     Breakout,
 )
 
+_SMA_CROSS = StrategyType(
+    "sma_cross",
+    "Crossing of two averages",
+    "All in while the fast average of closes is above the slow one, else flat; without a stop, for backtests alone.",
+    SmaCrossConfig,
+    SmaCross,
+)
+
 STRATEGIES: dict[str, StrategyType] = {kind.name: kind for kind in (_MOMENTUM, _MEAN_REVERSION, _BREAKOUT)}
-"""Every strategy by name, in the order the console shows them."""
+"""Every strategy a book may trade by name, in the order the console shows them."""
+
+REFERENCES: dict[str, StrategyType] = {kind.name: kind for kind in (_SMA_CROSS,)}
+"""Strategies without a stop, which can only be backtested: what others are compared with, sized by weights."""
+
+BACKTESTS: dict[str, StrategyType] = STRATEGIES | REFERENCES
+"""Every strategy that can be backtested."""
+
+
+def why_not_traded(name: str) -> str:
+    """Why no book may trade a strategy of that name; "" where one may.
+
+    >>> why_not_traded("momentum")
+    ''
+    """
+    if name in STRATEGIES:
+        return ""
+    known = ", ".join(sorted(STRATEGIES))
+    if name in REFERENCES:
+        return f"strategy {name!r} has no stop and can only be backtested; books may trade {known}"
+    return f"no strategy {name!r}; there are {known}"

@@ -6,13 +6,13 @@ import numpy as np
 
 from engine.domain.market import CandleArrays, Timeframe
 from engine.quant import warm
-from engine.strategies import STRATEGIES
+from engine.strategies import BACKTESTS
 
 
 def compile_all() -> None:
     """Compile the kernels of `engine.quant` and of the strategies; seconds the first time, then milliseconds."""
     warm.compile_all()
-    for kind in STRATEGIES.values():
+    for kind in BACKTESTS.values():
         strategy = kind.build(kind.config())
         candles = _waves(strategy.lookback_bars + 1)
         strategy.convictions(candles)

@@ -9,7 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
 
-from engine.domain.orders import Fill
+from engine.domain.orders import Fill, Side
 from engine.tax.lots import SPLIT, ZERO
 from engine.tax.trades import Gathered, Market, Problem, Valuation, account_of, add_fee_coin, fee_problem, market_of
 
@@ -18,13 +18,15 @@ from engine.tax.trades import Gathered, Market, Problem, Valuation, account_of, 
 class Closed:
     """A part of a position that was closed; nothing was bought or sold, so only the result counts.
 
-    ``result`` in the report's currency, gross; ``fees`` those of this part's opening and closing.
+    ``is_short``: opened by selling, closed by buying. ``result`` in the report's currency, gross; ``fees`` those of
+    this part's opening and closing.
     """
 
     closed_at: datetime
     opened_at: datetime
     symbol: str
     account: str
+    is_short: bool
     quantity: Decimal
     result: Decimal
     fees: Decimal
@@ -111,6 +113,7 @@ def _result(fill: Fill, part: _Slice, fee: Decimal, valuation: Valuation) -> Clo
         opened_at=part.fill.at,
         symbol=market.symbol,
         account=account_of(fill),
+        is_short=part.fill.side is Side.SELL,
         quantity=part.quantity,
         result=moved * part.quantity * rate,
         fees=part.fee + fee,

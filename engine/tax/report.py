@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from engine.domain.codec import utc_text
 from engine.domain.errors import BadInput
 from engine.domain.orders import Fill, FundingPaid
-from engine.domain.views import TaxReport, TaxRow
+from engine.domain.tax_views import TaxKind, TaxReport, TaxRow
 from engine.tax import LOT_METHODS
 from engine.tax.lots import EXACT, ZERO, Match, match_lots
 from engine.tax.perpetuals import Closed, close_positions
@@ -28,7 +28,6 @@ from engine.tax.trades import (
 )
 
 METHOD = "fifo"
-FUNDING = "funding"
 FIRST_YEAR, LAST_YEAR = 1970, 9998
 
 
@@ -78,9 +77,10 @@ def tax_report(
     """Realised gains of a year, first in, first out, each account for itself.
 
     Spot: a disposal against the lots of its coin in its account. Perpetuals: a closing trade against its opening
-    trades; asset is the symbol with its settlement coin (``BTC/USDT:USDT``), and as nothing was sold, a profit is all
-    proceeds and a loss all cost. Funding: one row a payment, asset ``BTC/USDT:USDT funding``, quantity 0. In every row
-    and in the sums ``gain = proceeds - cost``, to the last digit, fees inside both.
+    trades, its kind saying whether a long or a short was closed; asset is the symbol with its settlement coin
+    (``BTC/USDT:USDT``), and as nothing was sold, a profit is all proceeds and a loss all cost. Funding: one row a
+    payment, income or expense, without an asset, quantity 0; it is summed apart. In every row and in the sums
+    ``gain = proceeds - cost``, to the last digit, fees inside both.
 
     Parameters
     ----------
@@ -118,7 +118,8 @@ def tax_report(
         rows, problems = _rows(once, gathered, valuation, period)
         rows += _funding_rows(funding, valuation, gathered.problems, period)
         rows.sort(key=_place)
-        proceeds, cost = sum((row.proceeds for row in rows), ZERO), sum((row.cost for row in rows), ZERO)
+        proceeds, cost = _sums(row for row in rows if not row.kind.is_funding)
+        income, expense = _sums(row for row in rows if row.kind.is_funding)
         texts = [item.text for item in sorted([*gathered.problems, *problems]) if item.at < period.end]
         return TaxReport(
             year=year,
@@ -130,8 +131,19 @@ def tax_report(
             proceeds=proceeds,
             cost=cost,
             gain=proceeds - cost,
+            income=income,
+            expense=expense,
+            result=proceeds - cost + income - expense,
             problems=tuple(texts),
         )
+
+
+def _sums(rows: Iterable[TaxRow]) -> tuple[Decimal, Decimal]:
+    """Proceeds and cost, or income and expense, of all rows."""
+    proceeds = cost = ZERO
+    for row in rows:
+        proceeds, cost = proceeds + row.proceeds, cost + row.cost
+    return proceeds, cost
 
 
 def _rows(
@@ -154,6 +166,7 @@ def _rows(
 def _spot_row(match: Match, period: TaxYear) -> TaxRow:
     disposal = match.disposal
     return TaxRow(
+        kind=TaxKind.SALE,
         disposed_at=disposal.at,
         acquired_at=match.lot.at,
         asset=disposal.asset,
@@ -172,6 +185,7 @@ def _spot_row(match: Match, period: TaxYear) -> TaxRow:
 def _perpetual_row(item: Closed, period: TaxYear) -> TaxRow:
     net = item.result - item.fees
     return TaxRow(
+        kind=TaxKind.SHORT if item.is_short else TaxKind.LONG,
         disposed_at=item.closed_at,
         acquired_at=item.opened_at,
         asset=item.symbol,
@@ -202,9 +216,10 @@ def _funding_rows(
 
 def _funding_row(paid: FundingPaid, amount: Decimal) -> TaxRow:
     return TaxRow(
+        kind=TaxKind.INCOME if amount > 0 else TaxKind.EXPENSE,
         disposed_at=paid.at,
         acquired_at=paid.at,
-        asset=f"{market_of(paid.instrument).symbol} {FUNDING}",
+        asset="",
         venue=account_of(paid),
         quantity=ZERO,
         proceeds=max(amount, ZERO),
@@ -214,6 +229,7 @@ def _funding_row(paid: FundingPaid, amount: Decimal) -> TaxRow:
         held_days=0,
         disposal_trade_id=paid.payment_id,
         acquisition_trade_id="",
+        detail=f"funding of {market_of(paid.instrument).symbol}",
     )
 
 

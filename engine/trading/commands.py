@@ -27,6 +27,7 @@ from engine.domain.instruments import Instrument, InstrumentKey
 from engine.domain.orders import OrderType, Purpose
 from engine.risk.allocation import AllocationMethod, fixed_weights
 from engine.risk.limits import Sizer, read_config
+from engine.strategies import why_not_traded
 from engine.trading.book import CLOSED_BY
 from engine.trading.core import TradingCore, outcome_of
 from engine.trading.decisions import Decider
@@ -121,6 +122,8 @@ class _Handler:
         if state is TradingState.LOCKED:
             raise CommandRefused("LOCKED is set by the engine alone, when credentials stop working")
         reason = f"{self._command.reason or 'set'} by {self._command.actor.name}"
+        if state is TradingState.ACTIVE:
+            self.notices += self._core.good_news(self._at)
         self.facts += self._core.move_state(state, reason, self._at)
         self.decider.withdraw_entries()
         return f"now {state.value}"
@@ -180,7 +183,7 @@ class _Handler:
     def _sleeve(self, name: str) -> Sleeve:
         sleeve = self._book.sleeves.get(name)
         if sleeve is None:
-            raise CommandRefused(f"no strategy {name!r} in {self._book.config.name}")
+            raise CommandRefused(why_not_traded(name) or f"no strategy {name!r} in {self._book.config.name}")
         return sleeve
 
     def _set_strategy(self, body: SetStrategy) -> str:

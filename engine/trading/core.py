@@ -32,7 +32,7 @@ from engine.trading.sleeves import LiveOpinions, Opinions, Sleeve
 ZERO = Decimal(0)
 _NOTHING = Outcome()
 BRAKE_WAIT = "equity is unknown or a drawdown waits for confirmation"
-BRAKE_WAIT_ALERT, FAILED_TRADES_ALERT = "brake-wait", "failed-trades"
+CLOSE_ONLY_ALERTS = ("brake-wait", "failed-trades")
 _STRATEGY_ERRORS = (
     ValueError, ArithmeticError, LookupError, TypeError, AttributeError, RuntimeError, AssertionError, BadInput,
 )  # fmt: skip
@@ -227,7 +227,7 @@ class TradingCore(Folding):
             notices.append(self.notice("brake", Severity.CRITICAL, "Emergency brake", reason, at))
         elif advice is BrakeAdvice.CLOSE_ONLY and book.state is TradingState.ACTIVE:
             facts += self.move_state(TradingState.CLOSE_ONLY, BRAKE_WAIT, at)
-            notices.append(self.notice(BRAKE_WAIT_ALERT, Severity.WARNING, "Close-only", BRAKE_WAIT, at))
+            notices.append(self.notice("brake-wait", Severity.WARNING, "Close-only", BRAKE_WAIT, at))
 
     def _marks_are_fresh(self, at: datetime) -> bool:
         """Whether no position is valued at a price older than an entry may rest on."""
@@ -250,7 +250,7 @@ class TradingCore(Folding):
         if book.failed_trades.tripped and book.state is TradingState.ACTIVE:
             reason = f"{book.failed_trades.in_a_row} failed trades in a row"
             facts += self.move_state(TradingState.CLOSE_ONLY, reason, at)
-            notices.append(self.notice(FAILED_TRADES_ALERT, Severity.CRITICAL, "Close-only: failed trades", reason, at))
+            notices.append(self.notice("failed-trades", Severity.CRITICAL, "Close-only: failed trades", reason, at))
         elif book.failed_trades.in_a_row == book.failed_trades.limit and not self._told_failures:
             detail = f"{book.failed_trades.in_a_row} in a row while {book.state.value}; look at the venue's reasons"
             notices.append(self.notice("failed-exits", Severity.CRITICAL, "Exits keep failing", detail, at))
@@ -274,8 +274,7 @@ class TradingCore(Folding):
         if self.book.state is not TradingState.CLOSE_ONLY:
             return []
         title, detail = "Entries are allowed again", f"it was: {self.book.state_reason}"
-        keys = (BRAKE_WAIT_ALERT, FAILED_TRADES_ALERT)
-        return [self.notice(key, Severity.INFO, title, detail, at) for key in keys]
+        return [self.notice(key, Severity.INFO, title, detail, at) for key in CLOSE_ONLY_ALERTS]
 
     def begin_stop(self, stop_id: str, reason: str, actor: str, at: datetime) -> list[Fact]:
         """Latch the book and open the stop workflow; the facts to journal. A running stop is kept as it is."""

@@ -89,6 +89,7 @@ def context_for(book: Book, intent: OrderIntent, now: datetime, exposures: Expos
         pending_exits=book.tracker.pending_exits(key, None if flatten else intent.sleeve),
         working_entries=working,
         parent_quantity=_parent_quantity(book, intent),
+        base_currency=book.config.base_currency,
     )
 
 

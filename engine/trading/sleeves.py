@@ -19,7 +19,7 @@ from engine.domain.market import FloatArray
 from engine.domain.portfolio import Idea
 from engine.domain.ports import Strategy
 from engine.market.windows import CandleWindow
-from engine.strategies import STRATEGIES
+from engine.strategies import BACKTESTS
 
 ERRORS_UNTIL_QUARANTINE = 3
 
@@ -111,9 +111,9 @@ def build_strategy(name: str, values: str) -> tuple[Strategy, str]:
     BadInput
         Unknown name, or a value the configuration refuses (each is named).
     """
-    kind = STRATEGIES.get(name)
+    kind = BACKTESTS.get(name)
     if kind is None:
-        raise BadInput(f"no strategy {name!r}; there are {', '.join(sorted(STRATEGIES))}")
+        raise BadInput(f"no strategy {name!r}; there are {', '.join(sorted(BACKTESTS))}")
     try:
         config = kind.config.model_validate_json(values or "{}")
     except ValidationError as error:

@@ -45,7 +45,7 @@ def test_first_start_when_code_is_right_then_signed_in_and_page_is_gone(host: Fa
 @pytest.mark.parametrize(
     ("fields", "status", "words"),
     [
-        ({"code": "WRONG"}, 401, "The code is wrong, used or expired"),
+        ({"code": "WRONG"}, 401, "That is not the code"),
         ({"password": "short", "again": "short"}, 400, "use 12 to 128"),
         ({"again": "something else"}, 400, "The two passwords differ"),
         ({"name": "a b"}, 400, "cannot be a name"),

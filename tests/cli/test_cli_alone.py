@@ -38,7 +38,7 @@ def test_run_when_killed_then_the_next_one_goes_on_in_the_same_journal(engine: E
 
 
 def test_stop_when_nobody_runs_then_the_next_start_is_halted_first(engine: Engine) -> None:
-    pending = engine("stop", "--reason", "found something odd", "--json")
+    pending = engine("stop", "--json")
     assert pending.code == 3
     assert pending.json["state"] == "PENDING"
     process = engine.start("--stage", "demo", "--speed", "600")
@@ -48,7 +48,7 @@ def test_stop_when_nobody_runs_then_the_next_start_is_halted_first(engine: Engin
     finally:
         code = end(process, signal.SIGINT)
     assert code == 0
-    assert (status["state"], status["state_reason"]) == ("HALTED", "found something odd")
+    assert (status["state"], status["state_reason"]) == ("HALTED", "by command")
     kinds = [row["kind"] for row in engine("export", "journal").json]
     assert "OrderIntent" not in kinds
 

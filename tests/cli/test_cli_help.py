@@ -58,7 +58,7 @@ def test_parser_when_built_then_nothing_heavy_was_loaded() -> None:
     [
         ("", "the following arguments are required: COMMAND"),
         ("fly", "invalid choice: 'fly'"),
-        ("stop", "the following arguments are required: --reason"),
+        ("stop --wait soon", "'soon' is not a whole number"),
         ("run --for soon", "'soon' is not a whole number"),
         ("run --for 0", "0 is below 1"),
         ("run --stage live", "invalid choice: 'live'"),

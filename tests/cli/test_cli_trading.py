@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from decimal import Decimal
 
 import pytest
@@ -34,7 +35,11 @@ def test_status_when_an_engine_runs_then_every_field_is_there(trading: Engine) -
 
 
 def test_status_when_read_by_people_then_it_says_simulated(trading: Engine) -> None:
-    assert "book demo SIMULATED" in trading("status").out
+    said = trading("status").out
+    assert "book demo SIMULATED" in said
+    assert re.search(r"equity \d+\.\d\d USDT", said)
+    assert re.search(r"drawdown \d+\.\d\d %", said)
+    assert re.search(r"\d\.\d{9}", said) is None, "nothing unrounded"
 
 
 @pytest.mark.parametrize("line", ["run --stage demo", "console", "restore README.md"])
@@ -54,7 +59,9 @@ def test_export_when_orders_then_the_average_price_is_that_of_their_fills(tradin
     assert set(order) >= ORDER_FIELDS
     own = [fill for fill in fills if fill["client_order_id"] == order["client_order_id"]]
     value = sum(Decimal(fill["amount"]) * Decimal(fill["price"]) for fill in own)
-    assert Decimal(order["average_price"]) == value / sum(Decimal(fill["amount"]) for fill in own)
+    exact = value / sum(Decimal(fill["amount"]) for fill in own)
+    assert abs(Decimal(order["average_price"]) - exact) <= Decimal("0.000000005")
+    assert all(len(row["average_price"].partition(".")[2]) <= 8 for row in orders.values() if row["average_price"])
 
 
 def test_export_when_journal_then_rows_are_numbered_without_a_hole(trading: Engine) -> None:
@@ -84,7 +91,8 @@ def test_stop_when_pressed_twice_then_one_stop_is_proven_until_flat(trading: Eng
     assert [row["step"] for row in said.json["steps"]] == [step.value for step in StopStep]
     assert again.json["books"]["demo"]["stop_id"] == said.json["command_id"]
     assert (status["state"], status["positions"], status["open_orders"]) == ("HALTED", [], 0)
-    assert trading("arm", "--book", "demo", "--reason", "the test is over", "--yes").code == 0
+    armed = trading("arm", "--yes", "--json")
+    assert (armed.code, list(armed.json["books"])) == (0, ["demo"]), armed.err
     wait_until(lambda: trading.published()["state"] == "ACTIVE")
 
 

@@ -83,7 +83,12 @@ class FakeLibrary(FakeBase):
 
     def replays(self) -> tuple[ReplayView, ...]:
         self._fail("replays")
-        return () if self.empty else tuple(self._replay(f"r-{index}") for index in range(3))
+        gone = {run_id for (run_id,) in self.named("delete_replay")}
+        found = (self._replay(f"r-{index}") for index in range(0 if self.empty else 3))
+        return tuple(run for run in found if run.run_id not in gone)
+
+    def delete_replay(self, run_id: str) -> None:
+        self._act("delete_replay", Role.OPERATOR, run_id)
 
     def replay(self, run_id: str) -> ReplayView:
         return replace(self._replay(run_id), curve=rows_of.equity_curve(400))

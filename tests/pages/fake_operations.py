@@ -128,6 +128,9 @@ class FakeOperations(FakeBase):
     def set_user(self, name: str, role: str | None, disabled: bool | None, password: str | None) -> None:
         self._act("set_user", Role.ADMIN, name, role, disabled, password)
 
+    def change_password(self, old: str, new: str) -> None:
+        self._act("change_password", Role.VIEWER, old, new)
+
     def sessions(self) -> tuple[SessionRow, ...]:
         at = datetime.now(UTC)
         return (

@@ -147,7 +147,7 @@ def refusals() -> tuple[Refused, ...]:
 
 
 def sleeves() -> tuple[SleeveView, ...]:
-    """Three strategies: two running, one paused, with ideas."""
+    """Three strategies with ideas, two running and one paused, and the orders by hand."""
     made = []
     figures = (
         ("momentum", True, "0.4", "182.40", "44.20", 61, 44, 27),
@@ -193,7 +193,15 @@ def sleeves() -> tuple[SleeveView, ...]:
                 ideas,
             )
         )
-    return tuple(made)
+    return (*made, _by_hand())
+
+
+def _by_hand() -> SleeveView:
+    """What was ordered by hand: no strategy, so no state, no weight and no ideas."""
+    zero = Decimal(0)
+    return SleeveView(
+        "manual", False, "", "{}", (), zero, zero, Decimal("3.10"), zero, Decimal("0.40"), zero, 2, 1, 1, ()
+    )
 
 
 def limits() -> tuple[LimitUse, ...]:

@@ -46,7 +46,8 @@ def trade_chart(instrument: InstrumentKey, bars: int, fills: tuple[FillRow, ...]
     at = (int(MARKET_NOW.timestamp()) // 3600 * 3600 - np.arange(bars)[::-1] * 3600).astype(np.int64) * 1000
     high, low = np.maximum(opened, close) * 1.002, np.minimum(opened, close) * 0.998
     volume = 20 + 15 * np.abs(np.sin(np.arange(bars) / 5))
-    return TradeChart(instrument, "1h", True, at, opened, high, low, close, volume, fills, last * 0.96, last * 1.06)
+    levels = (last * 0.96, last * 1.06, last)
+    return TradeChart(instrument, "1h", True, at, opened, high, low, close, volume, fills, *levels)
 
 
 def fill_row(index: int) -> FillRow:

@@ -10,6 +10,7 @@ import numpy as np
 
 from engine.domain.errors import BadInput
 from engine.domain.instruments import InstrumentKey
+from engine.domain.tax_views import TaxKind, TaxReport, TaxRow
 from engine.domain.views import (
     AuditRow,
     ChainView,
@@ -25,9 +26,8 @@ from engine.domain.views import (
     RiskView,
     StrategyForm,
     StressRow,
-    TaxReport,
-    TaxRow,
     TradeChart,
+    WalletOwners,
     WalletView,
 )
 from tests.pages import fake_records as made
@@ -79,7 +79,8 @@ class FakeViews(FakeBase):
         rows = () if self.empty else tuple(_tax_row(index, year) for index in range(40))
         problems = () if self.empty else ("sale t-99 of 0.2 ETH has no earlier purchase for 0.1 ETH",)
         gain = sum((row.gain for row in rows), Decimal(0))
-        return TaxReport(year, zone, "FIFO", "USDT", True, rows, Decimal("8200"), Decimal("7954.1"), gain, problems)
+        sums = (Decimal("8200"), Decimal("7954.1"), gain, Decimal("3.2"), Decimal("1.1"), gain + Decimal("2.1"))
+        return TaxReport(year, zone, "FIFO", "USDT", True, (*rows, *_funding(year, rows)), *sums, problems)
 
     def tax_csv(self, book: str, year: int, zone: str) -> tuple[str, bytes]:
         return f"gains-{year}.csv", b"simulated,asset\nSIMULATED,BTC\n"
@@ -111,7 +112,13 @@ class FakeViews(FakeBase):
             (("demo-a", Decimal("8022.18")), ("demo-b", Decimal("2410.00"))),
             self.risk("demo"),
             made.MARKET_NOW,
-        )
+            (
+                WalletOwners(
+                    True, Decimal("10550.21"), Decimal("10432.18"), Decimal("118.03"), Decimal("-13.93"),
+                    Decimal("10418.25"),
+                ),
+            ),
+        )  # fmt: skip
 
     def risk(self, book: str) -> RiskView:
         self._fail("risk")
@@ -147,7 +154,7 @@ class FakeViews(FakeBase):
             FormField(
                 "mode", "Mode", "choice", "conservative", "conservative", None, None, ("conservative", "aggressive")
             ),
-            FormField("brake_drawdown", "Brake at drawdown (share)", "number", "0.10", "0.10", 0.01, 0.5, ()),
+            FormField("brake_drawdown", "Brake at drawdown (%)", "number", "0.10", "0.10", 0.01, 0.5, (), "share"),
             FormField("max_leverage", "Largest leverage (x)", "number", "3", "3", 1, 10, ()),
             FormField("orders_a_minute", "Orders a minute", "integer", 30, 30, 1, 600, ()),
             FormField("hedge", "Hedge by itself", "boolean", False, False, None, None, ()),
@@ -162,7 +169,7 @@ class FakeViews(FakeBase):
             FormField("trend_filter", "Trade with the trend only", "boolean", True, True, None, None, ()),
             FormField("label", "Note", "text", "first try", "", None, None, ()),
         )
-        titles = {"momentum": "Momentum", "mean_reversion": "Mean reversion", "breakout": "Volatility breakout"}
+        titles = {"momentum": "Trend momentum", "mean_reversion": "Mean reversion", "breakout": "Channel breakout"}
         return tuple(
             StrategyForm(name, title, f"{title}: what it does in one sentence.", fields)
             for name, title in titles.items()
@@ -174,10 +181,25 @@ class FakeViews(FakeBase):
 
 def _tax_row(index: int, year: int) -> TaxRow:
     sold = datetime(year, 2, 1, tzinfo=UTC) + timedelta(days=index)
+    kind = (TaxKind.SALE, TaxKind.LONG, TaxKind.SHORT)[index % 3]
     return TaxRow(
-        sold, sold - timedelta(days=40), ("BTC", "ETH", "SOL")[index % 3], "demo-a", Decimal("0.01") * (index + 1),
+        kind, sold, sold - timedelta(days=40), ("BTC", "ETH", "SOL")[index % 3], "demo-a",
+        Decimal("0.01") * (index + 1),
         Decimal("205"), Decimal("198.85") + index % 4 * 4, Decimal("0.2"), Decimal("6.15") - index % 4 * 4, 40,
         f"t-{index}", f"t-{index - 1}",
+    )  # fmt: skip
+
+
+def _funding(year: int, rows: tuple[TaxRow, ...]) -> tuple[TaxRow, ...]:
+    at, zero = datetime(year, 3, 1, 8, tzinfo=UTC), Decimal(0)
+    payments = ((TaxKind.INCOME, Decimal("3.2"), zero), (TaxKind.EXPENSE, zero, Decimal("1.1")))
+    return tuple(
+        TaxRow(
+            kind, at, at, "", "demo-b", zero, income, expense, zero, income - expense, 0, kind.name, "",
+            "funding of BTC/USDT:USDT",
+        )
+        for kind, income, expense in payments
+        if rows
     )  # fmt: skip
 
 

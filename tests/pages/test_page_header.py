@@ -101,7 +101,7 @@ def test_stop_dialog_when_the_command_cannot_be_stored_then_says_nothing_is_stop
     console = FakeConsole(broken={"submit": CannotRecord("disk full")})
     at = stop_dialog(console)
     at.button(key="send-stop").click().run()
-    assert "nothing is stopped: disk full" in problems(at)
+    assert "nothing is stopped. Disk full" in problems(at)
     assert "send-stop" in {button.key for button in at.button}
 
 

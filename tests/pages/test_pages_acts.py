@@ -8,6 +8,7 @@ from datetime import date
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from engine.domain.commands import Role
 from engine.domain.errors import BadInput, VenueUnreachable
 from tests.pages.fake_console import FakeConsole
 from tests.pages.page_runner import opened, problems, text
@@ -57,12 +58,12 @@ def test_keys_when_password_is_not_proven_then_blocked_by_name() -> None:
 
 def test_connection_when_tested_then_the_exchange_itself_answers() -> None:
     at = press(opened("exchanges", FakeConsole()), "test-cn-1")
-    assert "binance main answered: spot trading allowed" in text(at)
+    assert "Binance main answered: spot trading allowed" in text(at)
 
 
 def test_connection_when_unreachable_then_said_as_an_error() -> None:
     console = FakeConsole(broken={"test_connection": VenueUnreachable("binance did not answer in 5 s")})
-    assert "Not done: binance did not answer in 5 s" in problems(press(opened("exchanges", console), "test-cn-1"))
+    assert "Not done. Binance did not answer in 5 s" in problems(press(opened("exchanges", console), "test-cn-1"))
 
 
 def test_paper_feed_when_started_then_symbols_are_split() -> None:
@@ -91,7 +92,7 @@ def test_alert_when_muted_then_by_key() -> None:
 
 def test_channel_when_tested_then_says_what_it_answered() -> None:
     at = press(opened("alerts", FakeConsole(), alerts__tab="Channels"), "channel-test-ch-1")
-    assert "telegram answered 200" in text(at)
+    assert "Telegram answered 200" in text(at)
 
 
 def test_channel_when_added_then_its_address_leaves_the_session() -> None:
@@ -274,7 +275,8 @@ def test_csv_when_it_cannot_be_made_then_said_and_no_file_is_offered() -> None:
 def test_files_when_one_is_refused_then_it_is_named_and_the_others_start() -> None:
     console = FakeConsole(refuses_file="ETH_USDT-1h.csv")
     at = press(uploaded(console), "import")
-    assert "ETH_USDT-1h.csv: row 1 is broken. Started: BTC_USDT-1h.csv" in problems(at)
+    said = problems(at)
+    assert "ETH_USDT-1h.csv: row 1 is broken. The import of BTC_USDT-1h.csv was started all the same" in said
     assert [name for name, _, _ in console.named("start_import")] == ["BTC_USDT-1h.csv"]
 
 
@@ -287,3 +289,72 @@ def test_page_when_rerun_then_well_under_the_budget(page: str) -> None:
         at.run()
         took_s.append(time.perf_counter() - started_s)
     assert sorted(took_s)[len(took_s) // 2] < 0.150
+
+
+def test_files_when_all_are_refused_then_no_word_of_a_start() -> None:
+    console = FakeConsole(refuses_file="mine.csv")
+    at = opened("data", console)
+    at.file_uploader(key="import-files-0").set_value([("mine.csv", CSV, "text/csv")])
+    at = press(at.run(), "import")
+    assert "mine.csv: row 1 is broken." in problems(at)
+    assert "tarted" not in problems(at)
+
+
+def test_files_when_two_have_one_name_then_answered_before_anything_starts() -> None:
+    console = FakeConsole()
+    at = opened("data", console)
+    at.file_uploader(key="import-files-0").set_value([("a.csv", CSV, "text/csv"), ("a.csv", CSV, "text/csv")])
+    at.run()
+    assert "a.csv was chosen more than once" in text(at)
+    assert at.button(key="import").disabled
+
+
+def test_files_when_their_name_says_nothing_then_the_fields_do() -> None:
+    console = FakeConsole()
+    at = opened("data", console)
+    at.file_uploader(key="import-files-0").set_value([("mine.csv", CSV, "text/csv")])
+    at.text_input(key="import-symbol").set_value("sol/usdt")
+    at.selectbox(key="import-timeframe").set_value("1h")
+    press(at.run(), "import")
+    ((name, _, options),) = console.named("start_import")
+    assert (name, options) == ("mine.csv", {"symbol": "SOL/USDT", "timeframe": "1h", "venue": "binance"})
+
+
+def own_password(console: FakeConsole, old: str, new: str, again: str) -> AppTest:
+    at = opened("settings", console, settings__tab="Password")
+    for key, value in (("old", old), ("new", new), ("again", again)):
+        at.text_input(key=f"own-password-{key}").set_value(value)
+    return press(at, "own-password-button")
+
+
+def test_own_password_when_changed_then_handed_over_once_and_gone_from_the_session() -> None:
+    console = FakeConsole(role=Role.VIEWER)
+    at = own_password(console, "the old one", "a new long one", "a new long one")
+    assert console.named("change_password") == [("the old one", "a new long one")]
+    assert at.session_state["own-password-new"] == ""
+    assert "Your password is changed" in text(at)
+
+
+def test_own_password_when_the_two_differ_then_nothing_is_sent() -> None:
+    console = FakeConsole()
+    at = own_password(console, "the old one", "a new long one", "another one")
+    assert "The two new passwords differ" in problems(at)
+    assert console.named("change_password") == []
+
+
+def test_replay_when_deleted_then_asked_first_and_only_the_result_is_left() -> None:
+    console = FakeConsole()
+    at = press(opened("replay", console), "delete-open")
+    assert "removed from the disk for good" in text(at)
+    assert console.named("delete_replay") == []
+    press(at, "delete-now")
+    assert console.named("delete_replay") == [("r-0",)]
+    shown = text(at)
+    assert "Replay r-0 is deleted." in shown
+    assert "for good" not in shown
+    assert "delete-now" not in {button.key for button in at.button}
+    assert at.button(key="close-delete-replay").label == "Close"
+
+
+def test_replay_when_viewer_then_cannot_be_deleted() -> None:
+    assert opened("replay", FakeConsole(role=Role.VIEWER)).button(key="delete-open").disabled

@@ -110,14 +110,14 @@ def settled(desk: Desk) -> list[list[str]]:
 
 def test_strategy_when_double_clicked_in_a_browser_then_one_command_id(desk: Desk) -> None:
     tab = desk.page("strategies")
-    tab.get_by_role("button", name="Pause momentum").dblclick()
+    tab.get_by_role("button", name="Pause trend momentum").dblclick()
     assert len({identity for identity, _, _ in settled(desk)}) == 1
     tab.close()
 
 
 def test_strategy_when_the_tab_closes_right_after_the_click_then_one_command(desk: Desk) -> None:
     tab = desk.page("strategies")
-    tab.get_by_role("button", name="Pause momentum").click()
+    tab.get_by_role("button", name="Pause trend momentum").click()
     until(lambda: bool(desk.commands()))
     tab.close()
     assert len(settled(desk)) == 1
@@ -134,7 +134,7 @@ def test_stop_when_double_clicked_through_live_refresh_then_one_stop_and_the_dia
     assert {(identity, body, reason) for identity, body, reason in settled(desk)} == {
         (desk.commands()[0][0], "EmergencyStop(book=None)", "a drill")
     }
-    assert "carried out" in dialog.inner_text()
+    assert "Carried out" in dialog.inner_text()
     tab.close()
 
 

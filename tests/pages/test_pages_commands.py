@@ -47,7 +47,11 @@ def test_close_when_part_is_chosen_then_closes_that_share() -> None:
     at.slider(key="close-share").set_value(25).run()
     press(at, "send-close-position")
     assert sent(console) == [ClosePosition("demo", "momentum", InstrumentKey("demo-a:BTC/USDT"), Decimal("0.25"))]
-    assert "carried out at sequence 5001" in text(at)
+    shown = text(at)
+    assert "Carried out at sequence 5001" in shown
+    assert "Sell 100 %" not in shown, "the question is gone once it is answered"
+    assert "send-close-position" not in {button.key for button in at.button}
+    assert at.button(key="close-close-position").label == "Close"
 
 
 def test_cancel_when_confirmed_then_cancels_that_order() -> None:
@@ -78,18 +82,54 @@ def test_order_when_limit_then_placed_with_its_price() -> None:
     assert sent(console) == [order]
 
 
-@pytest.mark.parametrize("quantity", ["", "1,5", "abc", "-1", "0", "1e5", "nan", "٣"])
-def test_order_when_quantity_is_odd_then_refused_by_name_and_not_sent(quantity: str) -> None:
+@pytest.mark.parametrize(
+    ("quantity", "words"),
+    [
+        ("", "The amount is empty"),
+        ("1,5", "The amount must be a plain number such as 1.5; you entered 1,5"),
+        ("abc", "you entered abc"),
+        ("-5", "The amount must be above 0; you entered -5"),
+        ("0", "The amount must be above 0; you entered 0"),
+        ("1e5", "you entered 1e5"),
+        ("nan", "you entered nan"),
+        ("٣", "must be a plain number"),
+    ],
+)
+def test_order_when_quantity_is_odd_then_refused_by_name_and_not_sent(quantity: str, words: str) -> None:
     console = FakeConsole()
     at = manual_order(console, quantity)
-    assert "Quantity" in problems(at)
+    assert words in problems(at)
     assert "send-place-order" not in {button.key for button in at.button}
 
 
 def test_order_when_several_fields_are_wrong_then_all_are_named() -> None:
     shown = problems(manual_order(FakeConsole(), "x", "stop", "y"))
-    assert "Quantity 'x'" in shown
-    assert "Stop price 'y'" in shown
+    assert "The amount must be a plain number such as 1.5; you entered x" in shown
+    assert "The stop price must be a plain number such as 1.5; you entered y" in shown
+
+
+def test_order_when_reviewed_then_says_price_worth_and_what_the_venue_demands() -> None:
+    shown = text(manual_order(FakeConsole(), "0.05", "limit", "64000.5"))
+    assert "limit order at 64,000.5 USDT" in shown
+    assert "Worth about 3,200.02 USDT at the limit price" in shown
+    assert "Simulated market price now:" in shown
+    assert "least order" in shown
+    assert "step of the amount" in shown
+    assert "step of the price" in shown
+
+
+def test_order_when_it_is_off_the_step_then_said_and_not_to_be_sent() -> None:
+    at = manual_order(FakeConsole(), "0.050000000001")
+    assert "is not a multiple of the step" in text(at)
+    assert at.button(key="send-place-order").disabled
+
+
+def test_order_when_answered_then_only_the_answer_is_left() -> None:
+    at = press(manual_order(FakeConsole(), "0.05", "limit", "64000.5"), "send-place-order")
+    shown = text(at)
+    assert "Carried out at sequence 5001" in shown
+    assert "Worth about" not in shown
+    assert "send-place-order" not in {button.key for button in at.button}
 
 
 def test_strategy_when_paused_then_one_command() -> None:
@@ -112,7 +152,7 @@ def test_strategy_when_double_clicked_then_one_command(pending: bool) -> None:
 def test_strategy_when_refused_then_the_receipt_says_why() -> None:
     console = FakeConsole(refuses="momentum has no instrument it may trade")
     at = press(opened("strategies", console), "send-run-momentum")
-    assert "Refused, nothing was changed. momentum has no instrument it may trade" in text(at)
+    assert "Refused, nothing was changed. Momentum has no instrument it may trade" in text(at)
 
 
 def test_settings_when_changed_then_the_difference_is_shown_before_it_is_sent() -> None:
@@ -176,7 +216,7 @@ def test_rearm_when_password_is_not_proven_then_blocked_and_then_sent() -> None:
     assert at.button(key="send-rearm").disabled
     at.text_input(key="step-up-password-rearm").set_value("wrong")
     at.button(key="step-up-rearm").click().run()
-    assert "the password is not right" in problems(at)
+    assert "The password is not right" in problems(at)
     at.text_input(key="step-up-password-rearm").set_value("correct horse")
     press(at, "step-up-rearm", "send-rearm")
     assert sent(console) == [Rearm("demo")]
@@ -186,9 +226,9 @@ def test_rearm_when_password_is_not_proven_then_blocked_and_then_sent() -> None:
 def test_limits_when_changed_then_shown_and_sent() -> None:
     console = FakeConsole()
     at = opened("risk", console)
-    at.number_input(key="risk-demo-brake_drawdown").set_value(0.08).run()
+    at.number_input(key="risk-demo-brake_drawdown").set_value(8.0).run()
     press(at, "risk-apply")
-    assert "Brake at drawdown (share): 0.1 → 0.08" in text(at)
+    assert "Brake at drawdown (%): 10 % → 8 %" in text(at)
     press(at, "send-risk-limits")
     (body,) = sent(console)
     assert isinstance(body, ConfigureRisk)
@@ -232,5 +272,5 @@ def test_command_when_the_console_denies_it_then_the_page_says_so() -> None:
     at = opened("strategies", console)
     console.role = Role.VIEWER
     at.button(key="send-run-momentum").click().run()
-    assert "Not sent: sam is viewer; this needs operator" in problems(at)
+    assert "Not sent. Sam is viewer; this needs operator" in problems(at)
     assert console.submitted == {}

@@ -59,12 +59,12 @@ def test_page_when_a_call_fails_then_shows_the_error(page: str, call: str, tab: 
 def test_page_when_no_engine_runs_then_says_so(page: str) -> None:
     shown = problems(opened(page, FakeConsole(broken={"snapshot": NotRunning("the engine has stopped")})))
     assert "No engine is running" in shown
-    assert "the engine has stopped" in shown
+    assert "The engine has stopped" in shown
 
 
 def test_header_when_no_engine_runs_then_the_red_button_is_still_there() -> None:
     at = opened("header", FakeConsole(broken={"snapshot": NotRunning("the engine has stopped")}))
-    assert "the engine has stopped" in problems(at)
+    assert "The engine has stopped" in problems(at)
     assert "stop-open" in button_keys(at)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from engine.quant import arrays, indicators, rolling, warm
+from engine.quant import arrays, indicators, regimes, rolling, warm
 
 
 def test_read_only_when_given_an_array_then_shares_memory_and_leaves_it_writeable() -> None:
@@ -25,7 +25,20 @@ def test_read_only_together_when_lengths_differ_then_refused_by_name() -> None:
         arrays.read_only_together(a=[1.0], b=[1.0, 2.0])
 
 
-KERNELS = (indicators._ema, indicators._true_range, indicators._wilder, indicators._adx, rolling._highest)
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_finite_series_when_a_value_is_not_finite_then_refused_by_name_and_place(bad: float) -> None:
+    with pytest.raises(ValueError, match=r"returns: .* at index 2 is not a finite number"):
+        arrays.finite_series([0.0, 1.0, bad], "returns")
+
+
+KERNELS = (
+    indicators._ema,
+    indicators._true_range,
+    indicators._wilder,
+    indicators._adx,
+    rolling._highest,
+    regimes._past_thirds,
+)
 
 
 def _compiled() -> list[int]:
@@ -42,4 +55,5 @@ def test_compile_all_when_called_then_no_later_call_compiles_again() -> None:
         indicators.keltner(close, close, close)
         indicators.adx(close, close, close)
         rolling.highest(close, 5)
+        regimes.past_thirds(close)
     assert _compiled() == before

@@ -78,4 +78,5 @@ def context(spot: Instrument) -> GateContext:
         sleeve_drawdown=Decimal(0),
         stop_attached=True,
         fee_bps=Decimal(13),
+        base_currency="USDT",
     )

@@ -101,3 +101,17 @@ def test_loosened_when_compared_then_names_what_became_looser(changes: dict[str,
 
 def test_loosened_when_all_is_tightened_then_nothing() -> None:
     assert loosened(RiskConfig(mode=RiskMode.AGGRESSIVE, sizer=Sizer.WEIGHTS), RiskConfig()) == ()
+
+
+@pytest.mark.parametrize(
+    ("brake", "limit", "acts"),
+    [("0.10", None, False), ("0.25", None, False), ("0.30", None, True), ("0.10", "0.08", True)],
+)
+def test_portfolio_drawdown_when_the_brake_comes_first_then_its_row_says_that_it_cannot_act(
+    brake: str, limit: str | None, acts: bool
+) -> None:
+    given = None if limit is None else Decimal(limit)
+    config = RiskConfig(brake_drawdown=Decimal(brake), portfolio_drawdown=given)
+    row = next(row for row in limit_rows(config) if row.name == "portfolio_drawdown")
+    assert ("cannot act" in row.at_breach) is not acts
+    assert (f"{Decimal(brake) * 100:.2f} %" in row.at_breach) is not acts

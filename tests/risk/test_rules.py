@@ -260,3 +260,28 @@ def test_state_when_close_only_then_every_exit_passes(
 def test_registries_when_read_then_reference_and_exit_rules_are_registered_rules() -> None:
     assert set(RULES) >= REFERENCE_RULES
     assert set(EXIT_RULES) <= set(RULES)
+
+
+AMOUNTS = ("position", "leverage", "exposure", "concentration", "min notional", "free balance")
+
+
+@pytest.mark.parametrize(
+    ("rule", "why", "order", "world"),
+    [case for case in BREACHES if case[0] in AMOUNTS],
+    ids=lambda part: str(part)[:40],
+)
+def test_rule_when_it_refuses_an_amount_then_value_and_limit_name_the_currency(
+    rule: str, why: str, order: Any, world: Any, entry: OrderIntent, context: GateContext, config: RiskConfig
+) -> None:
+    breach = RULES[rule](replace(entry, **order), applied(context, world, context.now), config)
+    assert breach is not None, why
+    assert {breach.value.split()[-1], breach.limit.split()[-1]} <= {"USDT", "BTC"}
+    assert breach.value in breach.detail
+
+
+def test_quantity_when_off_its_lot_then_says_of_which_coin(
+    entry: OrderIntent, context: GateContext, config: RiskConfig
+) -> None:
+    breach = RULES["precision"](replace(entry, quantity=D("0.000001")), context, config)
+    assert breach is not None
+    assert (breach.value, breach.limit) == ("0.000001 BTC", "0.00001 BTC")

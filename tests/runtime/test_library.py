@@ -397,8 +397,61 @@ def test_start_replay_when_the_request_cannot_be_used_then_refused_at_once(
     assert house.desk.replays() == ()
 
 
+def test_delete_replay_when_done_then_nothing_of_it_is_left(house: House) -> None:
+    house.store()
+    for run_id in ("r-1", "r-2"):
+        house.ended(house.desk.start_replay(run_id, replay_request()))
+    house.desk.replay("r-1")
+    house.desk.delete_replay("r-1")
+    assert [run.run_id for run in house.desk.replays()] == ["r-2"]
+    assert [job.job_id for job in house.desk.jobs()] == ["r-2"]
+    assert [path.name for path in (house.folder / "replays").iterdir()] == ["r-2"]
+    with pytest.raises(BadInput, match="there is no replay 'r-1'"):
+        house.desk.replay("r-1")
+
+
+def test_delete_replay_when_it_runs_then_refused_and_it_goes_on(house: House) -> None:
+    house.store()
+    house.desk.start_replay("r-1", replay_request(speed=36_000))
+    until(lambda: house.desk.replay("r-1").bars > 5)
+    with pytest.raises(BadInput, match="replay r-1 is running; cancel it first"):
+        house.desk.delete_replay("r-1")
+    assert house.desk.replay("r-1").job.state is JobState.RUNNING
+
+
+def test_delete_replay_when_cancelled_before_then_gone(house: House) -> None:
+    house.store()
+    house.desk.start_replay("r-1", replay_request(speed=36_000))
+    until(lambda: house.desk.replay("r-1").bars > 5)
+    house.desk.cancel_job("r-1")
+    house.jobs.wait("r-1", WAIT_S)
+    house.desk.delete_replay("r-1")
+    assert house.desk.replays() == ()
+
+
+@pytest.mark.parametrize("name", ["mine.csv", "BTC_USDT.csv", "NEWCOIN_USDT-1h.csv"])
+def test_start_import_when_the_name_leaves_a_question_then_a_field_is_named_not_a_flag(house: House, name: str) -> None:
+    with pytest.raises(BadInput, match="the field") as refused:
+        house.desk.start_import("i-1", name, b"timestamp", SPOT)
+    assert "--" not in str(refused.value)
+    assert house.desk.jobs() == ()
+
+
+def test_start_import_when_the_fields_say_what_the_name_does_not_then_stored(house: House) -> None:
+    fields = {**SPOT, "symbol": "BTC/USDT", "timeframe": "1h"}
+    job = house.ended(house.desk.start_import("i-1", "mine.csv", csv_of(made()[1]), fields))
+    assert job.state is JobState.DONE, job.detail
+    assert [(row.instrument, row.timeframe) for row in house.desk.coverage()] == [(BTC, "1h")]
+
+
 def test_replay_when_unknown_then_refused(house: House) -> None:
-    for ask in (lambda: house.desk.replay("none"), lambda: house.desk.replay_fills("none", 1, 10)):
+    desk = house.desk
+    asks: list[Callable[[], object]] = [
+        lambda: desk.replay("none"),
+        lambda: desk.replay_fills("none", 1, 10),
+        lambda: desk.delete_replay("none"),
+    ]
+    for ask in asks:
         with pytest.raises(BadInput, match="there is no replay 'none'"):
             ask()
 
@@ -417,6 +470,7 @@ def test_desk_when_a_viewer_asks_then_reading_works_and_starting_is_denied(house
     house.role = Role.VIEWER
     desk = house.desk
     deeds: list[Callable[[], object]] = [
+        lambda: desk.delete_replay("x"),
         lambda: desk.start_import("x", NAME, b"x", SPOT),
         lambda: desk.start_download("x", download()),
         lambda: desk.start_backfill("x", BTC, "1h"),

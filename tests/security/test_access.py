@@ -34,7 +34,7 @@ def test_owner_code_when_used_once_then_makes_an_admin_and_is_burnt(door: Door) 
     code = door.access.issue_owner_code()
     signed_in = door.access.create_owner(code.lower().replace("-", " "), "owner", PASSWORD, HERE)
     assert door.access.actor(signed_in.session.handle, "console").role is Role.ADMIN
-    with pytest.raises(AccessDenied, match="wrong, used or expired"):
+    with pytest.raises(AccessDenied, match="somebody has made the owner's account meanwhile"):
         door.access.create_owner(code, "second", OTHER_PASSWORD, HERE)
     with pytest.raises(AccessDenied, match="there is an account already"):
         door.access.issue_owner_code()
@@ -46,6 +46,22 @@ def test_owner_code_when_older_than_24_hours_then_refused(door: Door) -> None:
     with pytest.raises(AccessDenied):
         door.access.create_owner(code, "owner", PASSWORD, HERE)
     assert door.access.needs_owner()
+
+
+def test_owner_code_when_wrong_then_says_where_it_is_and_how_many_tries_are_left(door: Door) -> None:
+    code = door.access.issue_owner_code()
+    for left in ("4 more tries", "3 more tries", "2 more tries", "1 more try", "Now you have to wait"):
+        with pytest.raises(AccessDenied, match=f"in the terminal where the console was started.*{left}"):
+            door.access.create_owner("WRONG", "owner", PASSWORD, HERE)
+    with pytest.raises(TooManyAttempts):
+        door.access.create_owner(code, "owner", PASSWORD, HERE)
+
+
+def test_owner_code_when_wrong_before_then_the_right_one_still_works(door: Door) -> None:
+    code = door.access.issue_owner_code()
+    with pytest.raises(AccessDenied):
+        door.access.create_owner("WRONG", "owner", PASSWORD, HERE)
+    assert door.access.create_owner(code, "owner", PASSWORD, HERE).session.user == "owner"
 
 
 def test_owner_code_when_password_is_weak_then_code_stays_good(door: Door) -> None:

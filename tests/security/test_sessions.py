@@ -49,6 +49,24 @@ def test_ses_03_password_change_ends_every_session(door: Door) -> None:
     door.access.sign_in("owner", OTHER_PASSWORD, HERE)
 
 
+def test_password_change_when_the_old_one_is_wrong_then_nothing_changes_and_it_counts(door: Door) -> None:
+    mine = door.owner()
+    for _ in range(5):
+        with pytest.raises(AccessDenied):
+            door.access.change_password(mine.session.handle, "not the old one", OTHER_PASSWORD)
+    with pytest.raises(TooManyAttempts):
+        door.access.sign_in("owner", PASSWORD, HERE)
+    assert door.access.identify(mine.token.text()) is not None
+
+
+@pytest.mark.parametrize("new", [PASSWORD, "short"])
+def test_password_change_when_the_new_one_is_old_or_weak_then_refused(door: Door, new: str) -> None:
+    mine = door.owner()
+    with pytest.raises(BadInput):
+        door.access.change_password(mine.session.handle, PASSWORD, new)
+    assert door.access.identify(mine.token.text()) is not None
+
+
 def test_ses_03_session_opened_with_the_old_password_during_the_change_is_refused(door: Door) -> None:
     door.owner()
     proven = door.store.user("owner")

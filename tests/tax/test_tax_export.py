@@ -8,9 +8,9 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
-from tax_makers import fill
+from tax_makers import fill, funding
 
-from engine.domain.views import TaxReport
+from engine.domain.tax_views import TaxReport
 from engine.tax.export import COLUMNS, csv_of, safe_cell
 from engine.tax.report import tax_report
 
@@ -39,22 +39,26 @@ def test_csv_when_written_then_it_holds_every_row_and_problem_of_the_report() ->
         "year": "2025",
         "zone": "Australia/Sydney",
         "method": "FIFO",
-        "disposed_at_utc": "2025-01-02T14:00:00.000000Z",
-        "acquired_at_utc": "2024-01-01T00:00:00.000000Z",
-        "disposed_on": "2025-01-03",
-        "acquired_on": "2024-01-01",
+        "kind": "sale",
+        "sold_or_closed_at_utc": "2025-01-02T14:00:00.000000Z",
+        "bought_or_opened_at_utc": "2024-01-01T00:00:00.000000Z",
+        "sold_or_closed_on": "2025-01-03",
+        "bought_or_opened_on": "2024-01-01",
         "asset": "BTC",
         "venue": "demo-a",
         "quantity": "1",
         "currency": "USDT",
         "proceeds": "148.5",
         "cost": "0.000000015",
-        "fees_included": "1.500000005",
+        "fees_inside_proceeds_and_cost": "1.500000005",
         "gain": "148.499999985",
+        "income": "",
+        "expense": "",
         "held_days": "368",
         "held_over_one_year": "yes",
-        "disposal_trade_id": "2",
-        "acquisition_trade_id": "1",
+        "sale_or_closing_id": "2",
+        "purchase_or_opening_id": "1",
+        "detail": "",
         "problem": "",
     }
     assert rows[-1]["problem"] == report.problems[0]
@@ -90,10 +94,22 @@ def test_csv_when_texts_are_hostile_then_quoted_safe_and_read_back_the_same() ->
     first, last = read(csv_of(hostile))
     assert first["asset"] == '\'=HYPERLINK("http://x")'
     assert first["venue"] == 'a,"b"\r\nc'
-    assert (first["disposal_trade_id"], first["currency"]) == ("'@1", "'+USD")
-    assert first["acquisition_trade_id"] == "'" + "-é" * 5000
+    assert (first["sale_or_closing_id"], first["currency"]) == ("'@1", "'+USD")
+    assert first["purchase_or_opening_id"] == "'" + "-é" * 5000
     assert first["gain"] == "-5"
     assert last["problem"] == "'=cmd|' /C calc'!A0"
+
+
+def test_csv_when_there_is_funding_then_income_or_expense_and_nothing_of_a_disposal() -> None:
+    paid = (funding("f1", "2.5", "2025-01-01T14:00"), funding("f2", "-1", "2025-01-01T16:00"))
+    report = tax_report((), paid, 2025, "Australia/Sydney", "USDT", True)
+    income, expense = read(csv_of(report))
+    assert (income["kind"], income["income"], income["expense"]) == ("funding received", "2.5", "")
+    assert (expense["kind"], expense["income"], expense["expense"]) == ("funding paid", "", "1")
+    assert (income["detail"], income["venue"], income["currency"]) == ("funding of BTC/USDT:USDT", "demo-b", "USDT")
+    assert (income["sold_or_closed_on"], income["sale_or_closing_id"]) == ("2025-01-02", "f1")
+    empty = ("asset", "quantity", "proceeds", "cost", "gain", "held_days", "held_over_one_year", "bought_or_opened_on")
+    assert {income[name] for name in empty} == {""}
 
 
 def test_csv_when_empty_then_only_the_heading() -> None:

@@ -13,7 +13,7 @@ from tax_makers import D, at, fill, funding
 
 from engine.domain.errors import BadInput
 from engine.domain.orders import Fill, FundingPaid
-from engine.domain.views import TaxReport, TaxRow
+from engine.domain.tax_views import TaxKind, TaxReport, TaxRow
 from engine.tax.report import tax_report
 from engine.tax.trades import PriceOf, no_price
 
@@ -230,19 +230,39 @@ def test_perpetual_when_settled_in_a_coin_without_a_price_then_a_problem() -> No
     assert "no price of USDC in USDT" in made.problems[0]
 
 
-def test_funding_when_received_or_paid_then_a_row_of_its_own_each() -> None:
+def test_kind_when_sold_or_closed_then_names_the_side_and_a_short_opens_before_it_closes() -> None:
+    made = report(
+        fill("1", "buy", "1", "100", "2024-01-01"),
+        fill("2", "sell", "1", "110", "2024-01-02"),
+        perpetual("3", "sell", "1", "100", "2024-01-03"),
+        perpetual("4", "buy", "2", "90", "2024-01-04"),
+        perpetual("5", "sell", "1", "95", "2024-01-05"),
+    )
+    assert [row.kind for row in made.rows] == [TaxKind.SALE, TaxKind.SHORT, TaxKind.LONG]
+    short = made.rows[1]
+    assert (short.acquired_at, short.disposed_at) == (at("2024-01-03"), at("2024-01-04"))
+    assert (short.acquisition_trade_id, short.disposal_trade_id) == ("3", "4")
+
+
+def test_sums_when_there_is_funding_too_then_it_stands_apart_from_the_gain() -> None:
+    sold = (fill("1", "buy", "1", "100", "2024-01-01"), fill("2", "sell", "1", "110", "2024-01-02"))
+    made = report(*sold, paid=(funding("f1", "-3", "2024-01-01T08:00"),))
+    assert (made.gain, made.income, made.expense, made.result) == (10, 0, 3, 7)
+
+
+def test_funding_when_received_or_paid_then_income_or_expense_and_no_asset() -> None:
     paid = (
         funding("f1", "2.5", "2024-01-01T08:00"), funding("f2", "-1", "2024-01-01T16:00"),
         funding("f2", "-1", "2024-01-01T16:00"), funding("f3", "9", "2023-12-31T16:00"),
         funding("f4", "1", "2024-01-02", "XYZ"),
     )  # fmt: skip
     made = report(paid=paid)
-    assert [figures(row) for row in made.rows] == [
-        ("BTC/USDT:USDT funding", 0, D("2.5"), 0, D("2.5")),
-        ("BTC/USDT:USDT funding", 0, 0, 1, -1),
-    ]
+    assert [figures(row) for row in made.rows] == [("", 0, D("2.5"), 0, D("2.5")), ("", 0, 0, 1, -1)]
+    assert [row.kind for row in made.rows] == [TaxKind.INCOME, TaxKind.EXPENSE]
+    assert {row.detail for row in made.rows} == {"funding of BTC/USDT:USDT"}
     assert [row.disposal_trade_id for row in made.rows] == ["f1", "f2"]
-    assert made.gain == D("1.5")
+    assert (made.proceeds, made.cost, made.gain) == (0, 0, 0)
+    assert (made.income, made.expense, made.result) == (D("2.5"), 1, D("1.5"))
     assert "funding f4" in made.problems[0]
 
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.domain.commands import SetTrading, TradingState
 from engine.domain.errors import CannotRecord
 from engine.domain.orders import OrderState, Purpose
 from engine.exchanges.paper.faults import Call, Fault
@@ -102,6 +103,10 @@ def test_rejection_three_in_a_row_then_close_only_and_alert(monkeypatch: pytest.
         desk.bar("100")
     assert desk.book.state.value == "CLOSE_ONLY"
     assert any("failed trades" in title for title in desk.notices)
+    desk.command(SetTrading("test", TradingState.ACTIVE))
+    assert "Entries are allowed again" in desk.notices
+    desk.bar("100")
+    assert desk.book.state is TradingState.ACTIVE
 
 
 def test_stopped_out_then_waits_until_the_conviction_has_gone() -> None:

@@ -120,10 +120,10 @@ def _stop(commands: Commands) -> None:
             "and stays halted until `arm`. Without a running engine it is carried out by the next start "
             "before anything else: the state is then PENDING and the exit code 3. Where nothing can be "
             "stored, the file STOP in the data folder does the same.",
-            ('stop --reason "exchange behaves oddly"', 'stop --book demo --reason "test" --wait 30 --json'),
+            ("stop", 'stop --reason "exchange behaves oddly"', 'stop --book demo --reason "test" --wait 30 --json'),
         ),
     )
-    parser.add_argument("--reason", required=True, metavar="TEXT", help="why; stands in journal and audit trail")
+    _reason(parser)
     parser.add_argument("--book", metavar="NAME", help="only this book; default: all")
     parser.add_argument(
         "--wait", dest="wait_s", type=at_least(0), default=120, metavar="SECONDS", help="wait so long (default 120)"
@@ -139,14 +139,23 @@ def _arm(commands: Commands) -> None:
         Help(
             "let a stopped book trade again",
             "Releases the latch of a stop or brake that is verified flat. A deliberate act: asks for the "
-            "book's name in the terminal, or takes --yes.",
-            ('arm --book demo --reason "cause found and fixed"', 'arm --book demo --reason "test over" --yes'),
+            "names of the books in the terminal, or takes --yes. Without --book every stopped book is meant.",
+            ("arm", 'arm --book demo --reason "cause found and fixed"', 'arm --reason "test over" --yes'),
         ),
     )
-    parser.add_argument("--book", required=True, metavar="NAME", help="the book")
-    parser.add_argument("--reason", required=True, metavar="TEXT", help="why; stands in journal and audit trail")
+    parser.add_argument("--book", metavar="NAME", help="only this book; default: every stopped one")
+    _reason(parser)
     parser.add_argument("--yes", action="store_true", help="do not ask")
     parser.add_argument(
         "--wait", dest="wait_s", type=at_least(0), default=30, metavar="SECONDS", help="wait so long (default 30)"
     )
     parser.add_argument("--json", action="store_true", help="the answer as JSON")
+
+
+def _reason(parser: Parser) -> None:
+    parser.add_argument(
+        "--reason",
+        default="by command",
+        metavar="TEXT",
+        help="why; stands in journal and audit trail (default: by command)",
+    )

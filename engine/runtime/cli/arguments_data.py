@@ -157,7 +157,7 @@ def _replay(commands: Commands) -> None:
     parser.add_argument("files", nargs="+", metavar="FILE", help="candle files, named as for `candles import`")
     parser.add_argument(
         "--strategy", action="append", required=True, metavar="NAME", dest="strategies",
-        help="strategy; may be given several times, equal weights",
+        help="strategy; may be given several times, equal weights; sma_cross (all in, no stop) goes alone",
     )  # fmt: skip
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", dest="settings",

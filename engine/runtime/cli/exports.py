@@ -19,6 +19,7 @@ from engine.runtime.cli.folder import used_folder
 from engine.runtime.cli.output import say_json_rows
 from engine.runtime.csv_export import csv_bytes
 from engine.runtime.records import DEMO_BOOK
+from engine.runtime.status import rounded_average
 from engine.storage.money_reader import MoneyReader
 from engine.storage.rows import MAX_PAGE_SIZE, FillFilters, FillRow, JournalFilters, OrderFilters, OrderRow, Page
 
@@ -105,12 +106,20 @@ def _order(row: OrderRow, average_price: Decimal | None) -> Cells:
 
 
 def _average_prices(fills: Iterable[Fill]) -> dict[str, Decimal]:
-    """Price by client order id, weighted by quantity."""
-    bought: dict[str, tuple[Decimal, Decimal]] = {}
+    """Price by client order id, weighted by quantity; the finest fill price says how many decimals it keeps."""
+    zero, bought = Decimal(0), dict[str, tuple[Decimal, Decimal, Decimal]]()
     for fill in fills:
-        quantity, value = bought.get(fill.client_id, (Decimal(0), Decimal(0)))
-        bought[fill.client_id] = (quantity + fill.quantity, value + fill.quantity * fill.price)
-    return {client_id: value / quantity for client_id, (quantity, value) in bought.items()}
+        quantity, value, finest = bought.get(fill.client_id, (zero, zero, Decimal(1)))
+        finest = min(finest, Decimal(1).scaleb(_places(fill.price)))
+        bought[fill.client_id] = (quantity + fill.quantity, value + fill.quantity * fill.price, finest)
+    return {
+        client_id: rounded_average(value / quantity, finest) for client_id, (quantity, value, finest) in bought.items()
+    }
+
+
+def _places(price: Decimal) -> int:
+    exponent = price.normalize().as_tuple().exponent
+    return exponent if isinstance(exponent, int) else 0
 
 
 def _fills(reader: MoneyReader, book: str | None) -> Iterator[Cells]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -85,12 +86,29 @@ def _say_book(book: dict[str, Any]) -> None:
     mark = " SIMULATED" if book["simulated"] else ""
     reason = f" ({book['state_reason']})" if book["state_reason"] else ""
     say(f"\nbook {book['book']}{mark}: {book['state']}{reason}, market time {book['market_time']}")
-    say(f"  equity {book['equity']} {book['currency']}, cash {book['cash']}, realised {book['realised']}, "
-        f"unrealised {book['unrealised']}, fees {book['fees']}, drawdown {book['drawdown']}")  # fmt: skip
+    money = {name: _money(book[name]) for name in ("equity", "cash", "realised", "unrealised", "fees")}
+    drawdown = f"{Decimal(book['drawdown']) * 100:.2f} %"
+    say(f"  equity {money['equity']} {book['currency']}, cash {money['cash']}, realised {money['realised']}, "
+        f"unrealised {money['unrealised']}, fees {money['fees']}, drawdown {drawdown}")  # fmt: skip
     say(f"  {book['open_orders']} open orders, {book['fills']} fills, journal row {book['sequence']}")
     if book["positions"]:
         columns = ("instrument", "strategy", "quantity", "entry_price", "mark", "unrealised", "stop_price")
-        say_table(columns, [[position[name] for name in columns] for position in book["positions"]])
+        say_table(columns, [[_cell(name, position[name]) for name in columns] for position in book["positions"]])
     if book["stop"]:
         flat = "VERIFIED FLAT" if book["stop"]["flat"] else f"waiting for {book['stop']['waiting_for']}"
         say(f"  stop by {book['stop']['actor']}: {book['stop']['reason']}; {flat}")
+
+
+def _money(text: str | None) -> str:
+    """An amount of money for people, to the hundredth; ``--json`` has it exactly."""
+    return "unknown" if text is None else f"{Decimal(text):.2f}"
+
+
+def _cell(name: str, value: str | None) -> str | Decimal | None:
+    """A cell of the table of positions; an average price gets the digits its size deserves."""
+    if value is None or name in ("instrument", "strategy"):
+        return value
+    if name == "unrealised":
+        return Decimal(_money(value))
+    number = Decimal(value)
+    return number if name != "entry_price" else round(number, 2 if number >= 100 else 4 if number >= 1 else 8)

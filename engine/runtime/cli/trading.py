@@ -172,24 +172,42 @@ def _tell_steps(books: dict[str, Any], told: int) -> int:
 
 
 def arm(options: argparse.Namespace) -> int:
-    """Let a stopped book trade again."""
+    """Let a stopped book trade again; without a name, every book that is stopped."""
     folder = data_folder()
-    reason = _reason(options.reason)
-    body = _way_back(options.book, published(folder))
+    reason, status = _reason(options.reason), published(folder)
+    ways_back = [_way_back(book, status) for book in _to_arm(options.book, status)]
     if not options.yes:
-        _confirm(options.book)
-    command = _command("arm", reason, body)
+        _confirm(", ".join(str(body.book) for body in ways_back))
+    commands = [_command("arm", reason, body) for body in ways_back]
+    deadline = time.monotonic() + options.wait_s
     with control_of(folder) as control:
-        _audit(control, command)
-        control.submit(command)
-        receipt = _answer(control, folder, command.command_id, time.monotonic() + options.wait_s)
-    if receipt.status is CommandStatus.REFUSED:
-        raise CommandRefused(receipt.detail)
+        for command in commands:
+            _audit(control, command)
+            control.submit(command)
+        receipts = [_answer(control, folder, command.command_id, deadline) for command in commands]
+    answers = [
+        {"command_id": each.command_id, "state": each.status.value.upper(), "detail": each.detail} for each in receipts
+    ]
+    refused = [each.detail for each in receipts if each.status is CommandStatus.REFUSED]
+    if refused:
+        raise CommandRefused("; ".join(each.detail for each in receipts))
     if options.json:
-        say_json({"command_id": command.command_id, "state": receipt.status.value.upper(), "detail": receipt.detail})
+        say_json({**answers[0], "books": dict(zip((str(body.book) for body in ways_back), answers, strict=True))})
     else:
-        say(receipt.detail)
+        for each in receipts:
+            say(each.detail)
     return 0
+
+
+def _to_arm(book: str | None, status: dict[str, Any]) -> list[str]:
+    """The book that was named, else every book that is stopped, else the only one there is."""
+    if book is not None:
+        return [book]
+    books = status["books"]
+    stopped = [name for name, each in books.items() if each["latched"] or each["state"] != TradingState.ACTIVE.value]
+    if not stopped and len(books) != 1:
+        raise CommandRefused(f"no book is stopped; {', '.join(books)} trade already")
+    return stopped or list(books)
 
 
 def _way_back(book: str, status: dict[str, Any]) -> CommandBody:
@@ -201,12 +219,12 @@ def _way_back(book: str, status: dict[str, Any]) -> CommandBody:
     return SetTrading(book, TradingState.ACTIVE) if halted and not known["latched"] else Rearm(book)
 
 
-def _confirm(book: str) -> None:
+def _confirm(names: str) -> None:
     if not sys.stdin.isatty():
         raise BadInput("there is no terminal to confirm in; add --yes if arming is really meant")
-    sys.stderr.write(f"Arming lets {book} trade again at once. Type its name to confirm: ")
+    sys.stderr.write(f"Arming lets {names} trade again at once. Type {names!r} without the quotes to confirm: ")
     sys.stderr.flush()
-    if sys.stdin.readline().strip() != book:
+    if sys.stdin.readline().strip() != names:
         raise BadInput("not confirmed; nothing was changed")
 
 

@@ -1,0 +1,216 @@
+"""One line on a backtest: whether it can be told from luck, and why.
+
+Nothing here computes a statistic; it weighs those that were measured against thresholds that are written down, and says
+so when a statistic that matters was not measured. It never says "profitable".
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Level(Enum):
+    """What may be said."""
+
+    TOO_FEW_TRADES = "too few trades to say"
+    LOSES = "loses money after costs"
+    NOT_DISTINGUISHABLE = "not distinguishable from luck"
+    FRAGILE = "does not survive twice the costs"
+    INCOMPLETE = "not enough was measured to say"
+    DISTINGUISHABLE = "distinguishable from luck"
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """What evidence must reach.
+
+    Attributes
+    ----------
+    fewest_trades : int
+        30: below it even a win rate of 70 % is compatible with 50 %. Graduation asks for 200.
+    deflated_sharpe : float
+        0.95 (Bailey and Lopez de Prado 2014).
+    null_percentile : float
+        Above 0.95 of the random entries.
+    overfitting : float
+        0.10 at most; worthless trials give about 0.5.
+    """
+
+    fewest_trades: int = 30
+    deflated_sharpe: float = 0.95
+    null_percentile: float = 0.95
+    overfitting: float = 0.10
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What was measured on one backtest; None or NaN where it was not, or is undefined.
+
+    Attributes
+    ----------
+    trades, bars, trials : int
+        Closed trades; returns; runs of the study that were looked at, this one and abandoned ones included.
+    net_return, net_return_double_cost : float, optional
+        Of the whole run as a fraction, after costs and after twice the costs.
+    deflated_sharpe : float, optional
+        Probability, with the real number of trials.
+    null_percentile : float, optional
+        Among random entries, 0 to 1.
+    overfitting : float, optional
+        Probability by CSCV; needed only after more than one trial.
+    minimum_track_record_bars : float, optional
+        NaN when no record would be long enough.
+    """
+
+    trades: int
+    bars: int
+    trials: int
+    net_return: float | None = None
+    net_return_double_cost: float | None = None
+    deflated_sharpe: float | None = None
+    null_percentile: float | None = None
+    overfitting: float | None = None
+    minimum_track_record_bars: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse counts that cannot be, and shares outside 0 to 1, with a ValueError."""
+        if self.trades < 0 or self.bars < 0 or self.trials < 1:
+            raise ValueError(f"{self.trades} trades, {self.bars} bars and {self.trials} trials cannot be")
+        for name in ("deflated_sharpe", "null_percentile", "overfitting"):
+            share: float | None = getattr(self, name)
+            if share is not None and not math.isnan(share) and not 0.0 <= share <= 1.0:
+                raise ValueError(f"{name} is {share}; a probability lies between 0 and 1")
+        for name in ("net_return", "net_return_double_cost", "minimum_track_record_bars"):
+            value: float | None = getattr(self, name)
+            if value is not None and math.isinf(value):
+                raise ValueError(f"{name} is infinite; give NaN where it is undefined")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A level and the reasons for it, each a short sentence without its full stop."""
+
+    level: Level
+    reasons: tuple[str, ...]
+
+    @property
+    def line(self) -> str:
+        """The verdict in one line.
+
+        >>> Verdict(Level.TOO_FEW_TRADES, ("3 trades; 30 are needed",)).line
+        'Too few trades to say: 3 trades; 30 are needed.'
+        """
+        text = self.level.value
+        return f"{text[0].upper()}{text[1:]}: {'; '.join(self.reasons)}."
+
+
+@dataclass(frozen=True, slots=True)
+class _Check:
+    """One comparison: whether it was passed (None: not measured), and what to say in each case."""
+
+    passed: bool | None
+    good: str
+    bad: str
+    missing: str
+
+
+def _unknown(value: float | None) -> bool:
+    return value is None or math.isnan(value)
+
+
+def _deflated(evidence: Evidence, limits: Thresholds) -> _Check:
+    value = evidence.deflated_sharpe
+    runs = f"{evidence.trials} trial" + ("s" if evidence.trials > 1 else "")
+    told = "" if value is None else f"deflated Sharpe probability {value:.2f} after {runs}"
+    passed = None if value is None or math.isnan(value) else value >= limits.deflated_sharpe
+    need = f"{told}, {limits.deflated_sharpe:.2f} is needed"
+    return _Check(passed, told, need, "the deflated Sharpe ratio is not known")
+
+
+def _random_entries(evidence: Evidence, limits: Thresholds) -> _Check:
+    value = evidence.null_percentile
+    told = "" if value is None else f"better than {100.0 * value:.1f} % of random entries"
+    passed = None if value is None or math.isnan(value) else value > limits.null_percentile
+    need = f"{told}, more than {100.0 * limits.null_percentile:.0f} % is needed"
+    return _Check(passed, told, need, "the comparison with random entries is not known")
+
+
+def _overfitting(evidence: Evidence, limits: Thresholds) -> _Check:
+    value = evidence.overfitting
+    if _unknown(value) and evidence.trials == 1:
+        return _Check(True, "one trial, so nothing was selected", "", "")
+    told = "" if value is None else f"probability of overfitting {value:.2f}"
+    passed = None if value is None or math.isnan(value) else value <= limits.overfitting
+    need = f"{told}, at most {limits.overfitting:.2f} is allowed"
+    return _Check(passed, told, need, f"the probability of overfitting of {evidence.trials} trials is not known")
+
+
+def _track_record(evidence: Evidence) -> _Check:
+    value = evidence.minimum_track_record_bars
+    missing = "the minimum track record is not known"
+    if value is None:
+        return _Check(None, "", "", missing)
+    if math.isnan(value):
+        return _Check(False, "", "the Sharpe ratio is not above 0 or undefined, so no record is long enough", missing)
+    told = f"{evidence.bars:,} bars where {math.ceil(value):,} are needed"
+    return _Check(evidence.bars >= value, told, f"only {told}", missing)
+
+
+def _double_cost(evidence: Evidence) -> _Check:
+    value = evidence.net_return_double_cost
+    told = "" if value is None else f"{100.0 * value:+.1f} % at twice the costs"
+    passed = None if value is None or math.isnan(value) else value > 0.0
+    return _Check(passed, told, told, "the result at twice the costs is not known")
+
+
+def judge(evidence: Evidence, limits: Thresholds | None = None) -> Verdict:
+    """Weigh the evidence; the first of these that holds decides.
+
+    1. fewer trades than ``fewest_trades``: too few to say.
+    2. a net return of 0 or less: loses.
+    3. any of deflated Sharpe, random entries, overfitting, track record misses its threshold: not distinguishable.
+    4. nothing left at twice the costs: fragile.
+    5. something that matters was not measured: incomplete.
+    6. otherwise: distinguishable from luck, which is not a promise of profit.
+
+    Parameters
+    ----------
+    evidence : Evidence
+    limits : Thresholds, optional
+
+    Returns
+    -------
+    Verdict
+        With every reason for its level, not only the first.
+
+    Examples
+    --------
+    >>> judge(Evidence(trades=80, bars=700, trials=40, net_return=0.3, deflated_sharpe=0.6)).line
+    'Not distinguishable from luck: deflated Sharpe probability 0.60 after 40 trials, 0.95 is needed.'
+    """
+    limits = limits or Thresholds()
+    if evidence.trades < limits.fewest_trades:
+        counted = "1 trade" if evidence.trades == 1 else f"{evidence.trades} trades"
+        return Verdict(Level.TOO_FEW_TRADES, (f"{counted}; at least {limits.fewest_trades} are needed",))
+    net = evidence.net_return
+    if net is not None and net <= 0.0:
+        return Verdict(Level.LOSES, (f"{100.0 * net:+.1f} % net over {evidence.trades} trades",))
+    statistics = (_deflated(evidence, limits), _random_entries(evidence, limits), _overfitting(evidence, limits))
+    return _weighed((*statistics, _track_record(evidence)), _double_cost(evidence), _unknown(net))
+
+
+def _weighed(statistics: tuple[_Check, ...], costs: _Check, net_unknown: bool) -> Verdict:
+    failed = tuple(check.bad for check in statistics if check.passed is False)
+    if failed:
+        return Verdict(Level.NOT_DISTINGUISHABLE, failed)
+    if costs.passed is False:
+        return Verdict(Level.FRAGILE, (costs.bad,))
+    everything = (*statistics, costs)
+    missing = tuple(check.missing for check in everything if check.passed is None)
+    if net_unknown:
+        missing = ("the net return is not known", *missing)
+    if missing:
+        return Verdict(Level.INCOMPLETE, missing)
+    return Verdict(Level.DISTINGUISHABLE, tuple(check.good for check in everything))

@@ -1,0 +1,193 @@
+"""Journal and audit rows in plain words; the stored type and payload stay beside them, word for word."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from engine.domain.codec import decode_fact, plain
+from engine.domain.commands import Command, EmergencyStop, PlaceOrder, SetTrading
+from engine.domain.errors import StorageError
+from engine.domain.facts import (
+    BookConfigured,
+    CommandDone,
+    EquityMark,
+    Fact,
+    Netted,
+    SleeveConfigured,
+    StateChanged,
+    StopProgress,
+)
+from engine.domain.orders import CashFlow, Fill, FundingPaid, OrderIntent, OrderUpdate
+from engine.runtime.titles import title_of
+
+KIND_WORDS = {
+    "BookConfigured": "Limits of the book",
+    "CashFlow": "Cash moved",
+    "Command": "Order of a person",
+    "CommandDone": "Answer to a person",
+    "EquityMark": "Equity noted",
+    "Fill": "Fill",
+    "FundingPaid": "Funding",
+    "Netted": "Set off",
+    "OrderIntent": "Order decided",
+    "OrderUpdate": "Order news",
+    "SleeveConfigured": "Strategy set up",
+    "StateChanged": "Trading state",
+    "StopProgress": "Emergency stop",
+}
+"""What people read for each kind of journal row."""
+
+ACTION_WORDS = {
+    "EmergencyStop": "Ordered an emergency stop",
+    "Rearm": "Re-armed",
+    "SetTrading": "Changed the trading state",
+    "ClosePosition": "Closed a position",
+    "CancelOrder": "Cancelled an order",
+    "PlaceOrder": "Placed an order by hand",
+    "SetStrategy": "Started or paused a strategy",
+    "ConfigureStrategy": "Changed a strategy's settings",
+    "SetAllocation": "Changed the allocation",
+    "ConfigureRisk": "Changed the limits",
+    "SetSpeed": "Changed the market's speed",
+    "InjectFault": "Made a simulated fault",
+    "alert_muted": "Muted an alert",
+    "backup_started": "Started a backup",
+    "channel_added": "Added an alert channel",
+    "channel_removed": "Removed an alert channel",
+    "download_started": "Asked for a download of candles",
+    "import_started": "Asked for an import of candles",
+    "job_cancelled": "Cancelled a job",
+    "keys_added": "Connected an account",
+    "keys_removed": "Forgot an account's keys",
+    "lockout_lifted": "Lifted a lockout",
+    "login": "Signed in",
+    "login_blocked": "Was kept waiting after wrong passwords",
+    "login_failed": "Failed to sign in",
+    "logout": "Signed out",
+    "owner_code_refused": "Typed a wrong one-time code",
+    "owner_created": "Made the owner's account",
+    "paper_feed_off": "Stopped public market data",
+    "paper_feed_on": "Started public market data",
+    "password_change_failed": "Typed a wrong old password",
+    "password_changed": "Changed the own password",
+    "password_reset": "Gave a new password",
+    "replay_deleted": "Deleted a replay",
+    "session_revoked": "Ended a session",
+    "setting_changed": "Changed a setting",
+    "step_up": "Proved the password again",
+    "step_up_failed": "Failed to prove the password",
+    "user_added": "Added a person",
+    "user_disabled": "Kept a person out",
+    "user_enabled": "Let a person in again",
+    "user_role_changed": "Changed a role",
+}
+"""What people read for each action of the audit trail."""
+
+
+def kind_words(kind: str) -> str:
+    """A kind of journal row for people; one that is not known in words.
+
+    >>> kind_words("OrderIntent"), kind_words("NewThing")
+    ('Order decided', 'New thing')
+    """
+    return KIND_WORDS.get(kind) or _words(kind)
+
+
+def action_words(action: str) -> str:
+    """An action of the audit trail for people.
+
+    >>> action_words("login_failed"), action_words("EmergencyStop"), action_words("coffee_made")
+    ('Failed to sign in', 'Ordered an emergency stop', 'Coffee made')
+    """
+    return ACTION_WORDS.get(action) or _words(action)
+
+
+def journal_words(payload: str) -> str:
+    """What a journal row says, as one sentence; a payload that cannot be read says so and stays readable as it is."""
+    try:
+        return sentence_of(decode_fact(payload))
+    except StorageError as error:
+        return f"This row cannot be read: {error}"
+
+
+def sentence_of(fact: Fact) -> str:
+    """A fact as one sentence."""
+    match fact:
+        case OrderIntent() | OrderUpdate() | Fill() | Netted():
+            return _about_orders(fact)
+        case Command(actor=actor, reason=reason, body=body):
+            return f"{actor.name} ({actor.source}): {_asked(body)}" + (f"; reason: {reason}" if reason else "")
+        case CommandDone(status=status, detail=detail):
+            return f"{status.capitalize()}: {detail}"
+        case StateChanged(state=state, latched=latched, reason=reason):
+            return f"{state.value}{', latched until re-armed' if latched else ''}: {reason}"
+        case StopProgress(step=step, detail=detail):
+            return f"Proven: {step.value} ({detail})"
+        case SleeveConfigured(strategy=name, running=running, weight=weight, instruments=instruments):
+            way = "running" if running else "paused"
+            share = f"{_rounded(weight * 100)} % of the capital"
+            return f"{title_of(name)} is {way} with {share} on {len(instruments)} instruments"
+        case _:
+            return _about_money(fact)
+
+
+def _about_orders(fact: OrderIntent | OrderUpdate | Fill | Netted) -> str:
+    match fact:
+        case OrderIntent(instrument=key, side=side, quantity=quantity, sleeve=sleeve, reason=reason):
+            price = fact.limit_price or fact.stop_price
+            at = f" at {plain(price)}" if price is not None else ""
+            why = f": {reason}" if reason else ""
+            kind = f"{fact.purpose.value}, {fact.order_type.value} order{at}"
+            return f"{title_of(sleeve)} wants to {side.value} {plain(quantity)} {_name(key)} ({kind}){why}"
+        case OrderUpdate(instrument=key, state=state, filled=filled, reason=reason):
+            done = f", {plain(filled)} filled" if filled else ""
+            why = f": {reason}" if reason else ""
+            return f"Order {fact.client_id} of {_name(key)} is {state.value.replace('_', ' ')}{done}{why}"
+        case Fill(instrument=key, side=side, quantity=quantity, price=price, fee=fee, fee_currency=coin):
+            did = "Bought" if side.sign > 0 else "Sold"
+            return f"{did} {plain(quantity)} {_name(key)} at {plain(price)}, fee {_rounded(fee, 8)} {coin}"
+        case Netted(instrument=key, quantity=quantity, price=price):
+            both = f"{title_of(fact.long_sleeve)} and {title_of(fact.short_sleeve)}"
+            return f"Set {plain(quantity)} {_name(key)} of {both} off against each other at {plain(price)}"
+
+
+def _about_money(fact: Fact) -> str:
+    match fact:
+        case FundingPaid(instrument=key, amount=amount, currency=coin, rate=rate):
+            did = "Received" if amount > 0 else "Paid"
+            return f"{did} {_rounded(abs(amount), 8)} {coin} funding on {_name(key)} at {_rounded(rate * 100, 6)} %"
+        case CashFlow(amount=amount, currency=coin):
+            return f"{'Received' if amount > 0 else 'Took out'} {plain(abs(amount))} {coin}"
+        case EquityMark(equity=equity, peak=peak):
+            return f"Equity {_rounded(equity)}; highest value of one unit {_rounded(peak, 6)}"
+        case BookConfigured():
+            return "Limits and allocation of the book were stored"
+        case _:
+            return kind_words(type(fact).__name__)
+
+
+def _asked(body: object) -> str:
+    words = action_words(type(body).__name__)
+    match body:
+        case EmergencyStop(book=None):
+            return f"{words} of every book"
+        case SetTrading(state=state):
+            return f"{words} to {state.value}"
+        case PlaceOrder(side=side, quantity=quantity, instrument=key):
+            return f"{words}: {side.value} {plain(quantity)} {_name(key)}"
+        case _:
+            return words
+
+
+def _name(key: str) -> str:
+    venue, _, symbol = key.partition(":")
+    return f"{symbol} on {venue}"
+
+
+def _rounded(value: Decimal, places: int = 2) -> str:
+    return plain(Decimal(f"{value:.{places}f}"))
+
+
+def _words(name: str) -> str:
+    spaced = "".join(f" {letter}" if letter.isupper() else letter for letter in name).replace("_", " ").strip()
+    return spaced.capitalize()
