@@ -23,7 +23,7 @@ import numpy as np
 from benchmarks.markets import Series, made, recorded
 from benchmarks.measuring import ROOT, parser, tell
 from engine.domain.instruments import InstrumentKey
-from engine.domain.market import CandleArrays, FloatArray, Timeframe
+from engine.domain.market import CandleArrays, FloatArray, IntArray, Timeframe
 from engine.exchanges.paper import PaperCosts
 from engine.market.windows import CandleWindow
 from engine.risk.limits import RiskConfig, Sizer
@@ -56,7 +56,7 @@ UNLIMITED = RiskConfig(
 class CrossOpinions:
     """All in while the fast average is above the slow one, else out; computed ahead, as a replay may."""
 
-    wishes: Mapping[int, float]
+    convictions: Mapping[int, float]
 
     @classmethod
     def of(cls, candles: CandleArrays) -> CrossOpinions:
@@ -67,7 +67,11 @@ class CrossOpinions:
 
     def opinion(self, sleeve: Sleeve, key: InstrumentKey, opened_at_ms: int, window: CandleWindow) -> Opinion | None:
         """The wish at the bar."""
-        return Opinion(self.wishes[opened_at_ms], None)
+        return Opinion(self.convictions[opened_at_ms], None)
+
+    def wishes(self, sleeve: Sleeve, key: InstrumentKey, *, long_only: bool) -> IntArray:
+        """Open times of the bars at which it wants to be long."""
+        return np.array([at_ms for at_ms, conviction in self.convictions.items() if conviction], dtype=np.int64)
 
 
 def _mean(values: FloatArray, bars: int) -> FloatArray:

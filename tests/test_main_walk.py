@@ -33,7 +33,7 @@ FLAGS = [
     "--disable-sync",
 ]
 PAGES = (
-    *("positions", "strategies", "replay", "wallets", "exchanges", "risk"),
+    *("positions", "strategies", "replay", "research", "wallets", "exchanges", "risk"),
     *("tax", "data", "health", "alerts", "audit", "settings"),
 )
 

@@ -146,6 +146,7 @@ class _Run:
                 while pace.is_early(event.at):
                     self._tell()
                 self._replay.step(event)
+                self._replay.pass_over()
                 now = time.perf_counter()
                 if now - told >= _TELL_EVERY_S:
                     told = now

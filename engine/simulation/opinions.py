@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from engine.domain.errors import BadInput
 from engine.domain.instruments import InstrumentKey
-from engine.domain.market import CandleArrays
+from engine.domain.market import CandleArrays, IntArray
 from engine.market.windows import CandleWindow
 from engine.trading.sleeves import Opinion, Sleeve, opinion_of
 
@@ -35,13 +37,27 @@ class PrecomputedOpinions:
 
     def opinion(self, sleeve: Sleeve, key: InstrumentKey, opened_at_ms: int, window: CandleWindow) -> Opinion | None:
         """The value at the bar; None before the strategy's lookback is full."""
-        known = self._known.get((sleeve.name, sleeve.values, key))
-        if known is None:
-            known = self._known[(sleeve.name, sleeve.values, key)] = self._compute(sleeve, key)
+        known = self._known_of(sleeve, key)
         row = known.rows.get(opened_at_ms, -1)
         if row < known.lookback_bars - 1:
             return None
         return opinion_of(known.convictions[row], known.distances[row])
+
+    def wishes(self, sleeve: Sleeve, key: InstrumentKey, *, long_only: bool) -> IntArray:
+        """Open times (ms UTC, rising) of bars at which the sleeve wants anything; ``long_only`` cannot want a short."""
+        known = self._known_of(sleeve, key)
+        convictions = np.array(known.convictions)
+        wants = ~np.isnan(convictions) & (convictions != 0.0)
+        if long_only:
+            wants &= ~((convictions < 0.0) & (convictions >= -1.0))
+        rows = np.flatnonzero(wants)
+        return self._series[key].opened_at_ms[rows[rows >= known.lookback_bars - 1]]
+
+    def _known_of(self, sleeve: Sleeve, key: InstrumentKey) -> _Known:
+        known = self._known.get((sleeve.name, sleeve.values, key))
+        if known is None:
+            known = self._known[(sleeve.name, sleeve.values, key)] = self._compute(sleeve, key)
+        return known
 
     def _compute(self, sleeve: Sleeve, key: InstrumentKey) -> _Known:
         candles = self._series[key]

@@ -1,4 +1,4 @@
-"""From the floats of candle files to Decimals on an instrument's grid, one at a time or a column at once."""
+"""From the floats of candle files to Decimals on an instrument's grid, one at a time or, as ticks, a column at once."""
 
 from __future__ import annotations
 
@@ -72,11 +72,6 @@ def price_ticks(prices: FloatArray, tick_size: Decimal) -> IntArray:
     return ticks
 
 
-def decimal_prices(prices: FloatArray, tick_size: Decimal) -> list[Decimal]:
-    """Column form of `decimal_price`; raises as `price_ticks` does."""
-    return [Decimal(ticks) * tick_size for ticks in price_ticks(prices, tick_size).tolist()]
-
-
-def decimal_volumes(volumes: FloatArray) -> list[Decimal]:
-    """Volumes (base currency) by their shortest text; volumes are only compared with, so no grid is forced on them."""
-    return [Decimal(repr(volume)) for volume in volumes.tolist()]
+def decimal_volume(volume: float) -> Decimal:
+    """A volume (base currency) by its shortest text; volumes are only compared with, so no grid is forced on them."""
+    return Decimal(repr(volume))

@@ -13,7 +13,7 @@ from engine.domain.codec import digest_of
 from engine.domain.errors import BadInput
 from engine.domain.facts import Outcome, SleeveConfigured
 from engine.domain.instruments import Instrument
-from engine.domain.market import Bars, FeedStatus, MarketEvent, Timeframe
+from engine.domain.market import Bars, FeedStatus, MarketEvent, Timeframe, from_ms, to_ms
 from engine.domain.orders import CashFlow, Fill
 from engine.domain.ports import MarketSource
 from engine.exchanges.paper import MemoryVenueJournal, PaperCosts, PaperVenue
@@ -21,6 +21,8 @@ from engine.execution.identity import ClientIds
 from engine.ledger.ledger import Ledger
 from engine.risk.limits import RiskConfig, Sizer
 from engine.simulation.memory import MarketClock, MemoryJournal
+from engine.simulation.quiet import Foresight, Quiet
+from engine.simulation.replay_source import ReplaySource
 from engine.strategies import REFERENCES
 from engine.trading.book import WINDOW_BARS, Book
 from engine.trading.config import BookConfig, BrakeMode
@@ -121,7 +123,9 @@ class Replay:
         self._stopped_at: datetime | None = None
         self._stop_reason = ""
         self._order_of: dict[str, tuple[str, str]] = {}
-        self._loop = self._build(list(source.instruments()), opinions or LiveOpinions())
+        self._opinions = opinions or LiveOpinions()
+        self._quiet: Quiet | None = None
+        self._loop = self._build(list(source.instruments()), self._opinions)
         self._stop = StopDriver(self._loop, self._clock)
         self._started = False
 
@@ -177,6 +181,9 @@ class Replay:
             self._loop.take([SleeveConfigured(name, True, complete, keys, weight, at)], at)
         for venue in self._loop.venues:
             self._loop.step(FeedStatus(venue, at, True, "recorded candles"))
+        if isinstance(self._source, ReplaySource) and isinstance(self._opinions, Foresight):
+            sleeves = self._loop.book.sleeves.values()
+            self._quiet = Quiet(self._source, instruments, sleeves, self._opinions)
 
     def step(self, event: MarketEvent) -> None:
         """Take one event of the source."""
@@ -202,11 +209,30 @@ class Replay:
         due = 0
         for event in self._source.events():
             self.step(event)
+            self.pass_over()
             if progress is not None and self.bars >= due:
                 due = self.bars + max(500, total // 200)
                 if not progress(self.bars, total):
                     return None
         return self.result(time.perf_counter() - started)
+
+    def pass_over(self) -> None:
+        """Let the source leave out what cannot change anything; for whoever takes the events straight from it.
+
+        Needs a `ReplaySource` and opinions that are known ahead; else nothing is left out.
+        """
+        source, at = self._source, self._loop.book.bars_at
+        if self._quiet is None or at is None or not isinstance(source, ReplaySource):
+            return
+        at_ms = to_ms(at)
+        until_ms = self._quiet.until(at_ms, self._loop.core)
+        if until_ms <= at_ms:
+            return
+        book = self._loop.book
+        for close_ms, candles in source.pass_over(until_ms):
+            self.bars += candles
+            if book.equity is not None:
+                self._equity.append(EquityPoint(from_ms(close_ms), book.equity, book.units.drawdown))
 
     def result(self, seconds: float) -> ReplayResult:
         """What has happened so far."""

@@ -6,16 +6,25 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from itertools import repeat
 
 import numpy as np
 
 from engine.domain.errors import BadInput
 from engine.domain.instruments import Instrument, InstrumentKey, Kind
-from engine.domain.market import Bars, Candle, CandleArrays, FundingRate, IntArray, MarketEvent, from_ms, to_ms
+from engine.domain.market import (
+    Bars,
+    Candle,
+    CandleArrays,
+    FundingRate,
+    IntArray,
+    MarketEvent,
+    Timeframe,
+    from_ms,
+    to_ms,
+)
 from engine.market.checks import RowFault, row_faults
 from engine.market.funding import FundingSeries
-from engine.simulation.price_grid import decimal_price, decimal_prices, decimal_volumes, price_ticks
+from engine.simulation.price_grid import decimal_price, decimal_volume, price_ticks
 
 _INSTANTS_AT_ONCE = 2048
 _END_OF_TIME = datetime(2100, 1, 1, tzinfo=UTC)
@@ -74,6 +83,8 @@ class ReplaySource:
         opens = [int(track.candles.opened_at_ms[track.first]) for track in self._tracks if track.first < track.stop]
         self._now_ms = min(opens) if start is None else to_ms(start)
         self._closed = False
+        self._resume_ms = self._now_ms
+        self._all_instants: IntArray | None = None
 
     def instruments(self) -> Sequence[Instrument]:
         """What is replayed, sorted by (venue, symbol)."""
@@ -108,7 +119,7 @@ class ReplaySource:
 
     def events(self) -> Iterator[MarketEvent]:
         """Every event in the order of market time; ends at the last candle or after `close`."""
-        instants = self._instants()
+        instants = self.instants_ms
         for first in range(0, len(instants), _INSTANTS_AT_ONCE):
             chunk = instants[first : first + _INSTANTS_AT_ONCE]
             for at_ms, events in self._chunk(chunk):
@@ -116,6 +127,15 @@ class ReplaySource:
                     return
                 self._now_ms = at_ms
                 yield from events
+
+    def pass_over(self, until_ms: int) -> list[tuple[int, int]]:
+        """Leave out the events before ``until_ms``; close time (ms UTC) and number of candles of each such close."""
+        begin, self._resume_ms = self._now_ms, until_ms
+        closes = [track.closed_at_ms[slice(*_between(track, begin, until_ms))] for track in self._tracks]
+        if len(closes) == 1:
+            return [(close_ms, 1) for close_ms in closes[0].tolist()]
+        times, counts = np.unique(np.concatenate(closes), return_counts=True)
+        return list(zip(times.tolist(), counts.tolist(), strict=True))
 
     def close(self) -> None:
         """End the stream before its next instant; may be called from another thread."""
@@ -125,6 +145,13 @@ class ReplaySource:
         if key not in self._by_key:
             raise BadInput(f"{key} is not replayed; there are {', '.join(self._by_key)}")
         return self._by_key[key]
+
+    @property
+    def instants_ms(self) -> IntArray:
+        """Every instant at which there is an event, rising, ms UTC."""
+        if self._all_instants is None:
+            self._all_instants = self._instants()
+        return self._all_instants
 
     def _instants(self) -> IntArray:
         closes = [track.closed_at_ms[track.first : track.stop] for track in self._tracks]
@@ -137,20 +164,20 @@ class ReplaySource:
         return np.unique(np.concatenate([*closes, *funding]))
 
     def _chunk(self, instants: IntArray) -> Iterator[tuple[int, list[MarketEvent]]]:
-        times = dict(zip(instants.tolist(), map(from_ms, instants.tolist()), strict=True))
-        candles: dict[int, list[Candle]] = {}
-        events: dict[int, list[MarketEvent]] = {at_ms: [] for at_ms in times}
+        """Events by instant; those of an instant that is passed over meanwhile are never made."""
+        columns, rates = [], dict[int, list[MarketEvent]]()
         for track in self._tracks:
-            first, stop = _within(track.closed_at_ms, instants, track.first, track.stop)
-            closes = track.closed_at_ms[first:stop].tolist()
-            for at_ms, candle in zip(closes, _candles(track, first, stop), strict=True):
-                candles.setdefault(at_ms, []).append(candle)
+            columns.append(_Columns.of(track, *_within(track.closed_at_ms, instants, track.first, track.stop)))
             for rate in _funding(track, instants):
-                events[to_ms(rate.at)].append(rate)
-        for at_ms, at in times.items():
-            if at_ms in candles:
-                events[at_ms].append(Bars(at, tuple(candles[at_ms])))
-            yield at_ms, events[at_ms]
+                rates.setdefault(to_ms(rate.at), []).append(rate)
+        for at_ms in instants.tolist():
+            if at_ms < self._resume_ms:
+                continue
+            events = rates.get(at_ms, [])
+            closed = tuple(each.candle(row) for each in columns if (row := each.rows.get(at_ms)) is not None)
+            if closed:
+                events.append(Bars(from_ms(at_ms), closed))
+            yield at_ms, events
 
 
 def _track(
@@ -207,20 +234,48 @@ def _within(times: IntArray, instants: IntArray, first: int, stop: int) -> tuple
     return begin, max(begin, min(stop, int(np.searchsorted(times, instants[-1], side="right"))))
 
 
-def _candles(track: _Track, first: int, stop: int) -> Iterator[Candle]:
-    part = track.candles.slice(first, stop)
-    tick_size = track.instrument.tick_size
-    return map(
-        Candle,
-        repeat(track.instrument.key, len(part)),
-        repeat(part.timeframe),
-        map(from_ms, part.opened_at_ms.tolist()),
-        decimal_prices(part.open, tick_size),
-        decimal_prices(part.high, tick_size),
-        decimal_prices(part.low, tick_size),
-        decimal_prices(part.close, tick_size),
-        decimal_volumes(part.volume),
-    )
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """Candles of one track as whole ticks and floats, made into a `Candle` one at a time; ``rows`` by close time."""
+
+    instrument: Instrument
+    timeframe: Timeframe
+    rows: dict[int, int]
+    opened_at_ms: list[int]
+    open: list[int]
+    high: list[int]
+    low: list[int]
+    close: list[int]
+    volume: list[float]
+
+    @classmethod
+    def of(cls, track: _Track, first: int, stop: int) -> _Columns:
+        part, tick_size = track.candles.slice(first, stop), track.instrument.tick_size
+        open_, high, low, close = (
+            price_ticks(column, tick_size).tolist() for column in (part.open, part.high, part.low, part.close)
+        )
+        rows = dict(zip(track.closed_at_ms[first:stop].tolist(), range(stop - first), strict=True))
+        opened, volume = part.opened_at_ms.tolist(), part.volume.tolist()
+        return cls(track.instrument, part.timeframe, rows, opened, open_, high, low, close, volume)
+
+    def candle(self, row: int) -> Candle:
+        tick_size = self.instrument.tick_size
+        return Candle(
+            self.instrument.key,
+            self.timeframe,
+            from_ms(self.opened_at_ms[row]),
+            self.open[row] * tick_size,
+            self.high[row] * tick_size,
+            self.low[row] * tick_size,
+            self.close[row] * tick_size,
+            decimal_volume(self.volume[row]),
+        )
+
+
+def _between(track: _Track, begin_ms: int, end_ms: int) -> tuple[int, int]:
+    """Rows of the track that close after ``begin_ms`` and before ``end_ms``."""
+    first = max(track.first, int(np.searchsorted(track.closed_at_ms, begin_ms, side="right")))
+    return first, max(first, min(track.stop, int(np.searchsorted(track.closed_at_ms, end_ms, side="left"))))
 
 
 def _funding(track: _Track, instants: IntArray) -> Iterator[FundingRate]:

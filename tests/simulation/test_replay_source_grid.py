@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from engine.domain.errors import BadInput
 from engine.domain.instruments import Instrument, Kind
-from engine.simulation.price_grid import decimal_price, decimal_prices, decimal_volumes, price_ticks, ticks_of
+from engine.simulation.price_grid import decimal_price, decimal_volume, price_ticks, ticks_of
 
 TICKS = st.sampled_from([Decimal(text) for text in ("0.01", "0.1", "0.0001", "0.00001", "0.5", "0.25", "1", "3", "5")])
 PRICES = st.one_of(
@@ -27,7 +27,7 @@ PRICES = st.one_of(
 def test_column_when_rounded_equals_one_by_one(prices: list[float], tick: Decimal) -> None:
     column = np.array(prices)
     assert price_ticks(column, tick).tolist() == [ticks_of(price, tick) for price in prices]
-    assert decimal_prices(column, tick) == [decimal_price(price, tick) for price in prices]
+    assert [ticks * tick for ticks in price_ticks(column, tick).tolist()] == [decimal_price(p, tick) for p in prices]
 
 
 @given(price=PRICES, tick=TICKS)
@@ -78,7 +78,7 @@ def test_column_when_off_any_sensible_tick_refuses() -> None:
 
 
 def test_volume_when_turned_to_decimal_keeps_its_shortest_text() -> None:
-    assert decimal_volumes(np.array([0.1, 443.356199, 0.0, 1e-9])) == [
+    assert [decimal_volume(each) for each in (0.1, 443.356199, 0.0, 1e-9)] == [
         Decimal("0.1"),
         Decimal("443.356199"),
         Decimal(0),

@@ -1,0 +1,142 @@
+"""Bars that are passed over because nothing can happen: the run is the same, to the last digit, as if it lived them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.domain.instruments import Instrument, InstrumentKey, Kind
+from engine.domain.market import CandleArrays, FloatArray, IntArray, Timeframe
+from engine.exchanges.paper import PaperCosts
+from engine.market.funding import FundingSeries
+from engine.market.windows import CandleWindow
+from engine.risk.limits import RiskConfig, RiskMode
+from engine.simulation.replay import Replay, ReplayConfig, ReplayResult
+from engine.simulation.replay_source import ReplaySource
+from engine.trading.config import BrakeMode
+from engine.trading.sleeves import Opinion, Sleeve, opinion_of
+
+START_MS = 1_704_067_200_000
+BARS = 400
+SPOT = Instrument("binance", "BTC", "USDT", Kind.SPOT, Decimal("0.01"), Decimal("0.001"), Decimal(5))
+PERP = Instrument("binance", "ETH", "USDT", Kind.PERPETUAL, Decimal("0.01"), Decimal("0.001"), Decimal(5), Decimal(5))
+ELSEWHERE = Instrument("kraken", "SOL", "USDT", Kind.SPOT, Decimal("0.01"), Decimal("0.1"), Decimal(5))
+
+
+@dataclass(frozen=True)
+class Given:
+    """Opinions by sleeve, instrument and open time."""
+
+    convictions: Mapping[tuple[str, InstrumentKey], Mapping[int, float]]
+
+    def opinion(self, sleeve: Sleeve, key: InstrumentKey, opened_at_ms: int, window: CandleWindow) -> Opinion | None:
+        return opinion_of(self.convictions[sleeve.name, key][opened_at_ms], 4.0)
+
+
+@dataclass(frozen=True)
+class Foreseen(Given):
+    """The same, known ahead."""
+
+    def wishes(self, sleeve: Sleeve, key: InstrumentKey, *, long_only: bool) -> IntArray:
+        known = self.convictions[sleeve.name, key]
+        wanted = [ms for ms, value in known.items() if value == value and value != 0 and not (long_only and value < 0)]
+        return np.array(wanted, dtype=np.int64)
+
+
+def candles(random: np.random.Generator, timeframe: Timeframe, bars: int, jumps: float) -> CandleArrays:
+    steps = random.normal(0, 0.02, bars) + np.where(random.random(bars) < jumps, random.choice([-1.4, 1.4], bars), 0)
+    close = 100 * np.exp(np.clip(np.cumsum(steps), -3, 3))
+    first = np.concatenate(([100.0], close[:-1])) * np.exp(random.normal(0, 0.003, bars))
+    high = np.maximum(first, close) * (1 + random.random(bars) * 0.03)
+    low = np.minimum(first, close) * (1 - random.random(bars) * 0.03)
+    kept = np.flatnonzero(random.random(bars) > 0.02)
+    opened = START_MS + np.arange(bars, dtype=np.int64) * timeframe.ms
+    columns = (np.round(column, 2)[kept] for column in (first, high, low, close, random.uniform(1, 900, bars)))
+    return CandleArrays(timeframe, opened[kept], *columns)
+
+
+def convictions(random: np.random.Generator, bars: int) -> FloatArray:
+    """Runs of one wish, mostly none; at times no view."""
+    out = np.zeros(bars)
+    at = 0
+    while at < bars:
+        length = int(random.integers(1, 60))
+        out[at : at + length] = random.choice([0.0, 0.0, 0.0, 1.0, 0.5, -1.0, np.nan])
+        at += length
+    return out
+
+
+@dataclass(frozen=True)
+class Case:
+    series: Mapping[Instrument, CandleArrays]
+    funding: Mapping[InstrumentKey, FundingSeries | None]
+    values: Mapping[tuple[str, InstrumentKey], Mapping[int, float]]
+    config: ReplayConfig
+
+    def run(self, opinions: Given) -> tuple[ReplayResult, int]:
+        """The result, and how many closes the core saw."""
+        source = ReplaySource(self.series, self.funding)
+        replay, seen = Replay(source, self.config, opinions), 0
+        step = replay.step
+
+        def counted(event: object) -> None:
+            nonlocal seen
+            seen += 1
+            step(event)  # type: ignore[arg-type]
+
+        replay.step = counted  # type: ignore[assignment]
+        result = replay.run(source.bars)
+        assert result is not None
+        return result, seen
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> Case:
+    random = np.random.default_rng(draw(st.integers(0, 2**32)))
+    chosen = draw(st.sampled_from([(SPOT,), (PERP,), (SPOT, PERP), (SPOT, ELSEWHERE), (SPOT, PERP, ELSEWHERE)]))
+    jumps = draw(st.sampled_from([0.0, 0.0, 0.02]))
+    series = {one: candles(random, Timeframe(3600), BARS, jumps) for one in chosen}
+    every_8_h = START_MS + np.arange(1, BARS // 8, dtype=np.int64) * 28_800_000
+    rates = FundingSeries(every_8_h, tuple(Decimal("0.0001") for _ in every_8_h))
+    strategies = draw(st.sampled_from([("momentum",), ("breakout", "momentum")]))
+    values = {
+        (name, one.key): dict(zip(own.opened_at_ms.tolist(), convictions(random, len(own)).tolist(), strict=True))
+        for name in strategies
+        for one, own in series.items()
+    }
+    brake, days = draw(st.sampled_from([(BrakeMode.OFF, 0), (BrakeMode.LATCH, 0), (BrakeMode.RESET, 2)]))
+    risk = RiskConfig(mode=draw(st.sampled_from(RiskMode)))
+    config = ReplayConfig(dict.fromkeys(strategies, "{}"), Decimal(10_000), PaperCosts(), risk, brake, days)
+    return Case(series, {PERP.key: rates} if PERP in chosen else {}, values, config)
+
+
+@given(case=cases())
+@settings(max_examples=60, deadline=None)
+def test_run_when_quiet_bars_are_passed_over_then_everything_is_the_same(case: Case) -> None:
+    (whole, all_seen), (short, seen) = case.run(Given(case.values)), case.run(Foreseen(case.values))
+    for name in ("bars", "trades", "wins", "fills", "orders", "final_equity", "fees", "funding", "digest", "equity"):
+        assert getattr(whole, name) == getattr(short, name), name
+    for name in ("stopped_at", "stop_reason", "refused", "rejected_prices"):
+        assert getattr(whole, name) == getattr(short, name), name
+    assert seen <= all_seen
+
+
+@pytest.mark.parametrize("chosen", [(SPOT,), (SPOT, ELSEWHERE)])
+def test_run_when_nobody_wants_anything_then_only_the_turns_of_days_are_lived_through(
+    chosen: tuple[Instrument, ...],
+) -> None:
+    random = np.random.default_rng(1)
+    series = {one: candles(random, Timeframe(3600), BARS, 0.0) for one in chosen}
+    values = {("momentum", one.key): dict.fromkeys(own.opened_at_ms.tolist(), 0.0) for one, own in series.items()}
+    case = Case(series, {}, values, ReplayConfig({"momentum": "{}"}, Decimal(10_000)))
+    result, seen = case.run(Foreseen(values))
+    assert result.bars == sum(len(own) for own in series.values())
+    assert seen < BARS / 24 * 5
+    assert {point.equity for point in result.equity} == {Decimal(10_000)}
+    assert len(result.equity) == len(np.unique(np.concatenate([own.opened_at_ms for own in series.values()])))
