@@ -221,7 +221,7 @@ def test_run_replay_when_cancelled_in_mid_run_then_no_result_is_left(
     assert folder.result() is None
     assert partial is not None
     assert curve is not None
-    assert partial["bars"] == len(curve) == 39
+    assert 39 <= partial["bars"] == len(curve) < 2500
     assert shares == sorted(shares)
 
 
