@@ -2,7 +2,7 @@
 VENV := .venv
 PY := $(VENV)/bin/python
 CODE := app.py config engine pages
-KERNELS := $(wildcard engine/quant/*.py engine/strategies/*.py)
+KERNELS := $(wildcard engine/quant/*.py engine/strategies/*.py engine/simulation/plain_*.py engine/simulation/kernel*.py)
 WORKERS ?= 2
 
 # Stamps: a step runs again only when what it depends on is newer.
@@ -68,4 +68,5 @@ $(WARMED): $(INSTALLED) $(KERNELS)
 	@find engine -name '*.nb[ic]' -delete
 	@$(PY) -m compileall -q $(CODE)
 	@$(PY) -c 'from engine.strategies.warm import compile_all; compile_all()'
+	@$(PY) -c 'from engine.simulation.warm import compile_all; compile_all()'
 	@touch $@

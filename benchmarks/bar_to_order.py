@@ -21,7 +21,7 @@ from benchmarks.measuring import Spread, parser, tell
 from engine.domain.facts import Fact, SleeveConfigured
 from engine.domain.market import FeedStatus, Timeframe, from_ms
 from engine.domain.orders import CashFlow, OrderIntent
-from engine.domain.ports import Journal
+from engine.domain.ports import Appended, Journal
 from engine.exchanges.paper import MemoryVenueJournal, PaperCosts, PaperVenue
 from engine.execution.identity import ClientIds
 from engine.ledger.ledger import Ledger
@@ -54,14 +54,14 @@ class StampedJournal:
     handed_cpu: float = 0.0
     durable_at: float = 0.0
 
-    def append(self, facts: Sequence[Fact], market_time: datetime) -> int:
+    def append(self, facts: Sequence[Fact], market_time: datetime) -> Appended:
         """Pass on."""
         if not any(isinstance(fact, OrderIntent) for fact in facts):
             return self.journal.append(facts, market_time)
         self.handed_at, self.handed_cpu = time.perf_counter(), time.thread_time()
-        sequence = self.journal.append(facts, market_time)
+        done = self.journal.append(facts, market_time)
         self.durable_at = time.perf_counter()
-        return sequence
+        return done
 
     def read(self, after: int) -> Iterator[tuple[int, Fact]]:
         """Pass on."""

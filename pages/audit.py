@@ -118,7 +118,8 @@ def people_table(console: ConsolePort) -> Stored[AuditRow]:
         Column("From", lambda row: row.source),
         Column("Did", lambda row: action_words(row.action), wraps=True),
         Column("To", lambda row: row.target),
-        Column("Why or what", lambda row: fmt.sentence(row.detail), wraps=True),
+        Column("What and why", lambda row: fmt.sentence(row.detail), wraps=True),
+        Column("Outcome", lambda row: fmt.sentence(row.outcome) if row.outcome else fmt.NONE, wraps=True),
         Column("Stored type", lambda row: desk.mono(row.action), shown=False),
     )
     actions_known = tuple(sorted(ACTION_WORDS, key=action_words))

@@ -43,7 +43,7 @@ def equity(curve: EquityCurve) -> dict[str, Any]:
             **line("Drawdown", at, curve.drawdown, colours.down, "%{y:.2%}"),
             "yaxis": "y2",
             "fill": "tozeroy",
-            "fillcolor": _wash(colours.down),
+            "fillcolor": wash(colours.down),
         },
     ]
     shape = theme.layout(
@@ -201,6 +201,7 @@ def _level(level: float, name: str, colour: str, place: float, ground: str) -> d
     }
 
 
-def _wash(colour: str) -> str:
+def wash(colour: str) -> str:
+    """A colour of the form ``#rrggbb`` thin enough to fill an area with."""
     red, green, blue = (int(colour[start : start + 2], 16) for start in (1, 3, 5))
     return f"rgba({red},{green},{blue},0.18)"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from engine.domain.commands import CommandBody, CommandStatus, Receipt, Role
 from engine.domain.facade import ConsolePort
@@ -24,10 +25,9 @@ _DIALOG_OF = "dialog-of"
 
 
 class Proof(Enum):
-    """Whether the password is asked again: never, offered because the console may ask for it, or always."""
+    """Whether the password is asked again."""
 
     NEVER = "never"
-    WHERE_ASKED = "where asked"
     ALWAYS = "always"
 
 
@@ -53,13 +53,17 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A dialog that says what will happen before a request is sent; it is opened under the request's key."""
+    """A dialog that says what will happen before a request is sent; it is opened under the request's key.
+
+    ``after`` says what has become of it in the market: that an order was sent does not mean that it was filled.
+    """
 
     title: str
     lines: tuple[str, ...]
     request: Request
     look: Look
     proof: Proof = Proof.NEVER
+    after: Callable[[], str] | None = None
 
 
 def sent_receipt(console: ConsolePort, key: str) -> Receipt | None:
@@ -122,7 +126,7 @@ def command_button(console: ConsolePort, request: Request, look: Look) -> None:
     )
 
 
-def receipt_line(console: ConsolePort, key: str) -> None:
+def receipt_line(console: ConsolePort, key: str, after: Callable[[], str] | None = None) -> None:
     """One line under a button: refused at the door, waiting, done or refused by the engine.
 
     Draw it in a live part: nothing here asks for another run, since a rerun asked for by a refresh can meet one asked
@@ -132,20 +136,23 @@ def receipt_line(console: ConsolePort, key: str) -> None:
     if failure:
         st.error(f"Not sent. {failure}")
     else:
-        draw_receipt(sent_receipt(console, key))
+        draw_receipt(sent_receipt(console, key), after)
 
 
-def draw_receipt(receipt: Receipt | None) -> None:
-    """Say what became of a command; nothing where none was sent."""
+def draw_receipt(receipt: Receipt | None, after: Callable[[], str] | None = None) -> None:
+    """Say what became of a command; nothing where none was sent. ``after`` speaks for the market once it was sent."""
     if receipt is None:
         return
+    detail = fmt.sentence(fmt.named(receipt.detail))
     match receipt.status:
         case CommandStatus.PENDING:
             parts.notice("Stored. Waiting for the engine to carry it out.", "warn")
         case CommandStatus.DONE:
-            parts.notice(f"Done. {fmt.sentence(receipt.detail)}", "good")
+            parts.notice(f"Done. {detail}" if after is None else f"{after()} {detail}.", "good")
         case CommandStatus.REFUSED:
-            parts.notice(f"Refused, nothing was changed. {fmt.sentence(receipt.detail)}", "warn")
+            parts.notice(f"Refused, nothing was changed. {detail}", "warn")
+        case CommandStatus.UNKNOWN:
+            parts.notice(f"Not known whether it was done. {detail}", "stop")
 
 
 def open_dialog(name: str, subject: str = "") -> None:
@@ -209,10 +216,23 @@ def ask_inside(console: ConsolePort, question: Question) -> None:
     """The same inside a dialog that is already being drawn; once it is answered, only the answer is left."""
     request = question.request
     answered = sent_receipt(console, request.key) is not None
-    if not answered:
-        _question(console, question)
-    live(receipt_line)(console, request.key)
+    if answered:
+        answered_mark()
+    else:
+        with asked(request.key):
+            _question(console, question)
+    live(receipt_line)(console, request.key, question.after)
     close_button(request.key, answered)
+
+
+def asked(key: str) -> DeltaGenerator:
+    """One block for everything a dialog asks, so that the answer takes the place of all of it at once."""
+    return st.container(key=f"asked-{key}")
+
+
+def answered_mark() -> None:
+    """Hide what a dialog asked, also where a run that a second click cut short left it on the screen."""
+    st.html('<span class="qd-answered"></span>')
 
 
 def close_button(key: str, answered: bool) -> None:
@@ -227,7 +247,7 @@ def _question(console: ConsolePort, question: Question) -> None:
         st.html(parts.bullets(question.lines))
     if request.reason_key:
         st.text_input("Reason (goes into the audit trail)", key=request.reason_key, placeholder=request.reason)
-    if question.proof is not Proof.NEVER and not step_up(console, request.key) and question.proof is Proof.ALWAYS:
+    if question.proof is Proof.ALWAYS and not step_up(console, request.key):
         look = Look(look.label, look.kind, "Prove your password first", look.wide)
     command_button(console, request, look)
 

@@ -32,14 +32,14 @@ _JOBS = ("import", "download", "backfill")
 def render(console: ConsolePort) -> None:
     """Draw the page."""
     st.header("Data", anchor=False)
-    live(_coverage, every_s=5)(console)
+    live(_coverage)(console)
     jobs.panel(console, _JOBS)
     tabs(
         "data-tab",
         {
             "Import files": lambda: _import(console),
             "Download": lambda: _download(console),
-            "Gaps and chart": lambda: _series(console),
+            "Gaps and chart": lambda: _series(console) if console.coverage() else live(_no_series)(console),
         },
     )
 
@@ -208,11 +208,15 @@ def _download(console: ConsolePort) -> None:
     st.caption("No key needed. Without a network the job fails with the exchange's name and changes nothing.")
 
 
+def _no_series(console: ConsolePort) -> None:
+    """Wait for the first series; then the whole page is drawn anew, with a choice of series."""
+    if console.coverage():
+        st.rerun(scope="app")
+    parts.notice("Gaps and a chart appear here once a series is stored.")
+
+
 def _series(console: ConsolePort) -> None:
     rows = {f"{row.instrument}|{row.timeframe}": row for row in console.coverage()}
-    if not rows:
-        parts.notice("Gaps and a chart appear here once a series is stored.")
-        return
     name = st.selectbox(
         "Series",
         list(rows),

@@ -15,19 +15,20 @@ from pages.tables import Column
 def position_columns(book: BookSnapshot) -> tuple[Column[Position], ...]:
     """Columns of open positions; money in the book's base currency, prices in quote."""
     unit = book.base_currency
+    ticks = {instrument.key: instrument.tick_size for instrument in book.instruments}
     return (
         Column("Instrument", lambda row: fmt.instrument(row.instrument)),
         Column("Side", lambda row: side(row.quantity > 0)),
         Column("Quantity", lambda row: fmt.quantity(abs(row.quantity)), numeric=True),
         Column(f"Notional, {unit}", lambda row: fmt.number(row.notional), numeric=True),
         Column(f"Unrealised P&L, {unit}", lambda row: parts.profit(row.unrealised), numeric=True),
-        Column("Entry", lambda row: fmt.price(row.entry_price), numeric=True),
+        Column("Entry", lambda row: fmt.entry_price(row.entry_price, ticks.get(row.instrument)), numeric=True),
         Column("Mark", mark, numeric=True),
         Column("Stop", stop, numeric=True),
-        Column(f"Realised, {unit}", lambda row: parts.profit(row.realised), numeric=True),
-        Column(f"Fees, {unit}", lambda row: fmt.number(row.fees), numeric=True),
         Column("Strategy", lambda row: title_of(row.sleeve)),
         Column("Opened, UTC", lambda row: fmt.moment(row.opened_at)),
+        Column("Realised ever", lambda row: parts.profit(row.realised), numeric=True),
+        Column("Fees ever", lambda row: fmt.number(row.fees), numeric=True),
     )
 
 
@@ -90,7 +91,7 @@ def fill_columns(look: Appearance) -> tuple[Column[FillRow], ...]:
         Column("Side", lambda row: bought(row.side)),
         Column("Quantity", lambda row: fmt.quantity(row.quantity), numeric=True),
         Column("Price", lambda row: fmt.price(row.price), numeric=True),
-        Column("Fee", lambda row: f"{fmt.quantity(row.fee)} {row.fee_currency}", numeric=True),
+        Column("Fee", lambda row: f"{fmt.fee(row.fee)} {row.fee_currency}", numeric=True),
         Column("Role", lambda row: row.liquidity),
         Column("Purpose", lambda row: row.purpose),
         Column("Strategy", lambda row: title_of(row.sleeve)),
@@ -100,23 +101,28 @@ def fill_columns(look: Appearance) -> tuple[Column[FillRow], ...]:
     )
 
 
-def order_columns(look: Appearance) -> tuple[Column[OrderRow], ...]:
-    """Columns of orders, ended ones included."""
+def order_columns(look: Appearance, book: BookSnapshot) -> tuple[Column[OrderRow], ...]:
+    """Columns of orders of a book, ended ones included."""
+    ticks = {instrument.key: instrument.tick_size for instrument in book.instruments}
+
+    def average(row: OrderRow) -> str:
+        return fmt.NONE if row.average_price is None else fmt.entry_price(row.average_price, ticks.get(row.instrument))
+
     return (
-        Column(f"Updated, {look.zone}", lambda row: look.moment(row.updated_at)),
+        Column(f"Created, {look.zone}", lambda row: look.moment(row.created_at)),
         Column("Instrument", lambda row: fmt.instrument(row.instrument)),
         Column("Side", lambda row: bought(row.side)),
         Column("Type", lambda row: row.order_type),
         Column("Quantity", lambda row: fmt.quantity(row.quantity), numeric=True),
         Column("Filled", lambda row: fmt.quantity(row.filled), numeric=True),
-        Column("Limit", lambda row: fmt.price(row.limit_price), numeric=True),
-        Column("Stop", lambda row: fmt.price(row.stop_price), numeric=True),
+        Column("Average price", average, numeric=True),
+        Column("Limit or stop", lambda row: fmt.price(row.limit_price or row.stop_price), numeric=True),
         Column("State", lambda row: state(row.state)),
         Column("Purpose", lambda row: row.purpose),
         Column("Strategy", lambda row: title_of(row.sleeve)),
-        Column("Reason", lambda row: row.reason, wraps=True),
+        Column("Reason", lambda row: fmt.named(row.reason), wraps=True),
         Column("Source", lambda row: parts.simulated_mark(row.simulated) or row.book),
-        Column(f"Created, {look.zone}", lambda row: look.moment(row.created_at), shown=False),
+        Column(f"Updated, {look.zone}", lambda row: look.moment(row.updated_at), shown=False),
         Column("Order id", lambda row: mono(row.client_id), shown=False),
         Column("Venue id", lambda row: mono(row.venue_order_id), shown=False),
     )

@@ -17,11 +17,12 @@ from pages.guard import alone
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """A file: ``make`` returns its name and bytes; ``key`` names its place on the page."""
+    """A file: ``make`` returns its name and bytes, ``kind`` is its media type; ``key`` names its place."""
 
     key: str
     label: str
     make: Callable[[], tuple[str, bytes]]
+    kind: str = "text/csv"
 
 
 def offer(export: Export) -> None:
@@ -39,7 +40,7 @@ def _offer(export: Export) -> None:
             f"Save {name} · {fmt.size(len(content))}",
             data=content,
             file_name=name,
-            mime="text/csv",
+            mime=export.kind,
             key=f"{export.key}-save",
             type="primary",
             on_click="ignore",

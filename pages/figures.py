@@ -29,13 +29,13 @@ def cards(view: RiskView, currency: str) -> tuple[Card, ...]:
     return tuple(Card(figure.name, value(figure, currency), figure.note) for figure in view.figures)
 
 
-def draw(view: RiskView, currency: str) -> None:
-    """Figures, exposure beside correlation, stress; money in ``currency``."""
+def draw(view: RiskView, currency: str, whole: str = "equity") -> None:
+    """Figures, exposure beside correlation, stress; money in ``currency``, shares of what ``whole`` names."""
     st.html(parts.cards(cards(view, currency), wide=True))
     left, right = st.columns(2, gap="medium")
     with left:
         st.subheader("Exposure by coin", anchor=False)
-        tables.draw(_exposure_columns(currency), view.exposures, "No exposure: nothing but cash is held.")
+        tables.draw(_exposure_columns(currency, whole), view.exposures, "No exposure: nothing but cash is held.")
     with right:
         st.subheader("Correlation of returns", anchor=False)
         if len(view.coins) > 1:
@@ -44,7 +44,7 @@ def draw(view: RiskView, currency: str) -> None:
         else:
             parts.notice(f"Needs two coins with a common history; {view.observations:,} returns are known.")
     st.subheader("Stress: what the present holdings would have lost", anchor=False)
-    tables.draw(_stress_columns(currency), view.stress, "No scenario applies: nothing but cash is held.")
+    tables.draw(_stress_columns(currency, whole), view.stress, "No scenario applies: nothing but cash is held.")
 
 
 def heat(view: RiskView) -> Html:
@@ -65,20 +65,20 @@ def _heat_cell(value: float) -> str:
     return f'<td style="background:{ground}">{fmt.number(value, 2)}</td>'
 
 
-def _exposure_columns(currency: str) -> tuple[Column[tuple[str, Decimal, Decimal]], ...]:
+def _exposure_columns(currency: str, whole: str) -> tuple[Column[tuple[str, Decimal, Decimal]], ...]:
     return (
         Column("Coin", lambda row: row[0]),
         Column(f"Notional, {currency}", lambda row: fmt.number(row[1], signed=True), numeric=True),
-        Column("Share of equity", lambda row: fmt.percent(row[2], 1, signed=True), numeric=True),
+        Column(f"Share of {whole}", lambda row: fmt.percent(row[2], 1, signed=True), numeric=True),
         Column("", lambda row: parts.bar(abs(row[2]))),
     )
 
 
-def _stress_columns(currency: str) -> tuple[Column[StressRow], ...]:
+def _stress_columns(currency: str, whole: str) -> tuple[Column[StressRow], ...]:
     return (
         Column("Scenario", lambda row: row.scenario),
         Column("Window", lambda row: row.window),
         Column(f"P&L, {currency}", lambda row: parts.profit(row.pnl), numeric=True),
-        Column("Of equity", lambda row: parts.profit_share(row.share_of_equity), numeric=True),
+        Column(f"Of {whole}", lambda row: parts.profit_share(row.share_of_equity), numeric=True),
         Column("How returns were found", lambda row: row.proxy, wraps=True),
     )

@@ -15,6 +15,7 @@ MINUS = "\N{MINUS SIGN}"
 NONE = "\N{EM DASH}"
 GREY_AFTER_S = 5.0
 STALE_AFTER_S = 15.0
+_INSTRUMENT = re.compile(r"(?:\b([a-z][a-z0-9_.-]*):)?\b([A-Z0-9]+/[A-Z0-9]+)(:[A-Z0-9]+)?")
 _WORD = re.compile(r"[a-z]+(?:[ ,;:'\u2019]|\.?$)")
 
 
@@ -90,6 +91,19 @@ def quantity(value: Number | None, *, signed: bool = False) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+def fee(value: Number | None) -> str:
+    """A fee to a hundredth of a cent; a smaller one, as in coins, with three digits that count.
+
+    >>> fee(Decimal("1.23456789")), fee(Decimal("0.0269")), fee(Decimal("0.0000123456")), fee(Decimal(0))
+    ('1.2346', '0.0269', '0.0000123', '0')
+    """
+    if value is None:
+        return NONE
+    size = abs(float(value))
+    places = 4 if not size or size >= 0.01 else 2 - math.floor(math.log10(size))
+    return number(value, min(places, 8)).rstrip("0").rstrip(".")
+
+
 def price(value: Number | None) -> str:
     """A price: a Decimal keeps its tick, a float gets the decimals its size deserves.
 
@@ -103,6 +117,18 @@ def price(value: Number | None) -> str:
         return number(value, max(0, min(8, -exponent)) if isinstance(exponent, int) else 2)
     size = abs(value)
     return number(value, 2 if size >= 100 else 4 if size >= 1 else 6)
+
+
+def entry_price(value: Decimal, tick: Decimal | None) -> str:
+    """An average price: two digits more than the instrument's own prices have; all it has where the tick is unknown.
+
+    >>> entry_price(Decimal("55804.30566038"), Decimal("0.10")), entry_price(Decimal("0.5"), None)
+    ('55,804.306', '0.5')
+    """
+    if tick is None:
+        return price(value)
+    exponent = tick.normalize().as_tuple().exponent
+    return price(round(value, max(0, -exponent) + 2 if isinstance(exponent, int) else 2))
 
 
 def age(seconds: float | None) -> str:
@@ -192,6 +218,22 @@ def instrument(key: str) -> str:
     venue, _, symbol = key.partition(":")
     pair, perpetual, _ = symbol.partition(":")
     return f"{pair}{' perp' if perpetual else ''} · {venue}"
+
+
+def named(text: str) -> str:
+    """A sentence of the engine with instruments under the name that pages give them.
+
+    >>> named("fills that close 2 demo-b:BTC/USDT:USDT"), named("funding of ETH/USDT:USDT")
+    ('fills that close 2 BTC/USDT perp · demo-b', 'funding of ETH/USDT perp')
+    >>> named("reading and/or writing, 3/4 done: BTC/USDT")
+    'reading and/or writing, 3/4 done: BTC/USDT'
+    """
+    return _INSTRUMENT.sub(_named, text)
+
+
+def _named(found: re.Match[str]) -> str:
+    venue, pair, perpetual = found.groups()
+    return f"{pair}{' perp' if perpetual else ''}{f' · {venue}' if venue else ''}"
 
 
 def base_coin(key: str) -> str:

@@ -32,6 +32,14 @@ class Draft:
         return json.dumps(self.values)
 
 
+def entered(key: str, fields: Sequence[FormField]) -> Draft:
+    """The draft as it is at this instant, for callbacks: what was typed just before a click is in it."""
+    drawn = {field.name: st.session_state.get(f"{key}-{field.name}", _shown_first(field)) for field in fields}
+    values = {field.name: _kept_type(field, drawn[field.name]) for field in fields}
+    errors = [problem for field in fields for problem in _problems(field, drawn[field.name])]
+    return Draft(values, changes(fields, values), tuple(errors))
+
+
 def draw(key: str, fields: Sequence[FormField], *, disabled: bool = False, columns: int = 3) -> Draft:
     """Draw the fields in columns and read the draft back."""
     values: dict[str, Any] = {}
@@ -73,8 +81,16 @@ def share_of(percent: float | None) -> str | None:
 
 
 def _read(field: FormField, value: Any) -> str:
-    """A value of a field as people read it."""
-    if field.unit != SHARE or value in (None, ""):
+    return read(value, field.unit)
+
+
+def read(value: Any, unit: str = "") -> str:
+    """A stored value as people read it: a share in percent.
+
+    >>> read("0.1", "share"), read("0.10"), read("", "share")
+    ('10 %', '0.1', '—')
+    """
+    if unit != SHARE or value in (None, ""):
         return shown(value)
     return f"{shown(percent_of(value))} %"
 
@@ -155,6 +171,10 @@ def _decimal(key: str, field: FormField, disabled: bool) -> float | None:
         help=_bounds(field),
         persist_state="session",
     )
+
+
+def _shown_first(field: FormField) -> Any:
+    return _entered(field, field.value) if field.kind == "number" else field.value
 
 
 def _entered(field: FormField, value: Any) -> float | None:

@@ -21,6 +21,7 @@ from pages import (
     overview,
     positions,
     replay,
+    research,
     risk,
     settings,
     strategies,
@@ -33,6 +34,9 @@ from pages.guard import guarded
 
 ICON = Path(__file__).with_name("quarterdeck.svg")
 """A file of our own: a named icon would be fetched from a foreign server."""
+
+WATCH = '<script src="/quarterdeck/watch.js"></script>'
+"""Runs in the browser: counts ages on, and says so when the console's server has died. Of our own server alone."""
 
 Render = Callable[[ConsolePort], None]
 
@@ -53,6 +57,7 @@ PLACES: dict[str, tuple[Place, ...]] = {
         Place("positions", "Positions", ":material/candlestick_chart:", positions.render),
         Place("strategies", "Strategies", ":material/conversion_path:", strategies.render),
         Place("replay", "Replay", ":material/history:", replay.render),
+        Place("research", "Research", ":material/science:", research.render),
     ),
     "Capital": (
         Place("wallets", "Wallets", ":material/account_balance_wallet:", wallets.render),
@@ -78,6 +83,7 @@ def run(console: ConsolePort) -> None:
     )
     guarded(_signed_in)(console)
     header.render(console)
+    st.html(WATCH, unsafe_allow_javascript=True)
     chosen.run()
 
 

@@ -72,7 +72,8 @@ def guarded(draw: Callable[Given, None]) -> Callable[Given, None]:
         try:
             draw(*args, **kwargs)
         except QuarterdeckError as error:
-            _log.warning("page_part_not_drawn", part=draw.__qualname__, error=str(error))
+            note = _log.debug if isinstance(error, BadInput) else _log.warning  # a slip of the hand is no event
+            note("page_part_not_drawn", part=draw.__qualname__, error=str(error))
             st.error(explain(error))
         except Exception:  # noqa: BLE001 - the page frame: logged, said, and this part stops here
             _log.exception("page_part_failed", part=draw.__qualname__)

@@ -48,7 +48,8 @@ def _strip(console: ConsolePort) -> None:
         for label, value in _figures(book)
     )
     st.html(
-        f'<div class="qd-bar"><span class="qd-badges">{badges(book)}</span>{cells}'
+        f'<div class="qd-bar" data-drawn="{now.timestamp():.3f}" data-zone="{safe(appearance.current(console).zone)}">'
+        f'<span class="qd-badges">{badges(book)}</span>{cells}'
         f"{_clock(console, book, now)}{_alerts(console)}</div>"
     )
 
@@ -66,6 +67,8 @@ def state_badge(book: BookSnapshot) -> Html:
 
 def _figures(book: BookSnapshot) -> tuple[tuple[str, str], ...]:
     currency = book.base_currency
+    if not book.is_valued:
+        return (("Equity, P&L today, drawdown", f"{fmt.NONE} {parts.NOT_VALUED}"),)
     return (
         ("Equity", fmt.money(book.equity, currency)),
         ("P&L today", parts.profit(book.pnl.today, currency)),
@@ -77,7 +80,7 @@ def _clock(console: ConsolePort, book: BookSnapshot, now: datetime) -> Html:
     look = appearance.current(console)
     age_s = fmt.seconds_since(book.published_at, now)
     clock = "no price yet" if book.market_time is None else look.clock(book.market_time)
-    text = f"{clock} · {fmt.age(age_s)} ago"
+    text = Html(f"{safe(clock)} · {parts.counting(age_s)} ago")
     label = f"{'Simulated market' if book.simulated else 'Market'} time, {look.zone}"
     return Html(
         f'<span class="qd-cell"><span class="qd-label">{safe(label)}</span>'
@@ -101,7 +104,7 @@ def _stop_banner(console: ConsolePort) -> None:
 def _banner(book: BookSnapshot, view: StopView) -> Html:
     verdict = "VERIFIED FLAT" if view.flat else "NOT FLAT"
     last = view.steps[-1][0].value if view.steps else "starting"
-    waiting = f"waiting for {view.waiting_for}" if view.waiting_for else ""
+    waiting = f"waiting for {stop.waited_for(view)}" if view.waiting_for else ""
     rest = "re-arm on the Risk page when you are sure" if view.flat else waiting
     words = (f"stopped by {view.actor}: {view.reason}", f"proven: {last}", rest)
     return Html(

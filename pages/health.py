@@ -40,7 +40,7 @@ def _card(figure: HealthFigure, now: datetime) -> Card:
     age = fmt.age(fmt.seconds_since(figure.at, now))
     if not figure.threshold:
         return Card(figure.title, reading(figure.value, figure.unit), f"{limit} · {age} ago")
-    verdict = "OVER its threshold" if figure.ok is False else "within"
+    verdict = {True: "within", False: "OVER its threshold", None: figure.note}[figure.ok]
     bar = parts.bar(min(1.0, figure.value / figure.threshold), _tone(figure))
     note = Html(f"{bar}{safe(f'{verdict}, {limit} · {age} ago')}")
     return Card(figure.title, reading(figure.value, figure.unit), note, _tone(figure))
@@ -54,12 +54,17 @@ def reading(value: float, unit: str) -> str:
     """A measurement in the unit people read it in."""
     if unit == "s":
         return fmt.latency(value)
-    return parts.with_unit(fmt.number(value, 1), unit)
+    return parts.with_unit(_figure(value, unit), unit)
 
 
 def plain(value: float, unit: str) -> str:
     """The same inside a sentence."""
-    return fmt.latency(value) if unit == "s" else f"{fmt.number(value, 1)} {unit}"
+    return fmt.latency(value) if unit == "s" else f"{_figure(value, unit)} {unit}".strip()
+
+
+def _figure(value: float, unit: str) -> str:
+    """A count has no unit and no decimals."""
+    return fmt.number(value, 1 if unit else 0)
 
 
 def _loop(console: ConsolePort) -> tuple[Card, ...]:
@@ -67,7 +72,6 @@ def _loop(console: ConsolePort) -> tuple[Card, ...]:
     up = fmt.duration(fmt.seconds_since(snapshot.started_at, fmt.now()))
     return (
         Card("Engine up", up, f"version {snapshot.version} · epoch {snapshot.epoch} · {snapshot.restarts} restarts"),
-        Card("Engine loop", fmt.latency(snapshot.loop_p99_s), f"p99 · p50 {fmt.latency(snapshot.loop_p50_s)}"),
         Card("Events", f"{snapshot.events:,}", f"{snapshot.queue_length} waiting in the queue"),
     )
 

@@ -52,6 +52,10 @@ def _figures(console: ConsolePort) -> None:
 def figures(console: ConsolePort, book: BookSnapshot) -> tuple[Card, ...]:
     """The cards that answer how the book stands, all in its base currency."""
     unit = book.base_currency
+    if not book.is_valued:
+        unknown = ("Equity", "P&L today", "P&L this week", "P&L this month")
+        cards = tuple(Card(label, fmt.NONE, parts.NOT_VALUED) for label in unknown)
+        return (*cards, unrealised_card(book), realised_card(book), drawdown_card(book))
     foreign = appearance.converted(console, book.equity, unit)
     return (
         Card("Equity", fmt.number(book.equity), foreign or f"{unit}, cash {fmt.number(book.cash)}"),
@@ -60,18 +64,25 @@ def figures(console: ConsolePort, book: BookSnapshot) -> tuple[Card, ...]:
         Card("P&L this month", parts.profit(book.pnl.month), f"{unit}, since the 1st UTC"),
         unrealised_card(book),
         realised_card(book),
-        Card("Drawdown", fmt.percent(-book.drawdown), f"from peak {fmt.money(book.peak_equity, unit)}"),
+        drawdown_card(book),
     )
+
+
+def drawdown_card(book: BookSnapshot) -> Card:
+    """How far the book is below its peak."""
+    if not book.is_valued:
+        return Card("Drawdown", fmt.NONE, parts.NOT_VALUED)
+    peak = f"from peak {fmt.money(book.peak_equity, book.base_currency)}"
+    return Card("Drawdown", fmt.percent(-book.drawdown), peak)
 
 
 def unrealised_card(book: BookSnapshot) -> Card:
     """Unrealised P&L and the positions it rests on."""
     count = sum(1 for position in book.positions if position.quantity)
-    return Card(
-        "Unrealised P&L",
-        parts.profit(book.unrealised),
-        f"{book.base_currency}, {count} open position{'' if count == 1 else 's'}",
-    )
+    note = f"{book.base_currency}, {count} open position{'' if count == 1 else 's'}"
+    if not book.is_valued:
+        return Card("Unrealised P&L", fmt.NONE, f"{note}, {parts.NOT_VALUED}")
+    return Card("Unrealised P&L", parts.profit(book.unrealised), note)
 
 
 def realised_card(book: BookSnapshot) -> Card:
@@ -102,7 +113,9 @@ def _equity(console: ConsolePort) -> None:
         )
         return
     charts.show(charts.equity(curve), "overview-equity", f"Equity and drawdown of the {book.name} book")
-    st.caption(f"{basis(curve, book)} · drawdown from the highest equity, deposits removed")
+    st.caption(
+        f"{basis(curve, book)} · drawdown from the highest equity since the start or the last re-arm, deposits removed"
+    )
 
 
 def basis(curve: EquityCurve, book: BookSnapshot) -> str:
@@ -149,14 +162,17 @@ def _state(console: ConsolePort) -> None:
 
 def _health_line(snapshot: EngineSnapshot, health: tuple[HealthFigure, ...]) -> Html:
     bad = [figure for figure in health if figure.ok is False]
-    unknown = sum(1 for figure in health if figure.ok is None)
+    unknown = sum(1 for figure in health if figure.value is None)
+    early = sum(1 for figure in health if figure.value is not None and figure.threshold and figure.ok is None)
+    slow = next((figure.value for figure in health if figure.name == "loop_p99_s"), None)
     words = ", ".join(f"{figure.title} {fmt.number(figure.value, 1)} {figure.unit}" for figure in bad)
     verdict = (
-        parts.badge(f"over threshold: {words}", "warn") if bad else parts.badge("all measured within limits", "accent")
+        parts.badge(f"over threshold: {words}", "warn") if bad else parts.badge("all judged within limits", "accent")
     )
+    waiting = parts.badge(f"{early} not judged so soon after the start", "dim") if early else ""
     return Html(
-        f'<div class="qd-badges">{verdict}{parts.badge(f"{unknown} not measured", "dim") if unknown else ""}'
-        f"{parts.badge(f'loop p99 {fmt.latency(snapshot.loop_p99_s)}', 'dim')}"
+        f'<div class="qd-badges">{verdict}{parts.badge(f"{unknown} not measured", "dim") if unknown else ""}{waiting}'
+        f"{parts.badge(f'loop p99 {fmt.latency(slow)}', 'dim')}"
         f"{parts.badge(f'{snapshot.queue_length} in queue', 'dim')}</div>"
     )
 
@@ -174,15 +190,17 @@ def _sleeves(console: ConsolePort) -> None:
 
 
 def sleeve_columns(book: BookSnapshot) -> tuple[Column[SleeveView], ...]:
-    """Attribution per strategy, in the book's base currency."""
-    unit = book.base_currency
+    """Attribution per strategy, in the book's base currency; what rests on unknown prices is a dash."""
+    unit, known = book.base_currency, book.is_valued
     return (
         Column("Strategy", lambda row: title_of(row.strategy)),
         Column("State", sleeve_state),
         Column("Weight", lambda row: fmt.percent(_allocated(row, row.weight), 1), numeric=True),
-        Column(f"Allocated, {unit}", lambda row: fmt.number(_allocated(row, row.equity)), numeric=True),
+        Column(
+            f"Allocated, {unit}", lambda row: fmt.number(_allocated(row, row.equity) if known else None), numeric=True
+        ),
         Column(f"Realised, {unit}", lambda row: parts.profit(row.realised), numeric=True),
-        Column(f"Unrealised, {unit}", lambda row: parts.profit(row.unrealised), numeric=True),
+        Column(f"Unrealised, {unit}", lambda row: parts.profit(row.unrealised if known else None), numeric=True),
         Column(f"Fees, {unit}", lambda row: fmt.number(row.fees), numeric=True),
         Column(f"Funding, {unit}", lambda row: fmt.number(row.funding, signed=True), numeric=True),
         Column("Trades won", _won, numeric=True),

@@ -13,6 +13,9 @@ from engine.domain.portfolio import BookSnapshot
 from pages import format as fmt
 from pages.format import Html, Number, safe
 
+NOT_VALUED = "unknown until the first prices"
+"""Beside figures of a book that holds something without a price."""
+
 
 @dataclass(frozen=True, slots=True)
 class Card:
@@ -126,11 +129,23 @@ def _elsewhere() -> None:
     """Stands for a page that is drawn elsewhere: Streamlit finds pages by their address."""
 
 
+def counting(seconds: float | None) -> Html:
+    """An age that counts on in the browser, so that it grows even while the server is dead.
+
+    The instant it was drawn at makes each drawing another one: the browser counts on from the last it was given.
+    """
+    drawn = f'data-drawn="{fmt.now().timestamp():.3f}"'
+    known = "" if seconds is None else f' data-age="{max(0.0, seconds):.1f}" {drawn}'
+    return Html(f'<span class="qd-age"{known}>{safe(fmt.age(seconds))}</span>')
+
+
 def aged(at: datetime | None, now: datetime, text: str) -> Html:
     """``text`` greyed out once ``at`` is more than 5 s of wall time ago, and marked STALE after 15 s."""
     seconds = fmt.seconds_since(at, now)
     if seconds is None or seconds > fmt.STALE_AFTER_S:
-        return Html(f'<span class="qd-stale">STALE {fmt.age(seconds)}</span> <span class="qd-grey">{safe(text)}</span>')
+        return Html(
+            f'<span class="qd-stale">STALE {counting(seconds)}</span> <span class="qd-grey">{safe(text)}</span>'
+        )
     return Html(f'<span class="qd-grey">{safe(text)}</span>') if seconds > fmt.GREY_AFTER_S else safe(text)
 
 
@@ -139,9 +154,10 @@ def as_of(book: BookSnapshot, zone: str) -> Html:
     if book.market_time is None:
         return Html('<div class="qd-dim">No price yet</div>')
     now = fmt.now()
-    age = fmt.age(fmt.seconds_since(book.published_at, now))
+    age = counting(fmt.seconds_since(book.published_at, now))
     clock = fmt.moment(book.market_time, zone, date=False)
-    text = f"As of {clock} {'simulated ' if book.simulated else ''}market time, {zone} · {age} ago"
+    words = f"As of {clock} {'simulated ' if book.simulated else ''}market time, {zone}"
+    text = Html(f"{safe(words)} · {age} ago")
     return Html(f'<div class="qd-dim">{aged(book.published_at, now, text)}</div>')
 
 

@@ -12,6 +12,7 @@ from engine.domain.instruments import InstrumentKey
 from engine.domain.orders import OrderState
 from engine.domain.portfolio import BookSnapshot, Position, WorkingOrder
 from engine.domain.views import FillRow, OrderRow
+from engine.runtime.order_review import after_close, close_words, why_not_cancelled
 from engine.runtime.titles import title_of
 from pages import appearance, books, charts, confirm, desk, overview, parts, tables, ticket
 from pages import format as fmt
@@ -89,6 +90,11 @@ def _positions(console: ConsolePort) -> None:
         "No open position. A running strategy opens one when an idea passes every risk rule; its refused ideas are "
         "listed on the Strategies page.",
     )
+    if _held(book):
+        st.caption(
+            f"ever: all trades of that strategy in that instrument, the present one included, in {book.base_currency} "
+            "· prices in the quote coin"
+        )
 
 
 def _working(console: ConsolePort) -> None:
@@ -146,8 +152,11 @@ def _cancel(console: ConsolePort) -> None:
         chosen = st.selectbox(
             "Order", list(orders), format_func=lambda name: _order_title(orders[name]), key="orders-chosen", width=460
         )
-        blocked = missing_role_for(console.actor, CancelOrder)
+        refused = why_not_cancelled(books.current(console), chosen)
+        blocked = missing_role_for(console.actor, CancelOrder) or refused
         confirm.opener(Opener("cancel-open", "Cancel order…", CANCEL, chosen, blocked))
+    if refused:
+        st.caption(f"{refused}.")
 
 
 def _dialogs(console: ConsolePort) -> None:
@@ -159,7 +168,7 @@ def _dialogs(console: ConsolePort) -> None:
     if client_id is not None:
         lines = (
             f"The venue is asked to cancel {client_id}.",
-            "What has filled stays filled. If it protects a position, that position stands without this stop.",
+            "What has filled stays filled.",
         )
         request = Request(CANCEL, CancelOrder(book.name, client_id), "cancelled by hand", "cancel-reason")
         confirm.ask(console, Question("Cancel an order", lines, request, Look("Cancel this order", "primary")))
@@ -174,22 +183,30 @@ def _close_dialog(console: ConsolePort, book: BookSnapshot, name: str) -> None:
         return
     percent = 100
     if position is not None and confirm.sent_receipt(console, CLOSE) is None:
-        percent = st.slider("Share to close", 5, 100, 100, 5, format="%d %%", key="close-share")
-        share_text = f"{percent} % of {fmt.quantity(abs(position.quantity))}"
-        st.html(
-            parts.bullets(
-                (
-                    f"{'Sell' if position.quantity > 0 else 'Buy'} {share_text} {fmt.instrument(instrument)} "
-                    "at the market, reduce-only, rounded down to the lot.",
-                    f"Unrealised P&L of the whole position now: {fmt.number(position.unrealised, signed=True)} "
-                    f"{book.base_currency}; the fill decides.",
-                    "Its stop shrinks with it. The strategy may open it again; pause it first if it should not.",
-                )
-            )
-        )
+        with confirm.asked(f"{CLOSE}-share"):
+            percent = _share(book, position)
     body = ClosePosition(book.name, sleeve, InstrumentKey(instrument), Decimal(percent) / 100)
     look = Look(f"Close {percent} %", "primary")
-    confirm.ask_inside(console, Question("", (), Request(CLOSE, body, "closed by hand", "close-reason"), look))
+    request = Request(CLOSE, body, "closed by hand", "close-reason")
+    confirm.ask_inside(
+        console,
+        Question("", (), request, look, after=lambda: after_close(books.current(console), sleeve, body.instrument)),
+    )
+
+
+def _share(book: BookSnapshot, position: Position) -> int:
+    """The percent to close, with what that does."""
+    percent = int(st.slider("Share to close", 5, 100, 100, 5, format="%d %%", key="close-share"))
+    share_text = f"{percent} % of {fmt.quantity(abs(position.quantity))}"
+    lines = (
+        f"{'Sell' if position.quantity > 0 else 'Buy'} {share_text} {fmt.instrument(position.instrument)} "
+        "at the market, reduce-only, rounded down to the lot.",
+        f"Unrealised P&L of the whole position now: {fmt.number(position.unrealised, signed=True)} "
+        f"{book.base_currency}; the fill decides.",
+        *close_words(book, position, percent == 100),
+    )
+    st.html(parts.bullets(lines))
+    return percent
 
 
 def fills_table(console: ConsolePort) -> Stored[FillRow]:
@@ -211,12 +228,13 @@ def orders_table(console: ConsolePort) -> Stored[OrderRow]:
     book = books.current(console)
     return Stored(
         key="orders",
-        columns=desk.order_columns(appearance.current(console)),
+        columns=desk.order_columns(appearance.current(console), book),
         load=lambda page, size, filters: console.orders(book.name, page, size, filters),
         nothing="No order matches. Every order is stored before it is sent and stays listed after it ended.",
         filters=(*_filters(book), Filter("state", "State", tuple(state.value for state in OrderState))),
         export="orders",
         fixed=(("book", book.name),),
+        ordered="newest first by the time they were created",
     )
 
 

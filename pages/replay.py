@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import streamlit as st
 
 from engine.domain.facade import ConsolePort
 from engine.domain.views import CoverageRow, ReplayView, StrategyForm
+from engine.runtime.replay_words import Condition, conditions
 from engine.runtime.titles import titles_of
 from pages import appearance, books, charts, desk, forms, jobs, parts, shelf, tables
 from pages import format as fmt
+from pages.format import Number
 from pages.guard import alone, guarded, live
 from pages.jobs import Start
 from pages.parts import Card
@@ -33,7 +33,7 @@ def render(console: ConsolePort) -> None:
     live(_runs, every_s=3)(console)
     shelf.draw(console)
     jobs.panel(console, ("replay",))
-    live(_result, every_s=5)(console)
+    live(_result, every_s=3)(console)
     st.subheader("New replay", anchor=False)
     guarded(_form)(console)
 
@@ -61,12 +61,22 @@ def _columns(console: ConsolePort) -> tuple[Column[ReplayView], ...]:
         Column("State", lambda row: parts.badge(row.job.state.value, "dim")),
         Column("Bars", lambda row: f"{row.bars:,}", numeric=True),
         Column("Trades", lambda row: f"{row.trades:,}", numeric=True),
-        Column("Start", lambda row: fmt.number(row.cash), numeric=True),
-        Column("Final equity", lambda row: fmt.number(row.final_equity), numeric=True),
-        Column("Fees", lambda row: fmt.number(row.fees), numeric=True),
-        Column("Bars a second", lambda row: fmt.number(row.bars_per_second, 0), numeric=True),
+        Column("Start", lambda row: _money(row.cash, row), numeric=True),
+        Column("Final equity", lambda row: _money(row.final_equity, row), numeric=True),
+        Column("Return", lambda row: parts.profit_share(row.net_return), numeric=True),
+        Column("Deepest drawdown", lambda row: _fall(row), numeric=True),
+        Column("Fees", lambda row: _money(row.fees, row), numeric=True),
         Column("Digest", lambda row: desk.mono(row.digest[:12])),
     )
+
+
+def _money(amount: Number | None, run: ReplayView) -> str:
+    return fmt.NONE if amount is None else fmt.money(amount, run.currency).strip()
+
+
+def _fall(run: ReplayView) -> str:
+    """The deepest drawdown as a loss; unknown in a run that is not over."""
+    return fmt.NONE if run.max_drawdown is None else fmt.percent(-run.max_drawdown)
 
 
 def _result(console: ConsolePort) -> None:
@@ -84,25 +94,21 @@ def _result(console: ConsolePort) -> None:
     st.html(parts.cards(_cards(run)))
     if run.curve is not None and len(run.curve.at_ms):
         charts.show(charts.equity(run.curve), "replay-equity", f"Equity and drawdown of replay {run.run_id}")
-    st.caption(f"Replay {run.run_id} · recorded candles, paper fills · a result of the past, no promise")
+    st.caption(
+        f"Replay {run.run_id} · recorded candles, paper fills · a result of the past, no promise · equal runs give "
+        "equal digests, here and on the command line:"
+    )
+    st.code(run.digest, language=None)
     guarded(_fills)(console, run)
     with st.expander("Conditions of this run", key="replay-conditions"):
-        tables.draw(_CONDITIONS, tuple(_flat(json.loads(run.settings or "{}"))), "This run stored no conditions.")
+        tables.draw(_CONDITIONS, conditions(run.settings), "This run stored no conditions.")
 
 
-_CONDITIONS: tuple[Column[tuple[str, str]], ...] = (
-    Column("Setting", lambda row: fmt.words(row[0])),
-    Column("Value", lambda row: row[1], numeric=True),
+_CONDITIONS: tuple[Column[Condition], ...] = (
+    Column("Of", lambda row: row.part),
+    Column("Condition", lambda row: row.title, wraps=True),
+    Column("Value", lambda row: forms.read(row.value, row.unit), numeric=True),
 )
-
-
-def _flat(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
-    """Nested settings as rows, ``strategies momentum fast ema bars`` and the value."""
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{above}{name} ")
-        else:
-            yield f"{above}{name}", forms.shown(value)
 
 
 def _title(run: ReplayView) -> str:
@@ -110,13 +116,16 @@ def _title(run: ReplayView) -> str:
 
 
 def _cards(run: ReplayView) -> tuple[Card, ...]:
-    unit = run.curve.currency if run.curve is not None else ""
+    unit = run.currency
+    won = "unknown" if run.wins is None else f"{run.wins:,} of {run.trades:,}"
     return (
         Card("Final equity", parts.with_unit(fmt.number(run.final_equity), unit), f"from {fmt.money(run.cash, unit)}"),
+        Card("Return", parts.profit_share(run.net_return), "over the whole run, after all costs"),
+        Card("Deepest drawdown", _fall(run), "from an earlier peak of equity"),
+        Card("Trades won", won, "after their fees"),
         Card("Trades", f"{run.trades:,}", f"{run.fills:,} fills over {run.bars:,} bars"),
         Card("Fees", parts.with_unit(fmt.number(run.fees), unit), "included in equity"),
         Card("Speed", parts.with_unit(fmt.number(run.bars_per_second, 0), "bars/s"), fmt.duration(run.job.seconds)),
-        Card("Digest", desk.mono(run.digest[:12]), "equal runs give equal digests"),
     )
 
 
@@ -136,7 +145,8 @@ def _form(console: ConsolePort) -> None:
     if not stored:
         parts.notice("Import candles first; then series can be chosen here.")
         return
-    known = {form.name: form for form in console.strategies(books.current(console).name)}
+    traded = {form.name for form in console.strategies(books.current(console).name)}
+    known = {form.name: form for form in console.backtest_strategies() if form.name in traded}
     left, right = st.columns(2)
     series = left.multiselect(
         "Series",
@@ -156,7 +166,7 @@ def _form(console: ConsolePort) -> None:
         "series": [(stored[key].instrument, stored[key].timeframe) for key in series],
         "strategies": list(names),
         "settings": _settings([known[name] for name in names]),
-        **_conditions(),
+        **_conditions(_coins([stored[key] for key in series])),
     }
     blocked = "" if series and names else "Choose at least one series and one strategy"
     start = Start(
@@ -176,21 +186,34 @@ def _settings(chosen: list[StrategyForm]) -> dict[str, Mapping[str, Any]]:
     settings: dict[str, Mapping[str, Any]] = {}
     for form in chosen:
         with st.expander(f"Settings of {form.title}", key=f"replay-settings-{form.name}"):
-            fields = tuple(replace(field, value=field.default) for field in form.fields)
-            draft = forms.draw(f"replay-{form.name}", fields)
+            st.caption(
+                "These start from the strategy's own defaults, as a replay on the command line does. What a book runs "
+                "with stands on the Strategies page and may differ."
+            )
+            draft = forms.draw(f"replay-{form.name}", form.fields)
             for error in draft.errors:
                 st.error(error)
             settings[form.name] = draft.values
     return settings
 
 
-def _conditions() -> dict[str, Any]:
-    slots = st.columns(6)
-    cash = slots[0].number_input("Cash", 1, 1_000_000_000, 10_000, 1000, key="replay-cash", persist_state="session")
-    first = slots[1].text_input(
-        "From (ISO date)", key="replay-from", placeholder="first candle", persist_state="session"
+def _coins(chosen: Sequence[CoverageRow]) -> str:
+    """The quote coins of the chosen series, in which the cash is given."""
+    quotes = {row.instrument.partition("/")[2].partition(":")[0] for row in chosen}
+    return ", ".join(sorted(quotes)) or "quote coin of the series"
+
+
+def _conditions(unit: str) -> dict[str, Any]:
+    slots = [*st.columns(3), *st.columns(3)]
+    cash = slots[0].number_input(
+        f"Cash, {unit}", 1, 1_000_000_000, 10_000, 1000, key="replay-cash", persist_state="session"
     )
-    last = slots[2].text_input("To (ISO date)", key="replay-to", placeholder="last candle", persist_state="session")
+    first = slots[1].text_input(
+        "From (ISO date, UTC)", key="replay-from", placeholder="first candle", persist_state="session"
+    )
+    last = slots[2].text_input(
+        "To (ISO date, UTC)", key="replay-to", placeholder="last candle", persist_state="session"
+    )
     brake = slots[3].selectbox(
         "Brake", list(_BRAKES), format_func=lambda key: _BRAKES[key], key="replay-brake", persist_state="session"
     )

@@ -13,8 +13,9 @@ from engine.domain.commands import ConfigureRisk, Rearm, SetTrading, TradingStat
 from engine.domain.facade import ConsolePort
 from engine.domain.orders import Refused
 from engine.domain.portfolio import BookSnapshot, LimitUse
+from engine.runtime.limit_words import position_limit_words, review_limits
 from engine.runtime.titles import title_of
-from pages import appearance, books, confirm, figures, forms, header, parts, stop, strategies, tables
+from pages import appearance, books, confirm, figures, forms, header, overview, parts, stop, strategies, tables
 from pages import format as fmt
 from pages.access import missing_role_for
 from pages.confirm import Look, Opener, Proof, Question, Request
@@ -71,12 +72,11 @@ def _limits(console: ConsolePort, titles: Mapping[str, str]) -> None:
     over = [titled(limit, titles) for limit in book.limits if limit.used is not None and limit.used >= limit.limit]
     unknown = [titled(limit, titles) for limit in book.limits if limit.used is None]
     chosen = mode(book)
-    peak = f"from peak {fmt.money(book.peak_equity, book.base_currency)}"
     cards = parts.cards(
         (
             Card("Trading state", header.state_badge(book), book.state_reason or "nothing holds it back"),
             Card("Mode", fmt.words(chosen) or "unknown", _MODES.get(chosen, "").partition(": ")[2]),
-            Card("Drawdown", fmt.percent(-book.drawdown), peak),
+            overview.drawdown_card(book),
             Card("Limits reached", str(len(over)), _few(over) or "none", "warn" if over else ""),
             Card("Unknown", str(len(unknown)), _few(unknown) or "every limit is measured"),
         )
@@ -194,6 +194,7 @@ def _form(console: ConsolePort) -> None:
     note = _MODES.get(str(draft.values.get("mode", "")))
     if note:
         st.caption(note)
+    st.caption(position_limit_words(book))
     for error in draft.errors:
         st.error(error)
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -209,12 +210,14 @@ def _form(console: ConsolePort) -> None:
         if draft.changes:
             st.button("Undo changes", key="risk-undo", on_click=forms.reset, args=(key, fields))
             st.caption(f"{len(draft.changes)} change{'' if len(draft.changes) == 1 else 's'}, not applied")
-    lines = (
-        *forms.differences(draft.changes),
-        "In force at once, for the next order; open positions are not touched.",
-        "Loosening a limit needs your password again; tightening does not.",
-    )
+    if confirm.dialog_subject(LIMITS) is not None:
+        confirm.show_dialog("Apply new limits", lambda: _limits_dialog(console, book, draft))
+
+
+def _limits_dialog(console: ConsolePort, book: BookSnapshot, draft: forms.Draft) -> None:
+    """What the new limits do to the book as it stands; only looser ones ask for the password."""
+    review = review_limits(book, draft.as_json)
+    lines = (*forms.differences(draft.changes), *review.consequences)
     request = Request(LIMITS, ConfigureRisk(book.name, draft.as_json), "limits changed by hand", "limits-reason")
-    confirm.ask(
-        console, Question("Apply new limits", lines, request, Look("Apply these limits", "primary"), Proof.WHERE_ASKED)
-    )
+    look = Look("Apply these limits", "primary")
+    confirm.ask_inside(console, Question("", lines, request, look, Proof.ALWAYS if review.looser else Proof.NEVER))

@@ -10,6 +10,7 @@ from engine.domain.commands import EmergencyStop
 from engine.domain.facade import ConsolePort
 from engine.domain.facts import StopStep
 from engine.domain.portfolio import BookSnapshot, EngineSnapshot, StopView
+from engine.runtime.titles import title_of, with_titles
 from pages import appearance, books, confirm, parts
 from pages import format as fmt
 from pages.access import missing_role_for
@@ -41,12 +42,14 @@ def dialog(console: ConsolePort) -> None:
 
 
 def _draw(console: ConsolePort) -> None:
-    if confirm.sent_receipt(console, KEY) is None:
-        _before(console)
-    else:
+    answered = confirm.sent_receipt(console, KEY) is not None
+    if answered:
+        confirm.answered_mark()
         live(_after)(console)
-    if st.button("Back", key="close-stop", on_click=confirm.close_dialog):
-        st.rerun()
+    else:
+        with confirm.asked(KEY):
+            _before(console)
+    confirm.close_button(KEY, answered)
 
 
 def _before(console: ConsolePort) -> None:
@@ -81,13 +84,13 @@ def consequences(snapshot: EngineSnapshot, name: str | None) -> Html:
 def _consequences_of(book: BookSnapshot) -> Html:
     orders = [
         f"cancel {order.side.value} {fmt.quantity(order.quantity - order.filled)} {fmt.instrument(order.instrument)} "
-        f"({order.order_type.value}, {order.sleeve})"
+        f"({order.order_type.value}, {title_of(order.sleeve)})"
         for order in book.orders
     ]
     held = [position for position in book.positions if position.quantity]
     positions = [
         f"close {fmt.quantity(position.quantity, signed=True)} {fmt.instrument(position.instrument)}, "
-        f"{fmt.money(position.notional, book.base_currency)} ({position.sleeve})"
+        f"{fmt.money(position.notional, book.base_currency)} ({title_of(position.sleeve)})"
         for position in held
     ]
     title = (
@@ -115,8 +118,17 @@ def progress(book: BookSnapshot, view: StopView, zone: str) -> Html:
     proven: dict[StopStep, tuple[str, datetime]] = {step: (detail, at) for step, detail, at in view.steps}
     rows = "".join(_step(step, proven.get(step), zone) for step in StopStep)
     verdict = parts.badge("VERIFIED FLAT", "accent") if view.flat else parts.badge("NOT FLAT", "stop")
-    waiting = f"<p>{safe(f'Waiting for {view.waiting_for}')}</p>" if view.waiting_for and not view.flat else ""
-    return Html(f'<p><b>{safe(parts.source_of(book))}</b> {verdict}</p><ul class="qd-steps">{rows}</ul>{waiting}')
+    waiting = f"<p>{safe(f'Waiting for {waited_for(view)}')}</p>" if view.waiting_for and not view.flat else ""
+    times = (
+        f'<p class="qd-dim">Times of the steps: {"simulated " if book.simulated else ""}market time, {safe(zone)}</p>'
+    )
+    head = f"<p><b>{safe(parts.source_of(book))}</b> {verdict}</p>"
+    return Html(f'{head}<ul class="qd-steps">{rows}</ul>{times}{waiting}')
+
+
+def waited_for(view: StopView) -> str:
+    """What a stop waits for, in the names people know."""
+    return fmt.named(with_titles(view.waiting_for))
 
 
 def _step(step: StopStep, proof: tuple[str, datetime] | None, zone: str) -> Html:
@@ -127,6 +139,6 @@ def _step(step: StopStep, proof: tuple[str, datetime] | None, zone: str) -> Html
     detail, at = proof
     return Html(
         f'<li class="done"><span class="mark">✓</span><span>{safe(step.value)} '
-        f'<span class="qd-dim">{safe(detail)}</span></span>'
+        f'<span class="qd-dim">{safe(fmt.named(detail))}</span></span>'
         f'<span class="when">{fmt.moment(at, zone, date=False)}</span></li>'
     )

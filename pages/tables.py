@@ -51,7 +51,8 @@ class Filter:
 class Stored(Generic[Row]):
     """A table of stored rows: where its pages come from, and what it says while it has none.
 
-    ``load(page, size, filters)`` counts pages from one; ``export`` is the name the console exports it under.
+    ``load(page, size, filters)`` counts pages from one; ``export`` is the name the console exports it under;
+    ``ordered`` says how the rows lie.
     """
 
     key: str
@@ -61,6 +62,7 @@ class Stored(Generic[Row]):
     filters: tuple[Filter, ...] = ()
     export: str = ""
     fixed: tuple[tuple[str, str], ...] = ()
+    ordered: str = "newest first"
 
 
 def html(columns: Sequence[Column[Row]], rows: Sequence[Row], nothing: str = "Nothing here.") -> Html:
@@ -178,6 +180,6 @@ def _load(table: Stored[Row], filters: Mapping[str, str]) -> PageOf[Row]:
 def _footer(table: Stored[Row], page: PageOf[Row]) -> None:
     count = max(1, -(-page.total // PAGE_SIZE))
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        st.caption(f"{page.total:,} row{'' if page.total == 1 else 's'}, newest first")
+        st.caption(f"{page.total:,} row{'' if page.total == 1 else 's'}, {table.ordered}")
         if count > 1:
             st.pagination(count, key=f"{table.key}-page", max_visible_pages=5)

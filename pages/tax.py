@@ -53,7 +53,7 @@ def draw(console: ConsolePort, report: TaxReport) -> None:
         return
     st.html(parts.cards(cards(report)))
     for problem in report.problems:
-        parts.notice(f"Not matched: {problem}", "warn")
+        parts.notice(f"Not matched: {fmt.named(problem)}", "warn")
     look, unit = appearance.current(console), report.currency
     disposals = [row for row in report.rows if not row.kind.is_funding]
     funding = [row for row in report.rows if row.kind.is_funding]
@@ -63,7 +63,7 @@ def draw(console: ConsolePort, report: TaxReport) -> None:
     alone(tables.paged)(_table("tax-funding", funding_columns(look, unit), funding, "No funding in this year."))
     kind = "SIMULATED fills: not for a tax return" if report.simulated else "real fills"
     sums = "gain = proceeds − cost, fees are inside both and not taken off again · funding is apart"
-    counted = f" · counted {look.clock(report.counted_at)}" if report.counted_at else ""
+    counted = f" · counted {look.moment(report.counted_at)} {look.zone}" if report.counted_at else ""
     st.caption(f"{report.method} · tax days in {report.zone} · {kind} · {sums}{counted} · not tax advice")
 
 
@@ -108,7 +108,7 @@ def columns(look: appearance.Appearance, unit: str) -> tuple[Column[TaxRow], ...
     """A match: sale and purchase of a coin, or closing and opening of a position, and what lies between."""
     return (
         Column("What", lambda row: _what(row.kind)),
-        Column("Asset", lambda row: f"{row.asset} · {row.venue}"),
+        Column("Asset", lambda row: f"{fmt.named(row.asset)} · {row.venue}"),
         Column(f"Sold or closed, {look.zone}", lambda row: look.moment(row.disposed_at)),
         Column(f"Bought or opened, {look.zone}", lambda row: look.moment(row.acquired_at)),
         Column("Quantity", lambda row: fmt.quantity(row.quantity), numeric=True),
@@ -126,7 +126,7 @@ def funding_columns(look: appearance.Appearance, unit: str) -> tuple[Column[TaxR
     """A payment of funding: nothing is bought or sold by it."""
     return (
         Column("What", lambda row: row.kind.value),
-        Column("Of", lambda row: f"{row.detail} · {row.venue}"),
+        Column("Of", lambda row: f"{fmt.named(row.detail)} · {row.venue}"),
         Column(f"Time, {look.zone}", lambda row: look.moment(row.disposed_at)),
         Column(f"Income, {unit}", lambda row: fmt.number(_only(row, TaxKind.INCOME)), numeric=True),
         Column(f"Expense, {unit}", lambda row: fmt.number(_only(row, TaxKind.EXPENSE)), numeric=True),

@@ -13,13 +13,14 @@ from engine.domain.facade import ConsolePort
 from engine.domain.instruments import Instrument, InstrumentKey
 from engine.domain.orders import OrderType, Side
 from engine.domain.portfolio import BookSnapshot
-from engine.runtime.order_review import OrderReview, review_order
+from engine.runtime.order_review import OrderReview, after_order, review_order
 from pages import books, confirm, parts
 from pages import format as fmt
 from pages.access import missing_role_for
 from pages.confirm import Look, Question, Request
 
 ORDER = "place-order"
+_SENT = "order-sent"
 _PLAIN = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,18})?")
 
 
@@ -96,7 +97,7 @@ def _draw(console: ConsolePort) -> None:
         _ask(console, PlaceOrder("", InstrumentKey(""), Side.BUY, Decimal(0), OrderType.MARKET), (), "")
         return
     book = books.current(console)
-    body = draft(book)
+    body = st.session_state[_SENT] = draft(book)
     review = review_order(book, body)
     for problem in review.problems:
         parts.notice(problem, "warn")
@@ -106,7 +107,14 @@ def _draw(console: ConsolePort) -> None:
 
 def _ask(console: ConsolePort, body: PlaceOrder, lines: tuple[str, ...], blocked: str) -> None:
     look = Look("Place this order", "primary", blocked)
-    confirm.ask_inside(console, Question("", lines, Request(ORDER, body, "manual order", "order-reason"), look))
+    request = Request(ORDER, body, "manual order", "order-reason")
+    confirm.ask_inside(console, Question("", lines, request, look, after=lambda: _after(console)))
+
+
+def _after(console: ConsolePort) -> str:
+    """What has become of the order that was sent: the form may say another one by now."""
+    sent = st.session_state.get(_SENT)
+    return after_order(books.current(console), sent) if isinstance(sent, PlaceOrder) else "Sent."
 
 
 def _lines(book: BookSnapshot, body: PlaceOrder, review: OrderReview) -> tuple[str, ...]:
@@ -123,7 +131,18 @@ def _lines(book: BookSnapshot, body: PlaceOrder, review: OrderReview) -> tuple[s
         f"{'Simulated market' if book.simulated else 'Market'} price now: {market}.",
         f"{_rules(review.instrument)}.",
         f"It belongs to the manual sleeve of the {body.book} book.",
+        *_protection(body),
         "The risk gate may refuse it; then nothing is sent to the venue.",
+    )
+
+
+def _protection(body: PlaceOrder) -> tuple[str, ...]:
+    """That nobody watches what an order by hand opens."""
+    if body.reduce_only:
+        return ()
+    return (
+        "What it opens or adds has no stop and no strategy that closes it; place a stop order, reduce-only, to limit "
+        "the loss.",
     )
 
 

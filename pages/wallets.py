@@ -38,7 +38,11 @@ def _wallets(console: ConsolePort) -> None:
         if rows:
             _kind(view, name, rows)
     st.subheader("Risk of these holdings", anchor=False)
-    figures.draw(view.risk, base)
+    figures.draw(view.risk, base, "these holdings")
+    st.caption(
+        "Shares are of all these holdings, your own coins included. Perpetuals are not in these figures, since no "
+        "wallet holds them: their exposure, value at risk and stress are on the Risk page."
+    )
 
 
 def _kind(view: WalletView, name: str, rows: Sequence[HoldingRow]) -> None:
@@ -115,7 +119,7 @@ def columns(currency: str) -> tuple[Column[HoldingRow], ...]:
         Column("Total", lambda row: fmt.quantity(row.total), numeric=True),
         Column("Free", lambda row: fmt.quantity(row.free), numeric=True),
         Column(f"Price, {currency}", lambda row: fmt.price(row.price), numeric=True),
-        Column("Price from", lambda row: row.price_source),
+        Column("Price from", lambda row: fmt.named(row.price_source)),
         Column(f"Value, {currency}", _value, numeric=True),
         Column("Share", lambda row: fmt.percent(row.share, 1), numeric=True),
         Column("Of it, traded by the engine", lambda row: fmt.quantity(row.engine_owned), numeric=True),

@@ -19,7 +19,7 @@ from engine.api.stop import StopRoutes
 from engine.domain.errors import QuarterdeckError
 
 _ASSETS = Path(__file__).with_name("assets")
-_KINDS = {"style.css": "text/css", "mark.svg": "image/svg+xml"}
+_KINDS = {"style.css": "text/css", "mark.svg": "image/svg+xml", "watch.js": "text/javascript"}
 
 
 def build(host: HostPort) -> tuple[list[BaseRoute], list[Middleware]]:

@@ -202,11 +202,12 @@ class Command:
 
 
 class CommandStatus(Enum):
-    """Where a command is."""
+    """Where a command is; UNKNOWN where the engine failed over it and nothing tells whether it was done."""
 
     PENDING = "pending"
     DONE = "done"
     REFUSED = "refused"
+    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from engine.domain.commands import Actor, CommandBody, Receipt
 from engine.domain.instruments import InstrumentKey
 from engine.domain.portfolio import EngineSnapshot
+from engine.domain.research import Research
 from engine.domain.tax_views import TaxReport
 from engine.domain.views import (
     AlertRow,
@@ -259,5 +260,5 @@ class Operations(Protocol):
         """Base currency to a display currency, with the rate's source; None where there is no rate."""
 
 
-class ConsolePort(TradingDesk, Records, Portfolio, Library, Operations, Protocol):
+class ConsolePort(TradingDesk, Records, Portfolio, Library, Research, Operations, Protocol):
     """Everything above."""

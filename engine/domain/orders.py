@@ -137,6 +137,10 @@ class Refused:
     at: datetime
 
 
+ON_REQUEST = "cancelled on request"
+"""Reason of a cancellation that the engine had asked for: its own doing is no failure of a venue."""
+
+
 @dataclass(frozen=True, slots=True)
 class OrderUpdate:
     """What a venue said about an order: ``filled`` cumulative in base, ``quantity`` only where the venue changed it."""
@@ -162,7 +166,8 @@ class Liquidity(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Fill:
-    """An execution; the only thing that moves a position. Unique by (venue, account, trade_id).
+    """An execution; the only thing that moves a position. Unique by (venue, account, trade_id): where a venue numbers
+    its trades by symbol, its gateway puts the symbol into ``trade_id``.
 
     ``fee`` is positive when paid, in ``fee_currency``; ``price`` in quote; ``quantity`` in base, positive.
     """

@@ -166,7 +166,11 @@ class PeriodPnl:
 
 @dataclass(frozen=True, slots=True)
 class BookSnapshot:
-    """Everything a page may say about a book at one instant."""
+    """Everything a page may say about a book at one instant.
+
+    ``is_valued`` is False while something held has no price, as in the first moments after a start: ``equity``,
+    ``unrealised``, ``drawdown`` and ``pnl`` then rest on what was known before, and are to be shown as unknown.
+    """
 
     name: str
     stage: str
@@ -203,6 +207,7 @@ class BookSnapshot:
     stop: StopView | None
     fills: int
     unpriced: tuple[str, ...]
+    is_valued: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -96,11 +97,19 @@ class Gateway(Orders, Evidence, Accounts, Protocol):
         """Name as in the settings."""
 
 
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """``sequence`` of the last row, and the facts left out because one of their number is stored already."""
+
+    sequence: int
+    left_out: tuple[Fact, ...] = ()
+
+
 class Journal(Protocol):
     """The durable, hash-chained record of one book."""
 
-    def append(self, facts: Sequence[Fact], market_time: datetime) -> int:
-        """Make the facts durable in one transaction; the sequence of the last. Raises `CannotRecord`, `Fenced`."""
+    def append(self, facts: Sequence[Fact], market_time: datetime) -> Appended:
+        """Make the facts durable in one transaction. Raises `CannotRecord`, `Fenced`."""
 
     def read(self, after: int) -> Iterator[tuple[int, Fact]]:
         """Facts after a sequence, oldest first."""

@@ -71,7 +71,7 @@ class FillRow:
 
 @dataclass(frozen=True, slots=True)
 class OrderRow:
-    """An order as tables show it, ended ones included."""
+    """An order as tables show it, ended ones included; ``average_price`` of its fills, None while it has none."""
 
     created_at: datetime
     updated_at: datetime
@@ -90,6 +90,7 @@ class OrderRow:
     purpose: str
     sleeve: str
     reason: str
+    average_price: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,10 @@ class JournalRow:
 
 @dataclass(frozen=True, slots=True)
 class AuditRow:
-    """Who did what, from where, when and why (wall time)."""
+    """Who did what, from where, when and why (wall time).
+
+    ``outcome`` is what the engine made of a command: done, refused and why, or waiting; empty for anything else.
+    """
 
     sequence: int
     at: datetime
@@ -116,6 +120,7 @@ class AuditRow:
     action: str
     target: str
     detail: str
+    outcome: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,7 +319,11 @@ class JobView:
 
 @dataclass(frozen=True, slots=True)
 class ReplayView:
-    """A finished or running replay: its own books, never added to any other."""
+    """A finished or running replay: its own books, never added to any other.
+
+    Money is in ``currency`` (empty until it is known); ``net_return`` and ``max_drawdown`` (positive) are shares of cash
+    and of the peak. What is not known yet is None.
+    """
 
     run_id: str
     job: JobView
@@ -330,6 +339,10 @@ class ReplayView:
     digest: str
     bars_per_second: float | None
     curve: EquityCurve | None
+    wins: int | None = None
+    net_return: Decimal | None = None
+    max_drawdown: Decimal | None = None
+    currency: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,8 @@ class HealthConfig(BaseModel):
     snapshot_age_s: float = Field(15.0, ge=0, le=3600, description="Age of the newest snapshot, seconds")
     sample_every_s: float = Field(5.0, ge=1, le=300, description="Time between samples, seconds")
     breach_samples: int = Field(3, ge=1, le=100, description="Samples in a row past a threshold until an alert")
+    settle_s: float = Field(60.0, ge=0, le=3600, description="Time after a start before load is judged, seconds")
+    settle_steps: int = Field(100, ge=1, le=4000, description="Steps of the engine loop below which p99 is not judged")
     recover_share: float = Field(0.95, gt=0, le=1, description="Share of the threshold below which it is over")
     error_window_s: float = Field(300.0, ge=10, le=86_400, description="Window of the error rate, seconds")
     error_min_calls: int = Field(20, ge=1, le=10_000, description="Calls in the window below which no rate is given")

@@ -12,7 +12,7 @@ from engine.domain.ports import Clock
 from engine.domain.views import HealthFigure, Series
 from engine.monitoring.config import HealthConfig, HealthLimits
 from engine.monitoring.ports import AlertSink, SampleStore
-from engine.monitoring.probes import PROBES, EngineFigures, Levels, Look, Probe, ProbeRow, Sample
+from engine.monitoring.probes import PROBES, EngineFigures, Levels, Look, Probe, ProbeRow, Sample, Settling
 
 REPEAT_S = 600.0
 """A lasting breach is raised again this often: counted while its alert is open, a new one once that was closed."""
@@ -44,10 +44,25 @@ class _Gauge:
     raised: int | None = None
     raised_at_s: float = 0.0
 
-    @property
-    def threshold(self) -> float:
-        """The highest level; 0 where there is none."""
-        return self.levels[-1][0] if self.levels else 0.0
+    def threshold(self, value: float | None) -> float:
+        """The level a value is judged by: the highest it has passed, else the first; 0 where there is none."""
+        passed = [limit for limit, _ in self.levels if value is not None and value >= limit]
+        return max(passed, default=self.levels[0][0] if self.levels else 0.0)
+
+
+@dataclass(slots=True)
+class _Start:
+    """The present start of the engine: when it was first looked at, and the events it had counted since."""
+
+    at_s: float | None = None
+    events: int = 0
+
+    def seen(self, look: Look) -> None:
+        """Take in a look; a count that has fallen belongs to a loop that was started again."""
+        events = look.figures.events or 0
+        if self.at_s is None or events < self.events:
+            self.at_s = look.tick_s
+        self.events = events
 
 
 class Monitor:
@@ -75,25 +90,50 @@ class Monitor:
         self._clock = clock
         self._gauges = {name: _gauge(name, row, self._config, folder) for name, row in PROBES.items()}
         self._newest: tuple[HealthFigure, ...] = ()
+        self._start = _Start()
+        self._is_settling = True
+
+    @property
+    def is_settling(self) -> bool:
+        """Whether the engine had only just started at the last sample: its own start-up work is no alarm."""
+        return self._is_settling
 
     def sample(self, figures: EngineFigures) -> tuple[HealthFigure, ...]:
         """Measure everything once, store it, and raise or close alerts.
 
         An alert is raised after ``breach_samples`` samples in a row past a threshold and closed by the first below
-        95 % of it. A sample that was not measured changes nothing. Call it every ``sample_every_s`` from one thread.
+        95 % of it. A sample that was not measured changes nothing, nor does one that is not judged yet: the load of the
+        first ``settle_s`` after a start, and a p99 of fewer than ``settle_steps`` steps. Call it every
+        ``sample_every_s`` from one thread.
         Never raises for storage: a failure is an alert.
         """
         look = Look(figures, self._clock.now(), self._clock.monotonic(), self._open_alerts())
+        self._settle(look)
         taken = [self._take(gauge, look) for gauge in self._gauges.values()]
         self._store(taken, look)
+        told = []
         for gauge, sample in zip(self._gauges.values(), taken, strict=True):
-            if sample.value is not None and gauge.levels:
+            waits = self._waits(gauge, look)
+            if sample.value is not None and gauge.levels and not waits:
                 self._judge(gauge, sample.value, look)
-        self._newest = tuple(
-            _figure(gauge, sample.value, look.at, sample.note)
-            for gauge, sample in zip(self._gauges.values(), taken, strict=True)
-        )
+            told.append(_figure(gauge, sample.value, look.at, sample.note, waits))
+        self._newest = tuple(told)
         return self._newest
+
+    def _settle(self, look: Look) -> None:
+        self._start.seen(look)
+        assert self._start.at_s is not None
+        self._is_settling = look.tick_s - self._start.at_s < self._config.settle_s
+
+    def _waits(self, gauge: _Gauge, look: Look) -> str:
+        """Why a figure is not judged yet; empty where it is."""
+        settling = gauge.row.settling
+        if settling is not Settling.AT_ONCE and self._is_settling:
+            return f"not judged in the first {self._config.settle_s:.0f} s after a start"
+        steps = look.figures.loop_steps
+        if settling is Settling.MEASURED and steps is not None and steps < self._config.settle_steps:
+            return f"not judged before {self._config.settle_steps} steps, {steps} so far"
+        return ""
 
     def newest(self) -> tuple[HealthFigure, ...]:
         """The last measurement of every probe; before the first one, what an earlier run had stored.
@@ -107,7 +147,7 @@ class Monitor:
             return self._newest
         stored = self._telemetry.newest()
         return tuple(
-            _figure(gauge, stored[name][1], stored[name][0], "before this start")
+            _figure(gauge, stored[name][1], stored[name][0], "", "before this start")
             for name, gauge in self._gauges.items()
             if name in stored
         )
@@ -178,9 +218,10 @@ def _gauge(name: str, row: ProbeRow, config: HealthConfig, folder: Path) -> _Gau
     return _Gauge(name, row, row.make(config, folder), levels, [0] * len(levels))
 
 
-def _figure(gauge: _Gauge, value: float | None, at: datetime, note: str) -> HealthFigure:
-    ok = None if value is None or not gauge.levels else value < gauge.threshold
-    return HealthFigure(gauge.name, gauge.row.title, value, gauge.row.unit, gauge.threshold, ok, at, note)
+def _figure(gauge: _Gauge, value: float | None, at: datetime, note: str, waits: str = "") -> HealthFigure:
+    ok = None if value is None or not gauge.levels or waits else value < gauge.levels[0][0]
+    threshold, note = gauge.threshold(value), (waits or note) if value is not None else note
+    return HealthFigure(gauge.name, gauge.row.title, value, gauge.row.unit, threshold, ok, at, note)
 
 
 def _text(value: float, unit: str) -> str:

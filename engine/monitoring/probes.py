@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import Enum
 from pathlib import Path
 
 from engine.domain.facts import Severity
@@ -28,10 +29,14 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class EngineFigures:
-    """What the engine says about itself; counts are since its start, latencies in seconds, None is unknown."""
+    """What the engine says about itself; counts are since its start, latencies in seconds, None is unknown.
+
+    ``loop_steps`` is how many steps the two percentiles rest on; a count of ``events`` that falls is a new start.
+    """
 
     loop_p50_s: float | None = None
     loop_p99_s: float | None = None
+    loop_steps: int | None = None
     queue_length: int | None = None
     events: int | None = None
     exchange_latency_s: float | None = None
@@ -50,6 +55,14 @@ class Look:
     open_alerts: int | None
 
 
+class Settling(Enum):
+    """When a threshold begins to count after a start, whose own work would pass it."""
+
+    AT_ONCE = "at once"
+    LATER = "after the start"
+    MEASURED = "after the start, and enough steps"
+
+
 Probe = Callable[[Look], Reading]
 Levels = tuple[tuple[float, Severity], ...]
 
@@ -59,13 +72,14 @@ class ProbeRow:
     """A row of `PROBES`.
 
     ``make`` builds the probe for a configuration and data folder; ``levels`` are its thresholds, rising, each with the
-    severity of the alert past it; none where the figure is only shown.
+    severity of the alert past it; none where the figure is only shown. ``settling`` is when they begin to count.
     """
 
     title: str
     unit: str
     make: Callable[[HealthConfig, Path], Probe]
     levels: Callable[[HealthConfig], Levels] = lambda _config: ()
+    settling: Settling = Settling.AT_ONCE
 
 
 @dataclass(slots=True)
@@ -150,8 +164,10 @@ def _disk_levels(config: HealthConfig) -> Levels:
 
 
 PROBES: Mapping[str, ProbeRow] = {
-    "cpu_percent": ProbeRow("CPU", "%", _host_cpu, lambda config: _level(config.cpu_percent)),
-    "process_cpu_percent": ProbeRow("CPU of this process", "%", _own_cpu, lambda config: _level(config.cpu_percent)),
+    "cpu_percent": ProbeRow("CPU", "%", _host_cpu, lambda config: _level(config.cpu_percent), Settling.LATER),
+    "process_cpu_percent": ProbeRow(
+        "CPU of this process", "%", _own_cpu, lambda config: _level(config.cpu_percent), Settling.LATER
+    ),
     "memory_percent": ProbeRow(
         "Memory",
         "%",
@@ -176,6 +192,7 @@ PROBES: Mapping[str, ProbeRow] = {
         "s",
         lambda _config, _folder: _reported(lambda figures: figures.loop_p99_s),
         lambda config: _level(config.loop_latency_s),
+        Settling.MEASURED,
     ),
     "queue_length": ProbeRow(
         "Events waiting",

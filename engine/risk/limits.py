@@ -69,7 +69,10 @@ class RiskConfig(BaseModel):
         default=Decimal("0.03"), gt=0, le=Decimal("0.50"), description="Largest loss in a day, share of equity"
     )
     max_position_share: Decimal = Field(
-        default=Decimal("0.30"), gt=0, le=10, description="Largest position in one instrument, share of equity"
+        default=Decimal("0.30"),
+        gt=0,
+        le=10,
+        description="Largest position in one instrument, share of the book's equity and of the strategy's own",
     )
     max_exposure: Decimal = Field(
         default=Decimal("1.00"), gt=0, le=10, description="Largest sum of all positions, multiple of equity"
@@ -100,7 +103,10 @@ class RiskConfig(BaseModel):
         default=None, gt=0, le=1, description="Drawdown of the book that stops entries, share of peak; empty: by mode"
     )
     daily_var: Decimal = Field(
-        default=Decimal("0.03"), gt=0, le=1, description="Largest one-day value at risk (95 %), share of equity"
+        default=Decimal("0.03"),
+        gt=0,
+        le=1,
+        description="Largest one-day value at risk (95 %), share of equity; not measured yet, so it blocks nothing",
     )
     failed_trades_limit: int = Field(
         default=3, ge=1, le=100, description="Failed trades in a row until close-only, trades"
@@ -203,7 +209,10 @@ _ROWS: dict[str, tuple[str, str, str, str, str]] = {
     ),
     "brake_unknown_s": ("s", "since the last known equity", _NOTHING, "book set close-only", "does not apply"),
     "daily_loss": ("share", "market day, UTC", "one unit value today", _REFUSE, _REFUSE),
-    "max_position_share": ("share", "now", _ONE_MARK, "target capped, entry refused", _REFUSE),
+    "max_position_share": (
+        "share", "now", _ONE_MARK,
+        "entry refused; a strategy's target is also capped at this share of its own allocated equity", _REFUSE,
+    ),
     "max_exposure": ("x equity", "now", "a fresh mark of every holding", "target capped, entry refused", _REFUSE),
     "max_concentration": ("share", "now", "a fresh mark of the coin", "target capped, entry refused", _REFUSE),
     "max_leverage": ("x equity", "now", _ONE_MARK, "target capped, entry refused", _REFUSE),
@@ -216,7 +225,7 @@ _ROWS: dict[str, tuple[str, str, str, str, str]] = {
     ),
     "portfolio_drawdown": ("share", "since the peak", "one unit value", _REFUSE, _REFUSE),
     "daily_var": (
-        "share", "one day, from daily history", "200 days", "entries refused in conservative mode",
+        "share", "one day, from daily history", "200 days", "none yet: nothing measures it for the gate",
         "shown as unknown, blocks nothing",
     ),
     "failed_trades_limit": ("trades", "in a row", _NOTHING, "book set close-only, alert", "does not apply"),

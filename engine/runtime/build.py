@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from config.settings import BookSettings, DemoSettings, PaperSettings, Settings
+from engine.domain.commands import TradingState
 from engine.domain.errors import BadInput
-from engine.domain.facts import BookConfigured, SleeveConfigured
+from engine.domain.facts import BookConfigured, SleeveConfigured, StateChanged
 from engine.domain.instruments import Instrument, Kind, venue_of
 from engine.domain.market import Bars, Timeframe, to_ms
 from engine.domain.orders import CashFlow
@@ -26,6 +27,7 @@ from engine.ledger.ledger import Ledger
 from engine.risk.limits import RiskConfig
 from engine.simulation.demo_source import DemoSource
 from engine.simulation.instrument_table import instrument_for
+from engine.storage.lease import write_durably
 from engine.trading.book import WINDOW_BARS, Book
 from engine.trading.config import BookConfig
 from engine.trading.core import TradingCore
@@ -40,6 +42,7 @@ RESERVE_CUSHION_BPS = Decimal(10)
 LONGEST_CATCH_UP = timedelta(days=3)
 """Closes missed while the engine was down are shown to the paper venue's resting orders, as far back as this."""
 MINUTE = Timeframe(60)
+_ID_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
 @dataclass(slots=True)
@@ -77,18 +80,24 @@ class Parts:
     journal_of: Callable[[str], Journal]
     observe: Callable[[Book], Observer]
     wait: Callable[[float], None]
+    halt: str = ""
+    """Why every book must start HALTED, empty where none must."""
 
 
 def installation_id(folder: Path) -> str:
-    """Five random characters that name this installation in every client order id; made once."""
+    """Five random characters that name this installation in every client order id; made once.
+
+    A file without any is one whose first writing was cut short, before an order could carry it: it is made anew.
+    Raises `BadInput` where it holds something else, `CannotRecord` where it cannot be written.
+    """
     path = folder / "installation"
-    if path.exists():
-        text = path.read_text(encoding="ascii").strip()
-        if len(text) == 5 and text.isalnum():
-            return text
+    text = path.read_text(encoding="utf-8", errors="replace").strip("\0 \r\n") if path.exists() else ""
+    if len(text) == 5 and not set(text) - set(_ID_DIGITS):
+        return text
+    if text:
         raise BadInput(f"{path} must hold five letters or digits, found {text!r}; restore it from a backup")
-    text = "".join(secrets.choice("0123456789abcdefghijklmnopqrstuvwxyz") for _ in range(5))
-    path.write_text(text, encoding="ascii")
+    text = "".join(secrets.choice(_ID_DIGITS) for _ in range(5))
+    write_durably(path, text.encode("ascii"))
     return text
 
 
@@ -160,7 +169,7 @@ def _venues(
 ) -> tuple[dict[str, PaperVenue], tuple[FileVenueJournal, ...]]:
     venues, journals = {}, []
     for name, balances in start.items():
-        journal = FileVenueJournal(folder / f"{name}.jsonl")
+        journal = FileVenueJournal(folder / f"{name}.jsonl", fsync=True)
         journals.append(journal)
         own = [instrument for instrument in instruments if instrument.venue == name]
         venues[name] = PaperVenue.open(name, own, costs, journal, balances)
@@ -184,9 +193,17 @@ def _start(
     _move_capital(loop, venues)
     _offer_markets(loop)
     book.reach(_first_time(source, parts.clock))
+    _halt(loop, parts.halt)
     recovered = recover(loop, parts.wait)
     reconciler = Reconciler(loop, parts.clock)
     return RunningBook(name, loop, StopDriver(loop, parts.clock), reconciler, source, journals, recovered)
+
+
+def _halt(loop: TradingLoop, reason: str) -> None:
+    """Before recovery, so that what it sends is decided by the halted book already."""
+    if reason and not loop.book.latched:
+        at = loop.market_time()
+        loop.take([StateChanged(TradingState.HALTED, False, reason, at)], at)
 
 
 def _begin(
@@ -218,13 +235,17 @@ def _move_capital(loop: TradingLoop, venues: Mapping[str, PaperVenue]) -> None:
     Raises
     ------
     BadInput
-        Something is still held at the venue that was left.
+        Something is still held, or an order still works, at the venue that was left.
     """
     book, at, currency = loop.book, loop.market_time(), loop.book.config.base_currency
     left = {v: a for (v, c), a in sorted(book.ledger.balances.items()) if c == currency and a and v not in venues}
-    held = [f"{h.quantity} {key}" for _, key, h in book.ledger.open_holdings() if venue_of(key) in left]
+    held = [f"{h.quantity} {key}" for _, key, h in book.ledger.open_holdings() if venue_of(key) not in venues]
     if held:
         raise BadInput(f"{book.config.name} still holds {', '.join(held)}; close that before you change the exchange")
+    working = [o.intent.client_id for o in book.tracker.open_orders() if venue_of(o.intent.instrument) not in venues]
+    if working:
+        what = f"orders at the exchange that would be left: {', '.join(working)}"
+        raise BadInput(f"{book.config.name} still has {what}; cancel them before you change the exchange")
     came = {v: _cash_at(venue, currency) for v, venue in venues.items() if not book.ledger.balances.get((v, currency))}
     flows = [(v, -amount, "left") for v, amount in left.items()]
     flows += [(v, amount, "joined") for v, amount in came.items() if amount]

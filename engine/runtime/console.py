@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from engine.domain.commands import Actor, Role
-from engine.domain.errors import BadInput
 from engine.domain.tax_views import TaxReport
 from engine.domain.views import JobView
 from engine.runtime.library import LibraryDesk
 from engine.runtime.operations import Operations
+from engine.runtime.research import ResearchDesk
 from engine.runtime.services import Services
 from engine.tax.export import csv_of
 
@@ -19,7 +20,7 @@ _PERPETUAL = re.compile(r"^[^-_]+_[^-_]+_[^-_]+-|-(futures|mark|funding)\b")
 """File names that say perpetual themselves; any other is taken for spot unless the form says otherwise."""
 
 
-class Console(Operations, LibraryDesk):
+class Console(Operations, LibraryDesk, ResearchDesk):
     """Everything of `engine.domain.facade.ConsolePort`, bound to who asks.
 
     Parameters
@@ -34,6 +35,7 @@ class Console(Operations, LibraryDesk):
     def __init__(self, services: Services, who: Callable[[], Actor], handle: str = "") -> None:
         Operations.__init__(self, services, who, handle)
         LibraryDesk.__init__(self, services, self.require)
+        ResearchDesk.__init__(self, services, who, self.require)
 
     def tax_report(self, book: str, year: int, zone: str) -> TaxReport:
         """Realised gains FIFO over the year."""
@@ -64,6 +66,28 @@ class Console(Operations, LibraryDesk):
         run = self._replay_shelf.ended(run_id)
         self._audit_change("replay_deleted", run_id, f"{run.strategy} on {', '.join(run.instruments)}")
         super().delete_replay(run_id)
+
+    def start_backtest(self, job_id: str, request: Mapping[str, Any]) -> JobView:
+        """Start a backtest; who started it is audited, a repeat of the same id is not."""
+        self.require(Role.OPERATOR)
+        known = self._services.jobs.knows(job_id)
+        job = super().start_backtest(job_id, request)
+        if not known:
+            self._audit_change("backtest_started", job_id, job.title)
+        return job
+
+    def note_backtest(self, run_id: str, text: str) -> None:
+        """Replace the note of a run; who wrote it is audited."""
+        self.require(Role.OPERATOR)
+        super().note_backtest(run_id, text)
+        self._audit_change("backtest_noted", run_id, f"{len(text.strip())} characters")
+
+    def delete_backtest(self, run_id: str) -> None:
+        """Remove a run that has ended; who did it is audited before its files go."""
+        self.require(Role.OPERATOR)
+        run = self._research_shelf.ended(run_id)
+        self._audit_change("backtest_deleted", run_id, f"{run.strategy} on {', '.join(run.instruments)}")
+        super().delete_backtest(run_id)
 
     def cancel_job(self, job_id: str) -> None:
         """Ask a job to stop; who asked is audited."""

@@ -21,7 +21,10 @@ from engine.domain.commands import (
 from engine.domain.errors import AccessDenied, CannotRecord, CommandRefused, StorageError
 from engine.domain.portfolio import EngineSnapshot
 from engine.risk.limits import RiskConfig, loosened, read_config
-from engine.runtime.engine import SENTINEL
+from engine.runtime.audit_rows import commanded
+from engine.runtime.change_words import asked_words
+from engine.runtime.limit_words import title_of_limit
+from engine.runtime.sentinel import order_stop_by_file
 from engine.runtime.services import Services
 
 ALWAYS_ALLOWED = (EmergencyStop, ClosePosition)
@@ -77,7 +80,7 @@ class Desk:
         command = Command(command_id, actor, self._services.clock.now(), reason, body)
         try:
             if self._services.control.receipt(command_id) is None:
-                self._audit(actor, body, reason)
+                self._audit(command)
             self._services.control.submit(command)
         except StorageError as error:
             return self._stop_by_file(command, error)
@@ -92,11 +95,10 @@ class Desk:
         """Where a command cannot be stored, the sentinel file still stops everything; nothing else goes this way."""
         if not isinstance(command.body, EmergencyStop):
             raise error
-        path = self._services.folder / SENTINEL
         try:
-            path.write_text(f"{command.actor.name}: {command.reason}", encoding="utf-8")
-        except OSError as also:
-            raise CannotRecord(f"{error}; nor could the file {path} be written ({also.strerror})") from error
+            order_stop_by_file(self._services.folder, f"{command.actor.name}: {command.reason}")
+        except CannotRecord as also:
+            raise CannotRecord(f"not stopped: {error}; {also}") from error
         detail = "the command could not be stored, so a stop of every book was ordered by file"
         return Receipt(command.command_id, CommandStatus.PENDING, detail)
 
@@ -110,14 +112,24 @@ class Desk:
             present = RiskConfig.model_validate_json(known[body.book])
             looser = loosened(present, read_config(body.values))
             if looser:
-                self.require_step_up(f"loosening {', '.join(looser)}")
+                self.require_step_up(f"loosening {', '.join(map(title_of_limit, looser))}")
 
-    def _audit(self, actor: Actor, body: CommandBody, reason: str) -> None:
+    def _audit(self, command: Command) -> None:
+        """Before it is stored: who asks for what, old and new; the row carries the id that its outcome is found by."""
+        body = command.body
+        detail = commanded(self._asked(body), command.reason, command.command_id)
+        target = str(body.book or "all books")
         try:
-            self._services.control.audit.append(actor, type(body).__name__, str(body.book or "all books"), reason)
+            self._services.control.audit.append(command.actor, type(body).__name__, target, detail)
         except CannotRecord:
             if not isinstance(body, ALWAYS_ALLOWED):
                 raise
+
+    def _asked(self, body: CommandBody) -> str:
+        """What is asked for; a way out waits for nothing, so it is told without the present state."""
+        if isinstance(body, ALWAYS_ALLOWED):
+            return asked_words(body, None)
+        return asked_words(body, next((book for book in self.snapshot().books if book.name == body.book), None))
 
     def receipt(self, command_id: str) -> Receipt | None:
         """What became of a command."""

@@ -22,22 +22,21 @@ from engine.domain.commands import (
     InjectFault,
     Role,
     SetSpeed,
-    TradingState,
 )
 from engine.domain.errors import BadInput, CommandRefused, EngineError, QuarterdeckError, StorageError, VenueError
-from engine.domain.facts import StateChanged
 from engine.domain.market import Bars, FeedStatus, MarketEvent
 from engine.domain.portfolio import Balance, BookSnapshot, EngineSnapshot
 from engine.domain.ports import Clock
 from engine.runtime.build import RunningBook, has_gap, refill
 from engine.runtime.observing import Observations
+from engine.runtime.receipts import unknown_outcome
+from engine.runtime.sentinel import SENTINEL
 from engine.simulation.demo_source import DemoSource
 from engine.storage.control import ControlStore
 from engine.storage.money import MoneyStore
 from engine.trading.report import report
 
 VERSION = "0.1.0"
-SENTINEL = "STOP"
 _log = structlog.get_logger(__name__)
 _TICK_S = 0.1
 _QUEUE = 64
@@ -67,18 +66,18 @@ class Surroundings:
 class EngineThread(threading.Thread):
     """One life of the loop. When it ends with an error the supervisor starts another through the same path."""
 
-    def __init__(self, assemble: Callable[[], Assembly], around: Surroundings, restarts: int, halt: str) -> None:
+    def __init__(self, assemble: Callable[[], Assembly], around: Surroundings, restarts: int) -> None:
         super().__init__(name=f"engine-{restarts}", daemon=True)
         self._assemble = assemble
         self._around = around
         self._restarts = restarts
-        self._halt = halt
         self._queue: Queue[tuple[str, MarketEvent]] = Queue(_QUEUE)
         self._ending = threading.Event()
         self._wake = threading.Event()
         self._books: dict[str, RunningBook] = {}
         self._balances: dict[tuple[str, str], tuple[Balance, ...]] = {}
         self._at_work: Command | None = None
+        self._before: dict[str, int] = {}
         self._epoch = 0
         self._after = 0
         self._due = {"commands": 0.0, "stop": 0.0, "publish": 0.0}
@@ -138,9 +137,6 @@ class EngineThread(threading.Thread):
 
     def _begin(self) -> None:
         for book in self._books.values():
-            if self._halt and not book.loop.book.latched:
-                at = book.loop.market_time()
-                book.loop.take([StateChanged(TradingState.HALTED, False, self._halt, at)], at)
             for difference in book.recovered.differences:
                 _log.error("books and venue differ", book=book.name, difference=difference)
             threading.Thread(target=self._pump, args=(book,), name=f"source-{book.name}", daemon=True).start()
@@ -222,6 +218,7 @@ class EngineThread(threading.Thread):
             return
         for position, command in pending:
             self._at_work = command
+            self._before = {name: book.loop.sequence for name, book in self._books.items()}
             status, detail = self._carry_out(command)
             if not self._answer(command.command_id, status, detail):
                 return
@@ -243,8 +240,15 @@ class EngineThread(threading.Thread):
         command = self._at_work
         if command is None or isinstance(error, QuarterdeckError) or isinstance(command.body, EmergencyStop):
             return
-        detail = f"the engine failed while carrying it out ({type(error).__name__}: {error}); see the log"
-        self._answer(command.command_id, CommandStatus.REFUSED, detail)
+        self._answer(command.command_id, *(self._recorded(command) or unknown_outcome(error)))
+
+    def _recorded(self, command: Command) -> tuple[CommandStatus, str] | None:
+        """What the books say became of it; None unless that has reached the journal."""
+        for name, book in self._books.items():
+            done = book.loop.book.commands.get(command.command_id)
+            if done is not None and book.loop.sequence > self._before[name]:
+                return CommandStatus(done.status), f"{name}: {done.detail}"
+        return None
 
     def _look_for_sentinel(self) -> None:
         path = self._around.folder / SENTINEL
@@ -342,4 +346,3 @@ class EngineThread(threading.Thread):
             book.release()
         if assembly is not None:
             assembly.store.close()
-

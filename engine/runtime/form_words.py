@@ -18,6 +18,7 @@ FIELDS = {
 }
 """The field of the import form behind each option of ``candles import``."""
 _FOLDER = re.compile(r", or put the file into a folder named [a-zA-Z_]+ or [a-zA-Z_]+")
+_SIDE_BY_SIDE = re.compile(r"(the field [A-Z][a-z]+(?: [a-z]+)?) (?=the field)")
 _OPTION = re.compile(r"--[a-z-]+")
 
 
@@ -26,11 +27,13 @@ def for_the_form(error: BadInput) -> BadInput:
 
     >>> for_the_form(BadInput("which venue? Give --venue (binance, say), or put the file into a folder named a_b or c"))
     BadInput('which venue? Give the field Venue (binance, say)')
+    >>> for_the_form(BadInput("give --tick-size --lot-size --min-notional as the exchange states them"))
+    BadInput('give the field Tick size, the field Lot size, the field Min notional as the exchange states them')
     """
     kind = CandleError if isinstance(error, CandleError) else BadInput
     text = _FOLDER.sub("", str(error)).replace("--kind or the folder says", "--kind says")
     text = text.replace("--symbol BASE/QUOTE", "--symbol (such as BTC/USDT)").replace("it, or give ", "it, or fill in ")
-    return kind(_OPTION.sub(_field, text))
+    return kind(_SIDE_BY_SIDE.sub(r"\1, ", _OPTION.sub(_field, text)))
 
 
 def _field(option: re.Match[str]) -> str:

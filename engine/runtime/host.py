@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import structlog
 
 from config.settings import Effective, Settings, load
 from engine.domain.commands import Actor, Command, EmergencyStop, Role
-from engine.domain.errors import AccessDenied, BadInput, EngineError, QuarterdeckError, StorageError
-from engine.domain.facts import Notice, Severity
+from engine.domain.errors import AccessDenied, BadInput, CannotRecord, EngineError, StorageError
 from engine.monitoring.alerts import AlertCentre
 from engine.monitoring.monitor import Monitor
-from engine.monitoring.probes import EngineFigures
 from engine.runtime import collector, logs
 from engine.runtime.clock import SystemClock
 from engine.runtime.console import Console
-from engine.runtime.engine import SENTINEL
+from engine.runtime.engine import EngineThread
+from engine.runtime.housekeeping import Housekeeper
 from engine.runtime.jobs import Jobs
 from engine.runtime.operations import CONSOLE_SETTINGS
+from engine.runtime.replay_views import FOLDER as REPLAYS
+from engine.runtime.replay_views import sweep_deleted
+from engine.runtime.research_shelf import FOLDER as RESEARCH
+from engine.runtime.sentinel import order_stop_by_file
 from engine.runtime.services import Services
-from engine.runtime.status import write_status
+from engine.runtime.start_report import tell_of_start
 from engine.runtime.supervisor import Supervisor
 from engine.runtime.taxes import Taxes
 from engine.security import KEY_STORES
@@ -35,19 +36,15 @@ from engine.security.people import Trail
 from engine.security.redact import Redactor
 from engine.security.vault import Vault
 from engine.storage.alerts import AlertStore
-from engine.storage.backup import backup_if_due
 from engine.storage.base import open_engine
 from engine.storage.candles import CandleStore
 from engine.storage.chain import load_or_create_key
 from engine.storage.control import ControlStore
 from engine.storage.money_reader import MoneyReader
 from engine.storage.people import SqlPeople
-from engine.storage.rows import Decision, EquitySample
 from engine.storage.telemetry import TelemetryStore
 
 _log = structlog.get_logger(__name__)
-HOUSEKEEPING_S = 1.0
-THIN_EVERY_S = 6 * 3600.0
 _current: Host | None = None
 
 
@@ -76,7 +73,7 @@ class Host:
         self._services: Services | None = None
         self._people_engines: list[Any] = []
         self._ending = threading.Event()
-        self._threads: list[threading.Thread] = []
+        self._housekeeper: Housekeeper | None = None
 
     # -- life ----------------------------------------------------------------------------------------------------
 
@@ -92,15 +89,15 @@ class Host:
         supervisor.start()
         self._services = self._open(effective, supervisor, clock, redactor)
         _current = self
+        for runs in (REPLAYS, RESEARCH):
+            sweep_deleted(effective.settings.data_dir / runs)
         self._services.jobs.resume()
         collector.set_aside()
-        self._threads = [
-            threading.Thread(target=self._keep_house, name="housekeeper", daemon=True),
-            threading.Thread(target=self._deliver, name="alerts", daemon=True),
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._housekeeper = Housekeeper(self._services, self._ending)
+        self._housekeeper.start()
         _log.info("engine started", folder=str(effective.settings.data_dir), epoch=supervisor.snapshot().epoch)
+        if supervisor.start_report is not None:
+            tell_of_start(supervisor.start_report, self._services.alerts, clock.now())
 
     def _with_console(self, first: Effective) -> Effective:
         """Settings again, with those changed in the console, if there are any."""
@@ -119,9 +116,7 @@ class Host:
             return first
         return load(console=values) if values else first
 
-    def _open(
-        self, effective: Effective, supervisor: Supervisor, clock: SystemClock, redactor: Redactor
-    ) -> Services:
+    def _open(self, effective: Effective, supervisor: Supervisor, clock: SystemClock, redactor: Redactor) -> Services:
         folder = effective.settings.data_dir
         assert supervisor.control is not None
         control = supervisor.control
@@ -155,83 +150,19 @@ class Host:
         """Stop cleanly: the loop finishes its event and stores a checkpoint."""
         global _current
         self._ending.set()
-        for thread in self._threads:
-            thread.join(timeout=5)
-        services = self._services
+        housekeeper, services = self._housekeeper, self._services
+        if housekeeper is not None:
+            housekeeper.finish()
         if services is not None:
             services.jobs.close()
             services.supervisor.stop()
-            self._store_observations(services)
+            if housekeeper is not None:
+                housekeeper.store()  # what the loop observed at its end
             services.money.close()
         for engine in self._people_engines:
             engine.dispose()
         _current = None
         _log.info("engine stopped")
-
-    # -- housekeeping --------------------------------------------------------------------------------------------
-
-    def _keep_house(self) -> None:
-        services = self.services
-        backup_due, sample_due, thin_due = 0.0, 0.0, 0.0
-        collect_due = services.clock.monotonic() + collector.FIRST_AGAIN_S
-        while not self._ending.wait(HOUSEKEEPING_S):
-            now = services.clock.monotonic()
-            try:
-                self._store_observations(services)
-                write_status(services.folder, services.supervisor.snapshot())
-                if now >= sample_due:
-                    sample_due = now + services.settings.settings.health.sample_every_s
-                    services.monitor.sample(self._figures(services))
-                if now >= thin_due:
-                    thin_due = now + THIN_EVERY_S
-                    services.alerts.thin()
-                    services.telemetry.thin(services.clock.now())
-                if now >= collect_due:
-                    collect_due = now + collector.AGAIN_EVERY_S
-                    collector.set_aside()
-                if now >= backup_due:
-                    backup_due = now + 600
-                    self._back_up(services)
-            except (QuarterdeckError, OSError) as error:
-                _log.error("housekeeping failed", error=str(error))
-
-    def _deliver(self) -> None:
-        """Alerts on a thread of their own: a channel that does not answer must hold nothing up."""
-        while not self._ending.wait(HOUSEKEEPING_S):
-            try:
-                self.services.alerts.deliver_due()
-            except (QuarterdeckError, OSError) as error:
-                _log.error("alerts could not be delivered", error=str(error))
-
-    def _store_observations(self, services: Services) -> None:
-        observed = services.supervisor.observations.drain()
-        services.telemetry.equity.add([item for item in observed if isinstance(item, EquitySample)])
-        services.telemetry.log_decisions([item for item in observed if isinstance(item, Decision)])
-        for item in observed:
-            if isinstance(item, Notice) and item.severity is Severity.INFO:
-                services.alerts.clear(item.key, item.title, item.detail)  # good news ends the matter of its key
-            elif isinstance(item, Notice):
-                services.alerts.raise_notice(item)
-
-    def _back_up(self, services: Services) -> None:
-        backup = services.settings.settings.backup
-        if backup.every_hours:
-            backup_if_due(services.folder, every=timedelta(hours=backup.every_hours), keep=backup.keep)
-
-    def _figures(self, services: Services) -> EngineFigures:
-        snapshot = services.supervisor.snapshot()
-        feeds = [feed for book in snapshot.books for feed in book.feeds]
-        latencies = [feed.latency_s for feed in feeds if feed.latency_s is not None]
-        return EngineFigures(
-            loop_p50_s=snapshot.loop_p50_s,
-            loop_p99_s=snapshot.loop_p99_s,
-            queue_length=snapshot.queue_length,
-            events=snapshot.events,
-            exchange_latency_s=max(latencies, default=None),
-            venue_calls=sum(feed.calls for feed in feeds),
-            venue_errors=sum(feed.failures for feed in feeds),
-            snapshot_at=snapshot.published_at,
-        )
 
     # -- for the HTTP face ---------------------------------------------------------------------------------------
 
@@ -278,7 +209,7 @@ class Host:
             "version": snapshot.version,
             "snapshot_age_s": round(age, 3),
             "restarts": snapshot.restarts,
-            "engine_instances": 1,
+            "engine_instances": sum(isinstance(thread, EngineThread) for thread in threading.enumerate()),
             "books": {book.name: book.state.value for book in snapshot.books},
         }
 
@@ -294,11 +225,17 @@ class Host:
             raise
         except StorageError as error:
             _log.error("stop could not be stored; using the sentinel file", error=str(error))
-            (Path(services.folder) / SENTINEL).write_text(f"{actor.name}: {reason}", encoding="utf-8")
+            self._stop_by_file(f"{actor.name}: {reason}", error)
         thread = services.supervisor.thread
         if thread is not None:
             thread.wake()
         return command_id
+
+    def _stop_by_file(self, text: str, error: StorageError) -> None:
+        try:
+            order_stop_by_file(self.services.folder, text)
+        except CannotRecord as also:
+            raise CannotRecord(f"not stopped: {error}; {also}") from error
 
     def stop_status(self) -> Mapping[str, Any]:
         """How far the stop is, book by book."""

@@ -24,6 +24,7 @@ from engine.runtime.replay_request import KEYS, read_instant, read_request, requ
 from engine.runtime.replay_views import KIND, ReplayShelf
 from engine.runtime.replays import replay_task
 from engine.runtime.services import Services
+from engine.runtime.titles import title_of
 from engine.storage.candle_files import DataRows, FileLimits
 from engine.storage.candle_names import Content, DataFile, read_name
 from engine.storage.candles import Coverage
@@ -75,7 +76,7 @@ class LibraryDesk:
         first = found[0].last - length.delta * (bars - 1)
         if bars <= CHART_BARS:
             return chart_of(instrument, store.read(instrument, length, start=first), simulated=False)
-        target = _chart_length(length, min(bars, (found[0].last - found[0].first) // length.delta + 1))
+        target = chart_length(length, min(bars, (found[0].last - found[0].first) // length.delta + 1))
         if target == length:
             return chart_of(instrument, store.read(instrument, length, start=first), simulated=False)
         return chart_of(instrument, store.resample(instrument, length, target, start=first), simulated=False)
@@ -186,7 +187,7 @@ class LibraryDesk:
             "run_id": job_id,
             "request": {**asked, "series": series, "cash": str(checked.config.cash)},
         }
-        strategies = ", ".join(checked.config.strategies)
+        strategies = ", ".join(map(title_of, checked.config.strategies))
         title = f"{strategies} on {', '.join(key.partition(':')[2] for key, _ in names)}"
         return self._start_job(job_id, KIND, title, (replay_task, arguments))
 
@@ -285,7 +286,7 @@ def _coverage_row(row: Coverage) -> CoverageRow:
     )
 
 
-def _chart_length(length: Timeframe, bars: int) -> Timeframe:
+def chart_length(length: Timeframe, bars: int) -> Timeframe:
     """The shortest usual timeframe that draws so many candles in at most 3,000, else a multiple of the own one."""
     if bars <= CHART_BARS:
         return length

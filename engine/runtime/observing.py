@@ -65,6 +65,10 @@ class Observations:
             return
         self._queue.put(item)
 
+    def forget_steps(self) -> None:
+        """Leave the steps of a start out of the percentiles; a new queue, because the loop adds to it meanwhile."""
+        self.step_s = deque(maxlen=LATENCIES)
+
     def tell(self, notice: Notice) -> None:
         """Add a notice of the process itself."""
         self._queue.put(notice)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 
 from config.settings import load
 from engine.domain.commands import Role
-from engine.domain.errors import BadInput
+from engine.domain.errors import BadInput, CannotRecord, QuarterdeckError
 from engine.domain.views import (
     AlertRow,
     BackupRow,
@@ -67,10 +68,15 @@ class Operations(Portfolio):
         return self._services.alerts.channels()
 
     def add_channel(self, kind: str, label: str, address: str, minimum_severity: str) -> None:
-        """Seal and store a channel."""
+        """Seal and store a channel; audited first, so that none is there without a row, and again where it failed."""
         self.require(Role.ADMIN)
-        self._services.alerts.add_channel(kind, label, address, minimum_severity)
         self._audit_change("channel_added", label, kind)
+        try:
+            self._services.alerts.add_channel(kind, label, address, minimum_severity)
+        except QuarterdeckError:
+            with suppress(CannotRecord):  # what refused the channel is what the person must hear
+                self._audit_change("channel_not_added", label, kind)
+            raise
 
     def test_channel(self, channel_id: str) -> str:
         """Send a test."""
@@ -197,7 +203,8 @@ class Operations(Portfolio):
         history = self._services.control.settings
         console = {**history.values(CONSOLE_SETTINGS), name: value}
         load(console=console)
-        self._audit_change("setting_changed", name, value)
+        before = {row.name: row.value for row in self.settings()} | history.values(CONSOLE_SETTINGS)
+        self._audit_change("setting_changed", name, f"{before.get(name, 'not set')} → {value}")
         history.put(CONSOLE_SETTINGS, name, value, self.actor.name)
 
     def backups(self) -> tuple[BackupRow, ...]:
@@ -219,9 +226,9 @@ class Operations(Portfolio):
         }
         settings = load(console={**console, **changes}).settings
         self._audit_change("paper_feed_on", exchange, ", ".join(symbols))
+        self._services.supervisor.switch_paper(settings, wanted=True)  # what it refuses is not stored
         for name, value in changes.items():
             self._services.control.settings.put(CONSOLE_SETTINGS, name, value, self.actor.name)
-        self._services.supervisor.switch_paper(settings, wanted=True)
 
     def stop_paper_feed(self) -> None:
         """Disconnect the paper book; its positions and stops stay as they are in its journal."""

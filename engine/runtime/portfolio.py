@@ -59,7 +59,7 @@ class Portfolio(Records):
             unpriced=tuple(f"{r.total} {r.currency} at {r.venue}" for r in shared if r.value is None),
             by_coin=_grouped((r.currency, r.value) for r in shared),
             by_venue=_grouped((r.venue, r.value) for r in shared),
-            risk=self._risk(books, _wallet_holdings(rows, rate), total / rate, _at_venues(rows, rate)),
+            risk=_of_holdings(self._risk(books, _wallet_holdings(rows, rate), total / rate, _at_venues(rows, rate))),
             priced_at=max(priced, default=None),
             owners=_owners(rows, books, rate),
         )
@@ -93,7 +93,8 @@ class Portfolio(Records):
             for p in snapshot.positions
             if p.notional is not None
         ]
-        return self._risk((snapshot,), held, snapshot.equity, _book_at_venues(snapshot))
+        equity = snapshot.equity if snapshot.is_valued else None
+        return self._risk((snapshot,), held, equity, _book_at_venues(snapshot))
 
     def _risk(
         self,
@@ -205,8 +206,9 @@ def _owners(rows: Iterable[HoldingRow], books: Iterable[BookSnapshot], rate: Dec
         kind = [row for row in priced if row.simulated is simulated]
         total = sum((row.value for row in kind if row.value is not None), ZERO)
         traded = sum((row.engine_owned * row.price for row in kind if row.price is not None), ZERO)
-        equity = sum((book.equity * rate for book in books if _is_simulated(book) is simulated), ZERO)
-        if kind:
+        its_books = [book for book in books if _is_simulated(book) is simulated]
+        equity = sum((book.equity * rate for book in its_books), ZERO)
+        if kind and all(book.is_valued for book in its_books):
             found.append(WalletOwners(simulated, total, traded, total - traded, equity - traded, equity))
     return tuple(found)
 
@@ -251,6 +253,12 @@ def _wallet_holdings(rows: Iterable[HoldingRow], rate: Decimal) -> list[figures.
         for row in rows
         if row.value and row.price_source != "base currency"
     ]
+
+
+def _of_holdings(view: RiskView) -> RiskView:
+    """The figures under names for wallets: their whole is every holding, one's own coins too, and not the equity."""
+    named = (replace(figure, name=figure.name.replace("of equity", "of these holdings")) for figure in view.figures)
+    return replace(view, figures=tuple(named))
 
 
 def _exposure_figures(exposure: figures.Exposure) -> tuple[Figure, ...]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
-from engine.domain.commands import Role
+from engine.domain.commands import Receipt, Role
 from engine.domain.errors import BadInput
 from engine.domain.instruments import InstrumentKey
 from engine.domain.market import CandleArrays
@@ -24,6 +25,7 @@ from engine.domain.views import (
     TradeChart,
 )
 from engine.runtime import logs
+from engine.runtime.audit_rows import command_of, outcome_words, without_id
 from engine.runtime.csv_export import csv_bytes
 from engine.runtime.desk import Desk
 from engine.runtime.trail_words import journal_words
@@ -51,7 +53,9 @@ class Records(Desk):
     def orders(self, book: str, page: int, size: int, filters: Mapping[str, str]) -> PageOf[OrderRow]:
         """Orders, ended ones included, newest first."""
         found = self._services.money.orders(book, _order_filters(filters), page, size)
-        return PageOf(tuple(_order(row) for row in found.rows), found.total, found.page, found.size)
+        prices = self._services.money.average_prices([row.intent.client_id for row in found.rows if row.filled])
+        rows = tuple(_order(row, prices.get(row.intent.client_id)) for row in found.rows)
+        return PageOf(rows, found.total, found.page, found.size)
 
     def trade_chart(self, book: str, instrument: InstrumentKey, sleeve: str | None, bars: int = 300) -> TradeChart:
         """Candles with the sleeve's fills and stop."""
@@ -89,7 +93,9 @@ class Records(Desk):
             actor=filters.get("actor") or None, action=filters.get("action") or None, text=filters.get("text", "")
         )
         found = self._services.control.audit.page(chosen, page, size)
-        made = tuple(AuditRow(r.sequence, r.at, r.actor, r.source, r.action, r.target, r.detail) for r in found.rows)
+        ids = [command_id for r in found.rows if (command_id := command_of(r.action, r.detail)) is not None]
+        receipts = self._services.control.receipts(ids)
+        made = tuple(_audited(row, receipts) for row in found.rows)
         return PageOf(made, found.total, found.page, found.size)
 
     def verify_chains(self) -> tuple[ChainView, ...]:
@@ -159,13 +165,21 @@ class Records(Desk):
 
     def _audit_cells(self, filters: Mapping[str, str]) -> tuple[Sequence[str], Iterator[Sequence[Any]]]:
         found = _all(lambda page: self.audit(page, EXPORT_PAGE, filters))
-        header = ("sequence", "time", "actor", "source", "action", "target", "detail")
-        return header, ((r.sequence, r.at, r.actor, r.source, r.action, r.target, r.detail) for r in found)
+        header = ("sequence", "time", "actor", "source", "action", "target", "detail", "outcome")
+        return header, ((r.sequence, r.at, r.actor, r.source, r.action, r.target, r.detail, r.outcome) for r in found)
 
     def log(self, level: str, limit: int) -> tuple[LogRow, ...]:
         """The newest lines of the engine's log."""
         self.require(Role.OPERATOR)
         return logs.newest(level, limit)
+
+
+def _audited(row: stored.AuditRow, receipts: Mapping[str, Receipt]) -> AuditRow:
+    """A row of the trail with what became of its command."""
+    command_id = command_of(row.action, row.detail)
+    detail = row.detail if command_id is None else without_id(row.detail)
+    outcome = "" if command_id is None else outcome_words(receipts.get(command_id))
+    return AuditRow(row.sequence, row.at, row.actor, row.source, row.action, row.target, detail, outcome)
 
 
 def chart_of(
@@ -261,7 +275,7 @@ def _fill(row: stored.FillRow) -> FillRow:
     )
 
 
-def _order(row: stored.OrderRow) -> OrderRow:
+def _order(row: stored.OrderRow, average_price: Decimal | None) -> OrderRow:
     intent = row.intent
     return OrderRow(
         created_at=intent.created_at,
@@ -281,6 +295,7 @@ def _order(row: stored.OrderRow) -> OrderRow:
         purpose=intent.purpose.value,
         sleeve=intent.sleeve,
         reason=row.venue_reason or intent.reason,
+        average_price=average_price,
     )
 
 

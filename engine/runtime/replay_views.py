@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
@@ -20,16 +21,32 @@ from engine.runtime.jobs import Jobs
 from engine.simulation.run_files import RunFolder, recorded
 
 KIND = "replay"
+FOLDER = "replays"
 CURVE_POINTS = 1500
 MAX_PAGE = 10_000
+_DELETED = re.compile(r"\.[0-9a-f]{32}")
+"""What `ReplayShelf.delete` calls a folder before it goes."""
 _RUNNING = (JobState.QUEUED, JobState.RUNNING)
+
+
+def sweep_deleted(folder: Path) -> None:
+    """Remove what a deletion left that was killed half way; call at the start, before anything is deleted.
+
+    Parameters
+    ----------
+    folder : Path
+        Of runs; it need not exist. What cannot be removed is left for the next start.
+    """
+    for path in folder.glob(".*"):
+        if _DELETED.fullmatch(path.name) and path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
 
 
 class ReplayShelf:
     """The replays of a data folder: jobs that queue and run, and results that stay when their job is forgotten."""
 
     def __init__(self, data: Path, jobs: Jobs) -> None:
-        self._folder = data / "replays"
+        self._folder = data / FOLDER
         self._jobs = jobs
         self._complete: dict[str, ReplayView] = {}
 
@@ -113,6 +130,7 @@ class ReplayShelf:
 def _made(run_id: str, job: JobView, asked: Mapping[str, Any], facts: Mapping[str, Any]) -> ReplayView:
     """``facts`` is a result, what a running replay published, or empty: then nothing is known of the outcome."""
     try:
+        cash, final = _money(asked.get("cash")) or Decimal(0), _money(facts.get("final_equity"))
         return ReplayView(
             run_id=run_id,
             job=job,
@@ -122,12 +140,16 @@ def _made(run_id: str, job: JobView, asked: Mapping[str, Any], facts: Mapping[st
             bars=int(facts.get("bars", 0)),
             trades=int(facts.get("trades", 0)),
             fills=int(facts.get("fills", 0)),
-            final_equity=_money(facts.get("final_equity")),
-            cash=_money(asked.get("cash")) or Decimal(0),
+            final_equity=final,
+            cash=cash,
             fees=_money(facts.get("fees")),
             digest=str(facts.get("digest", "")),
             bars_per_second=facts.get("bars_per_second"),
             curve=None,
+            wins=None if facts.get("wins") is None else int(facts["wins"]),
+            net_return=final / cash - 1 if final is not None and cash else None,
+            max_drawdown=_money(facts.get("max_drawdown")),
+            currency=str(facts.get("currency", "")),
         )
     except (TypeError, ValueError, LookupError, InvalidOperation) as error:
         raise StorageError(f"the files of replay {run_id} are damaged ({error}); delete its folder") from error

@@ -1,4 +1,4 @@
-"""The engine's state as JSON: counts are integers, money decimal strings, times ISO UTC."""
+"""The engine's state as JSON: counts are integers, money decimal strings, times ISO UTC, null is unknown."""
 
 from __future__ import annotations
 
@@ -56,14 +56,14 @@ def _book(book: BookSnapshot) -> dict[str, Any]:
         "state_reason": book.state_reason,
         "market_time": _time(book.market_time),
         "currency": book.base_currency,
-        "equity": plain(book.equity),
+        "equity": _valued(book, book.equity),
         "cash": plain(book.cash),
         "capital": plain(book.capital),
         "realised": plain(book.realised),
-        "unrealised": plain(book.unrealised),
+        "unrealised": _valued(book, book.unrealised),
         "fees": plain(book.fees),
         "funding": plain(book.funding),
-        "drawdown": plain(book.drawdown.quantize(_RATIO)),
+        "drawdown": _valued(book, book.drawdown.quantize(_RATIO)),
         "positions": [
             {
                 "instrument": p.instrument,
@@ -94,6 +94,11 @@ def _stop(book: BookSnapshot) -> dict[str, Any] | None:
         "waiting_for": book.stop.waiting_for,
         "steps": [{"step": s.value, "detail": d, "at": at.isoformat()} for s, d, at in book.stop.steps],
     }
+
+
+def _valued(book: BookSnapshot, amount: Decimal) -> str | None:
+    """A figure that rests on the price of everything held; null while one is unknown."""
+    return plain(amount) if book.is_valued else None
 
 
 def _time(at: datetime | None) -> str | None:

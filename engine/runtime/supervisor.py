@@ -18,6 +18,7 @@ from engine.runtime.build import Parts, RunningBook, build_demo, build_paper, in
 from engine.runtime.clock import SystemClock
 from engine.runtime.engine import Assembly, EngineThread, Surroundings
 from engine.runtime.observing import Observations
+from engine.runtime.start_report import StartReport
 from engine.storage.ballast import Ballast
 from engine.storage.chain import load_or_create_key
 from engine.storage.control import ControlStore
@@ -29,6 +30,7 @@ from engine.storage.restore import check_at_start
 
 _log = structlog.get_logger(__name__)
 READY_TIMEOUT_S = 60.0
+END_TIMEOUT_S = 10.0
 WATCH_EVERY_S = 0.5
 
 
@@ -58,6 +60,7 @@ class Supervisor:
         self._last_snapshot: EngineSnapshot | None = None
         self._started_at = self.clock.now()
         self.control: ControlStore | None = None
+        self.start_report: StartReport | None = None
 
     # -- life ----------------------------------------------------------------------------------------------------
 
@@ -108,7 +111,7 @@ class Supervisor:
             self.settings.engine.publish_every_s,
             self._started_at,
         )
-        thread = EngineThread(self._assemble, around, self.restarts, self._halt)
+        thread = EngineThread(self._assemble, around, self.restarts)
         thread.start()
         thread.ready.wait(READY_TIMEOUT_S)
         if thread.failure is not None:
@@ -140,6 +143,8 @@ class Supervisor:
                 book.release()
             store.close()
             raise
+        recovered = {book.name: book.recovered for book in books}
+        self.start_report = self.start_report or StartReport(self._lock.abandoned_by, recovered)
         return Assembly(store, epoch, tuple(books))
 
     def _build(self, books: list[RunningBook], parts: Parts) -> None:
@@ -165,6 +170,7 @@ class Supervisor:
             journal_of=lambda book: store.journal(book, epoch),
             observe=self.observations.observer,
             wait=time.sleep,
+            halt=self._halt,
         )
 
     def stop(self) -> None:
@@ -173,8 +179,7 @@ class Supervisor:
         with self._changing:
             thread = self._thread
             if thread is not None:
-                thread.end()
-                thread.join(timeout=10)
+                self._end(thread)
             if self.control is not None:
                 self.control.close()
             self._lock.release()
@@ -231,6 +236,14 @@ class Supervisor:
     def _notice(self, key: str, title: str, detail: str) -> None:
         self.observations.tell(Notice(key, Severity.CRITICAL, title, detail, "engine", self.clock.now()))
 
+    def _end(self, thread: EngineThread) -> None:
+        """Let a loop finish; one that is stuck in a call must not reach a venue once it wakes."""
+        thread.end()
+        thread.join(timeout=END_TIMEOUT_S)
+        if thread.is_alive():
+            thread.retire()
+            _log.error("engine loop did not end in time; it was retired", timeout_s=END_TIMEOUT_S)
+
     # -- for the console -----------------------------------------------------------------------------------------
 
     @property
@@ -272,8 +285,7 @@ class Supervisor:
             before = self.settings, self._paper_wanted
             self.settings, self._paper_wanted, self._paper_must_start = settings, wanted, wanted
             if self._thread is not None:
-                self._thread.end()
-                self._thread.join(timeout=10)
+                self._end(self._thread)
             try:
                 self._start_thread()
             except QuarterdeckError:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from engine.strategies import STRATEGIES
+import re
 
+from engine.strategies import BACKTESTS
+
+_BEFORE_A_QUANTITY = re.compile(r"\b[a-z_]+\b(?= -?[0-9])")
 NO_STRATEGY = {"manual": "By hand", "hedge": "Hedge", "external": "From outside"}
 """Sleeves that hold what no strategy ordered: they cannot run or pause and have no share of the capital."""
 
@@ -14,7 +17,7 @@ def title_of(sleeve: str) -> str:
     >>> title_of("momentum"), title_of("manual"), title_of("old_idea")
     ('Trend momentum', 'By hand', 'Old idea')
     """
-    known = STRATEGIES.get(sleeve)
+    known = BACKTESTS.get(sleeve)
     return known.title if known is not None else NO_STRATEGY.get(sleeve) or sleeve.replace("_", " ").capitalize()
 
 
@@ -25,6 +28,20 @@ def titles_of(names: str) -> str:
     'Channel breakout, Trend momentum'
     """
     return ", ".join(title_of(name.strip()) for name in names.split(","))
+
+
+def with_titles(text: str) -> str:
+    """A sentence of the engine with sleeves that stand before a quantity under their titles.
+
+    >>> with_titles("fills that close momentum -0.5 demo-b:BTC/USDT:USDT, manual 2 demo-a:ETH/USDT")
+    'fills that close Trend momentum -0.5 demo-b:BTC/USDT:USDT, By hand 2 demo-a:ETH/USDT'
+    """
+    return _BEFORE_A_QUANTITY.sub(_titled, text)
+
+
+def _titled(found: re.Match[str]) -> str:
+    name = found[0]
+    return title_of(name) if name in BACKTESTS or name in NO_STRATEGY else name
 
 
 def is_strategy(sleeve: str) -> bool:

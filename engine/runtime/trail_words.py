@@ -51,8 +51,12 @@ ACTION_WORDS = {
     "SetSpeed": "Changed the market's speed",
     "InjectFault": "Made a simulated fault",
     "alert_muted": "Muted an alert",
+    "backtest_deleted": "Deleted a backtest",
+    "backtest_noted": "Wrote a note on a backtest",
+    "backtest_started": "Started a backtest",
     "backup_started": "Started a backup",
     "channel_added": "Added an alert channel",
+    "channel_not_added": "Could not add the alert channel",
     "channel_removed": "Removed an alert channel",
     "download_started": "Asked for a download of candles",
     "import_started": "Asked for an import of candles",
@@ -138,24 +142,25 @@ def _about_orders(fact: OrderIntent | OrderUpdate | Fill | Netted) -> str:
             at = f" at {plain(price)}" if price is not None else ""
             why = f": {reason}" if reason else ""
             kind = f"{fact.purpose.value}, {fact.order_type.value} order{at}"
-            return f"{title_of(sleeve)} wants to {side.value} {plain(quantity)} {_name(key)} ({kind}){why}"
+            return f"{title_of(sleeve)} wants to {side.value} {plain(quantity)} {market_name(key)} ({kind}){why}"
         case OrderUpdate(instrument=key, state=state, filled=filled, reason=reason):
             done = f", {plain(filled)} filled" if filled else ""
             why = f": {reason}" if reason else ""
-            return f"Order {fact.client_id} of {_name(key)} is {state.value.replace('_', ' ')}{done}{why}"
+            return f"Order {fact.client_id} of {market_name(key)} is {state.value.replace('_', ' ')}{done}{why}"
         case Fill(instrument=key, side=side, quantity=quantity, price=price, fee=fee, fee_currency=coin):
             did = "Bought" if side.sign > 0 else "Sold"
-            return f"{did} {plain(quantity)} {_name(key)} at {plain(price)}, fee {_rounded(fee, 8)} {coin}"
+            return f"{did} {plain(quantity)} {market_name(key)} at {plain(price)}, fee {_rounded(fee, 8)} {coin}"
         case Netted(instrument=key, quantity=quantity, price=price):
             both = f"{title_of(fact.long_sleeve)} and {title_of(fact.short_sleeve)}"
-            return f"Set {plain(quantity)} {_name(key)} of {both} off against each other at {plain(price)}"
+            return f"Set {plain(quantity)} {market_name(key)} of {both} off against each other at {plain(price)}"
 
 
 def _about_money(fact: Fact) -> str:
     match fact:
         case FundingPaid(instrument=key, amount=amount, currency=coin, rate=rate):
             did = "Received" if amount > 0 else "Paid"
-            return f"{did} {_rounded(abs(amount), 8)} {coin} funding on {_name(key)} at {_rounded(rate * 100, 6)} %"
+            paid = f"{_rounded(abs(amount), 8)} {coin} funding"
+            return f"{did} {paid} on {market_name(key)} at {_rounded(rate * 100, 6)} %"
         case CashFlow(amount=amount, currency=coin):
             return f"{'Received' if amount > 0 else 'Took out'} {plain(abs(amount))} {coin}"
         case EquityMark(equity=equity, peak=peak):
@@ -174,14 +179,20 @@ def _asked(body: object) -> str:
         case SetTrading(state=state):
             return f"{words} to {state.value}"
         case PlaceOrder(side=side, quantity=quantity, instrument=key):
-            return f"{words}: {side.value} {plain(quantity)} {_name(key)}"
+            return f"{words}: {side.value} {plain(quantity)} {market_name(key)}"
         case _:
             return words
 
 
-def _name(key: str) -> str:
+def market_name(key: str) -> str:
+    """An instrument by its pair and venue.
+
+    >>> market_name("demo-a:BTC/USDT:USDT"), market_name("demo-b:ETH/USDT")
+    ('BTC/USDT perp on demo-a', 'ETH/USDT on demo-b')
+    """
     venue, _, symbol = key.partition(":")
-    return f"{symbol} on {venue}"
+    pair, perpetual, _ = symbol.partition(":")
+    return f"{pair}{' perp' if perpetual else ''} on {venue}"
 
 
 def _rounded(value: Decimal, places: int = 2) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from engine.domain.facts import Fact
 from engine.domain.orders import Fill
+from engine.domain.ports import Appended
 
 
 class MemoryJournal:
@@ -17,11 +18,11 @@ class MemoryJournal:
         self.fills: list[Fill] = []
         self.sequence = 0
 
-    def append(self, facts: Sequence[Fact], market_time: datetime) -> int:
+    def append(self, facts: Sequence[Fact], market_time: datetime) -> Appended:
         """Keep the fills among the facts."""
         self.fills.extend(fact for fact in facts if isinstance(fact, Fill))
         self.sequence += len(facts)
-        return self.sequence
+        return Appended(self.sequence)
 
     def read(self, after: int) -> Iterator[tuple[int, Fact]]:
         """Nothing: a run begins empty."""

@@ -157,6 +157,8 @@ def prove(path: Path, key: bytes) -> tuple[ChainReport, ChainReport]:
 def prove_folder(folder: Path, key: bytes) -> tuple[ChainReport, ChainReport]:
     """Check the databases of an unpacked archive and the chains in them. Raises `DatabaseCorrupt`, `ChainBroken`."""
     for database in Database:
+        if database.is_optional and not database.path(folder).exists():
+            continue
         if problem := damage(database.path(folder)):
             raise DatabaseCorrupt(f"{database.file_name}: {problem}")
     reports = verify(Database.MONEY.path(folder), key), verify_audit(Database.CONTROL.path(folder), key)
@@ -192,6 +194,8 @@ def _write(draft: Path, folder: Path, key: bytes, empty: Manifest) -> Manifest:
             if (folder / name).exists():
                 entries.append(add_file(archive, folder / name, name))
         for database in Database:
+            if database.is_optional and not database.path(folder).exists():
+                continue
             copy = draft.with_name(database.file_name)
             copy_database(database.path(folder), copy)
             entries.append(add_file(archive, copy, database.file_name))

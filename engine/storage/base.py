@@ -1,4 +1,4 @@
-"""How the three SQLite files are opened, and the words their tables share."""
+"""How the SQLite files are opened, and the words their tables share."""
 
 from __future__ import annotations
 
@@ -38,12 +38,17 @@ class TelemetryBase(SQLModel, registry=registry(metadata=MetaData(naming_convent
     """Tables of ``telemetry.sqlite``: what charts read and what may be lost in a power cut."""
 
 
+class ResearchBase(SQLModel, registry=registry(metadata=MetaData(naming_convention=_NAMES))):
+    """Tables of ``research.sqlite``: studies, every trial of them, and when a holdout was looked at."""
+
+
 class Database(Enum):
-    """The three files of a data folder."""
+    """The files of a data folder."""
 
     MONEY = "money"
     CONTROL = "control"
     TELEMETRY = "telemetry"
+    RESEARCH = "research"
 
     @property
     def file_name(self) -> str:
@@ -54,6 +59,11 @@ class Database(Enum):
     def full_sync(self) -> bool:
         """Whether a commit must reach the disk before it returns."""
         return self is not Database.TELEMETRY
+
+    @property
+    def is_optional(self) -> bool:
+        """Whether the file is made when it is first needed, and a folder without it is complete."""
+        return self is Database.RESEARCH
 
     def path(self, folder: Path) -> Path:
         """Where the file lies in a data folder."""

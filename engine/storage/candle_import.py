@@ -225,7 +225,10 @@ def _require_any(report: CandleReport, usable: int, file: DataFile) -> None:
             "timeframe right? Give --timeframe"
         )
     if usable == 0:
-        raise CandleError(f"{file.name} holds no usable candle. {reasons}")
+        raise CandleError(
+            f"{file.name} holds no usable candle ({reasons}), so nothing was stored. Correct these rows or export the "
+            "file again: a row is the candle's open in ms UTC, then open, high, low, close, volume as plain numbers"
+        )
 
 
 def _require_spacing(report: CandleReport, file: DataFile) -> None:

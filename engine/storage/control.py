@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,13 @@ class ControlStore:
         with self.file.read() as connection:
             row = connection.execute(_by_id(command_id)).one_or_none()
         return None if row is None else Receipt(row.command_id, CommandStatus(row.status), row.detail)
+
+    def receipts(self, command_ids: Iterable[str]) -> dict[str, Receipt]:
+        """What became of several commands so far; unknown ids are left out."""
+        query = select(_COMMANDS).where(_COMMANDS.c.command_id.in_(sorted(set(command_ids))))
+        with self.file.read() as connection:
+            rows = connection.execute(query).all()
+        return {row.command_id: Receipt(row.command_id, CommandStatus(row.status), row.detail) for row in rows}
 
     def close(self) -> None:
         """Give the connections back."""

@@ -45,6 +45,12 @@ class FolderLock:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._descriptor: int | None = None
+        self._abandoned_by: Holder | None = None
+
+    @property
+    def abandoned_by(self) -> Holder | None:
+        """The engine that owned the folder last and died without giving it back; None after an orderly end."""
+        return self._abandoned_by
 
     def acquire(self) -> None:
         """Own the folder.
@@ -67,6 +73,7 @@ class FolderLock:
             os.close(descriptor)
             raise AlreadyRunning(_occupied(self._folder))
         self._descriptor = descriptor
+        self._abandoned_by = _read(path)
         _close_in_children(descriptor)
         _describe(descriptor)
 

@@ -1,4 +1,4 @@
-"""Brings the three files of a data folder to the newest schema: whole or not at all."""
+"""Brings the files of a data folder to the newest schema: whole or not at all."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 def migrate(folder: Path) -> list[str]:
-    """Upgrade money, control and telemetry to their newest revision.
+    """Upgrade money, control, telemetry and, where it was made already, research to their newest revision.
 
     Each file is upgraded in one transaction whose last write is the version row, so a power cut leaves the old schema.
     A file with data in it is copied to ``backups/before-upgrade`` first. Files already at their newest revision are
@@ -44,7 +44,8 @@ def migrate(folder: Path) -> list[str]:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise cannot_record(error, folder) from error
-    return [line for database in Database if (line := migrate_file(database, folder))]
+    present = [one for one in Database if not one.is_optional or one.path(folder).exists()]
+    return [line for database in present if (line := migrate_file(database, folder))]
 
 
 def migrate_file(database: Database, folder: Path) -> str | None:

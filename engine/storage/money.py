@@ -17,6 +17,7 @@ from typing import Any
 from engine.domain.codec import decode_fact, encode, to_json, utc_text
 from engine.domain.errors import BadInput, CannotRecord, ChainBroken, Fenced, StorageError
 from engine.domain.facts import Fact
+from engine.domain.ports import Appended
 from engine.storage.base import cannot_read, cannot_record, connect
 from engine.storage.chain import JOURNAL, Head, export_head, head_fits, link, read_head
 from engine.storage.lease import read_epoch_floor, write_epoch_floor
@@ -270,13 +271,13 @@ class BookJournal:
         self.duplicates = 0
         """Fills, payments and flows that were left out because they were stored already."""
 
-    def append(self, facts: Sequence[Fact], market_time: datetime) -> int:
-        """Make the facts durable in one transaction; the sequence of the last. Raises `CannotRecord`, `Fenced`."""
+    def append(self, facts: Sequence[Fact], market_time: datetime) -> Appended:
+        """Make the facts durable in one transaction. Raises `CannotRecord`, `Fenced`."""
         sequence, skipped = self._store.append(self._book, self._epoch, facts, market_time)
         for fact in skipped:
             self.duplicates += 1
             _log.warning("stored already, left out", extra={"book": self._book, "fact": repr(fact)})
-        return sequence
+        return Appended(sequence, tuple(skipped))
 
     def read(self, after: int) -> Iterator[tuple[int, Fact]]:
         """Facts after a sequence, oldest first."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -56,6 +57,16 @@ class MoneyReader:
         if filters.states:
             query = query.where(_ORDERS.c.state.in_([state.value for state in filters.states]))
         return self._page(query.order_by(_ORDERS.c.sequence.desc()), _order_row, page, size)
+
+    def average_prices(self, client_ids: Sequence[str]) -> dict[str, Decimal]:
+        """Average price (quote, weighted by quantity) of the fills of each order that has any."""
+        query = select(_FILLS.c.client_id, _FILLS.c.quantity, _FILLS.c.price).where(_FILLS.c.client_id.in_(client_ids))
+        sums: dict[str, tuple[Decimal, Decimal]] = {}
+        with self._connected() as connection:
+            for client_id, quantity, price in connection.execute(query):
+                filled, cost = sums.get(client_id, (Decimal(0), Decimal(0)))
+                sums[client_id] = (filled + quantity, cost + quantity * price)
+        return {client_id: cost / filled for client_id, (filled, cost) in sums.items() if filled}
 
     def fills(self, book: str | None, filters: FillFilters, page: int = 1, size: int = 50) -> Page[FillRow]:
         """Fills that match, newest first, with the sleeve and purpose of their order."""

@@ -140,7 +140,7 @@ def check_at_start(data_folder: Path) -> list[str]:
     Returns
     -------
     list of str
-        What was found and done, in words; empty when all is well. Unless only telemetry was hit,
+        What was found and done, in words; empty when all is well. Unless only telemetry or research was hit,
         `engine.storage.lease.restored_reason` now answers: the engine must start HALTED.
     """
     halted = finish_restore(data_folder)
@@ -149,7 +149,7 @@ def check_at_start(data_folder: Path) -> list[str]:
         problem = _lost(data_folder, database) or _problem(database.path(data_folder))
         if problem:
             messages.append(_replace(data_folder, database, problem))
-            halted = halted or database is not Database.TELEMETRY
+            halted = halted or database in _HEAD_OF
     if halted:
         mark_restored(data_folder, "; ".join(messages))
     return messages
@@ -202,6 +202,8 @@ def _take_back(archive: Path, data_folder: Path, database: Database) -> None:
         staging = Path(work)
         manifest, _ = _stage(archive, data_folder, staging)
         _raise_epoch(data_folder, staging, manifest)
+        if not (staging / database.file_name).exists():
+            raise BadInput(f"{archive.name} holds no {database.file_name}")
         for name in (_HEAD_OF.get(database), database.file_name):
             if name is not None and (staging / name).exists():
                 (staging / name).rename(data_folder / name)

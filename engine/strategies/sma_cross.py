@@ -1,4 +1,4 @@
-"""Long while the fast mean of closes is above the slow one, else flat: the plain reference other tools are compared with."""
+"""Long while the fast mean of closes is above the slow one, else flat: the reference other tools are compared with."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from engine.domain.commands import (
 )
 from engine.domain.errors import BadInput, CommandRefused
 from engine.domain.facts import BookConfigured, CancelRequest, CommandDone, Fact, Notice, Outcome, Severity
-from engine.domain.instruments import Instrument, InstrumentKey
+from engine.domain.instruments import Instrument, InstrumentKey, venue_of
 from engine.domain.orders import OrderType, Purpose
 from engine.risk.allocation import AllocationMethod, fixed_weights
 from engine.risk.limits import Sizer, read_config
@@ -33,12 +33,25 @@ from engine.trading.core import TradingCore, outcome_of
 from engine.trading.decisions import Decider
 from engine.trading.sleeves import Sleeve, build_strategy
 
+STALE_AFTER_S = 60.0
+"""Wall seconds after which a command that could add risk is not carried out any more."""
 MOST_DIGITS = 24
 """Before or after the decimal point; what is larger or smaller is no price and no quantity."""
 
 
-def carry_out(core: TradingCore, command: Command, at: datetime) -> Outcome:
+def carry_out(core: TradingCore, command: Command, at: datetime, wall: datetime | None = None) -> Outcome:
     """Carry out a command once; a refusal changes nothing and says why.
+
+    Parameters
+    ----------
+    core : TradingCore
+    command : Command
+    at : datetime
+        Market time of the book.
+    wall : datetime, optional
+        Wall time now: a command that could add risk is refused once it is `STALE_AFTER_S` old, because whoever gave
+        it saw another market, and so is an order by hand on prices that no data has confirmed for as long as an
+        entry may rest on. None looks at neither.
 
     Returns
     -------
@@ -50,6 +63,8 @@ def carry_out(core: TradingCore, command: Command, at: datetime) -> Outcome:
         return Outcome()
     handler = _Handler(core, command, at)
     try:
+        if wall is not None:
+            _require_recent(core, command, wall)
         detail = handler.run()
         status = CommandStatus.DONE
     except (CommandRefused, BadInput) as refusal:
@@ -61,6 +76,26 @@ def carry_out(core: TradingCore, command: Command, at: datetime) -> Outcome:
     done = CommandDone(command.command_id, status.value, detail, at)
     core.apply(done)
     return outcome_of(handler.decider.decided, [command, *handler.facts, done], handler.notices)
+
+
+def _require_recent(core: TradingCore, command: Command, wall: datetime) -> None:
+    body, book = command.body, core.book
+    opens = isinstance(body, PlaceOrder) and not body.reduce_only
+    adds_risk = opens or isinstance(body, Rearm)
+    adds_risk |= isinstance(body, SetTrading) and body.state is TradingState.ACTIVE
+    adds_risk |= isinstance(body, SetStrategy) and body.running
+    age_s = (wall - command.at).total_seconds()
+    if adds_risk and abs(age_s) > STALE_AFTER_S:
+        raise CommandRefused(
+            f"it was given {age_s:.0f} s ago, {STALE_AFTER_S:.0f} s are allowed; look at the market and give it again"
+        )
+    if isinstance(body, PlaceOrder) and opens and not book.config.simulated:
+        feed = book.feeds.get(venue_of(body.instrument))
+        heard = feed.last_wall_time if feed is not None else None
+        allowed_s = book.risk.max_price_age_bars * book.config.bar.seconds
+        if heard is None or (wall - heard).total_seconds() > allowed_s:
+            silent = "never" if heard is None else f"{(wall - heard).total_seconds():.0f} s ago"
+            raise CommandRefused(f"its market was last heard {silent}, {allowed_s} s are allowed; wait for data")
 
 
 class _Handler:
@@ -113,6 +148,7 @@ class _Handler:
         if self._book.stop is not None and not self._book.stop.is_flat:
             waiting = self._book.stop.waiting_for or "the stop has not been carried to VERIFIED FLAT"
             raise CommandRefused(f"NOT FLAT: {waiting}; re-arm after VERIFIED FLAT")
+        self.notices += self._core.good_news(self._at)
         self.facts += self._core.rearm(self._at, self._command.reason or "re-armed")
         return "re-armed: ACTIVE, drawdown counts from here"
 

@@ -31,8 +31,11 @@ from engine.trading.sleeves import LiveOpinions, Opinions, Sleeve
 
 ZERO = Decimal(0)
 _NOTHING = Outcome()
+TRADES_FAILED = "failed trades in a row"
+LOOK_FIRST = "Look at the orders on the Positions page"
 BRAKE_WAIT = "equity is unknown or a drawdown waits for confirmation"
-CLOSE_ONLY_ALERTS = ("brake-wait", "failed-trades")
+OVER_WHEN_ACTIVE = ("brake-wait", "failed-trades", "brake", "stop")
+"""Alerts that a book's return to ACTIVE ends: an armed book has been looked at."""
 _STRATEGY_ERRORS = (
     ValueError, ArithmeticError, LookupError, TypeError, AttributeError, RuntimeError, AssertionError, BadInput,
 )  # fmt: skip
@@ -208,7 +211,7 @@ class TradingCore(Folding):
         if book.config.brake is BrakeMode.OFF or not book.units.units:
             return
         if book.latched:
-            self._maybe_reset(at, facts)
+            self._maybe_reset(at, facts, notices)
             return
         value = book.units.value if book.equity is not None and self._marks_are_fresh(at) else None
         verdict, watch = Brake(book.risk.brake_drawdown).look(value, book.units.peak), book.brake
@@ -217,7 +220,9 @@ class TradingCore(Folding):
             return
         book.brake = watch.after(verdict, at)
         advice = book.brake.advice(at)
-        if waits and verdict is BrakeVerdict.OK:
+        if waits and verdict is BrakeVerdict.OK and book.failed_trades.tripped:
+            self._restrict(at, facts, notices)
+        elif waits and verdict is BrakeVerdict.OK:
             notices += self.good_news(at)
             facts += self.move_state(TradingState.ACTIVE, "equity is known again and above the brake", at)
         if advice is BrakeAdvice.FLATTEN:
@@ -238,21 +243,20 @@ class TradingCore(Folding):
         oldest = at - book.risk.max_price_age_bars * book.config.bar.delta
         return all(mark is not None and mark.at >= oldest for mark in marks)
 
-    def _maybe_reset(self, at: datetime, facts: list[Fact]) -> None:
+    def _maybe_reset(self, at: datetime, facts: list[Fact], notices: list[Notice]) -> None:
         book = self.book
         if book.config.brake is not BrakeMode.RESET or book.brake_tripped_at is None or book.stop is None:
             return
         if book.stop.is_flat and at - book.brake_tripped_at >= timedelta(days=book.config.brake_reset_days):
+            notices += self.good_news(at)
             facts += self.rearm(at, f"reset {book.config.brake_reset_days} days after the brake")
 
     def _look_at_failures(self, at: datetime, facts: list[Fact], notices: list[Notice]) -> None:
         book = self.book
         if book.failed_trades.tripped and book.state is TradingState.ACTIVE:
-            reason = f"{book.failed_trades.in_a_row} failed trades in a row"
-            facts += self.move_state(TradingState.CLOSE_ONLY, reason, at)
-            notices.append(self.notice("failed-trades", Severity.CRITICAL, "Close-only: failed trades", reason, at))
+            self._restrict(at, facts, notices)
         elif book.failed_trades.in_a_row == book.failed_trades.limit and not self._told_failures:
-            detail = f"{book.failed_trades.in_a_row} in a row while {book.state.value}; look at the venue's reasons"
+            detail = f"{book.failed_trades.in_a_row} in a row while {book.state.value}: {self._failed()}. {LOOK_FIRST}."
             notices.append(self.notice("failed-exits", Severity.CRITICAL, "Exits keep failing", detail, at))
         self._told_failures = book.failed_trades.tripped
         for venue, errors in book.venue_errors.items():
@@ -263,6 +267,17 @@ class TradingCore(Folding):
                 title = f"{venue} is close-only: {errors.limit} errors within an hour"
                 notices.append(self.notice(f"errors-{venue}", Severity.CRITICAL, title, "entries refused", at))
 
+    def _restrict(self, at: datetime, facts: list[Fact], notices: list[Notice]) -> None:
+        """Close-only because trades failed, until a person looks."""
+        reason = f"{self.book.failed_trades.in_a_row} {TRADES_FAILED}"
+        detail = f"{reason}: {self._failed()}. {LOOK_FIRST}, then set the book ACTIVE on the Risk page."
+        facts += self.move_state(TradingState.CLOSE_ONLY, reason, at)
+        notices.append(self.notice("failed-trades", Severity.CRITICAL, "Close-only: failed trades", detail, at))
+
+    def _failed(self) -> str:
+        """The last failed orders by name; those of before a restart may be in the records only."""
+        return "; ".join(self._failures) or "they failed before the last start"
+
     def move_state(self, state: TradingState, reason: str, at: datetime) -> list[Fact]:
         """Move between unlatched states; the facts to journal."""
         change = StateChanged(state, False, reason, at)
@@ -270,11 +285,11 @@ class TradingCore(Folding):
         return [change]
 
     def good_news(self, at: datetime) -> list[Notice]:
-        """What ends the alerts of a close-only book that is about to be ACTIVE; nothing in any other state."""
-        if self.book.state is not TradingState.CLOSE_ONLY:
+        """What ends the alerts of a restricted book that is about to be ACTIVE; nothing where it is."""
+        if self.book.state is TradingState.ACTIVE:
             return []
         title, detail = "Entries are allowed again", f"it was: {self.book.state_reason}"
-        return [self.notice(key, Severity.INFO, title, detail, at) for key in CLOSE_ONLY_ALERTS]
+        return [self.notice(key, Severity.INFO, title, detail, at) for key in OVER_WHEN_ACTIVE]
 
     def begin_stop(self, stop_id: str, reason: str, actor: str, at: datetime) -> list[Fact]:
         """Latch the book and open the stop workflow; the facts to journal. A running stop is kept as it is."""

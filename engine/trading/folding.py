@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import replace
 from datetime import datetime
 
-from engine.domain.commands import Command
+from engine.domain.codec import plain
+from engine.domain.commands import Command, TradingState
 from engine.domain.facts import (
     BookConfigured,
     CommandDone,
@@ -19,13 +21,27 @@ from engine.domain.facts import (
     StopProgress,
 )
 from engine.domain.instruments import InstrumentKey
-from engine.domain.orders import CashFlow, Fill, FundingPaid, OrderIntent, OrderState, OrderUpdate, Purpose
+from engine.domain.orders import (
+    ON_REQUEST,
+    CashFlow,
+    Fill,
+    FundingPaid,
+    OrderIntent,
+    OrderState,
+    OrderType,
+    OrderUpdate,
+    Purpose,
+)
+from engine.execution.tracker import TrackedOrder
 from engine.risk.allocation import AllocationMethod
 from engine.risk.limits import RiskConfig
 from engine.trading.book import BY_HAND, CLOSED_BY, Book
 from engine.trading.emergency import StopRun
 from engine.trading.external import EXTERNAL, book_external
 from engine.trading.sleeves import sleeve_from
+
+FAILURES_NAMED = 5
+"""How many of the last failed orders an alert names."""
 
 
 class Folding:
@@ -40,6 +56,7 @@ class Folding:
         self.book = book
         self._touched: set[tuple[str, InstrumentKey]] = set()
         self._news: list[Notice] = []
+        self._failures: deque[str] = deque(maxlen=FAILURES_NAMED)
 
     def apply(self, fact: Fact) -> None:
         """Fold one fact into the book; the same whether it just happened or is read back after a crash."""
@@ -98,7 +115,9 @@ class Folding:
         if not change.latched:
             book.stop = None
             book.brake_tripped_at = None
+        if change.state is TradingState.ACTIVE:
             book.failed_trades = book.failed_trades.succeeded()
+            self._failures.clear()
 
     def _apply_netting(self, netted: Netted) -> None:
         book = self.book
@@ -124,6 +143,7 @@ class Folding:
         effect = book.ledger.apply_fill(fill, sleeve)
         self._touched.add((sleeve, fill.instrument))
         book.failed_trades = book.failed_trades.succeeded()
+        self._failures.clear()
         if order.intent.purpose is Purpose.STOP:
             book.stopped_out[(sleeve, fill.instrument)] = -fill.side.sign
         elif order.intent.reason.startswith(CLOSED_BY):
@@ -153,9 +173,10 @@ class Folding:
         self._touched.add((order.intent.sleeve, order.intent.instrument))
         if order.state is was:
             return
-        dead_exit = order.state is OrderState.CANCELLED and order.intent.purpose is Purpose.EXIT and not order.reported
-        if order.state is OrderState.REJECTED or dead_exit:
+        asked = update.reason == ON_REQUEST or was is OrderState.PENDING_CANCEL
+        if order.state is OrderState.REJECTED or (_died_unfilled(order) and not asked):
             book.failed_trades = book.failed_trades.failed()
+            self._failures.append(_failure(order, update.reason))
 
     def _apply_sleeve(self, fact: SleeveConfigured) -> None:
         known = self.book.sleeves.get(fact.strategy)
@@ -169,3 +190,17 @@ class Folding:
     def notice(self, key: str, severity: Severity, title: str, detail: str, at: datetime) -> Notice:
         """A notice of this book."""
         return Notice(f"{self.book.config.name}:{key}", severity, title, detail, self.book.config.name, at)
+
+
+def _failure(order: TrackedOrder, reason: str) -> str:
+    """A failed order in words: what it was to do, and why the venue says it came to nothing."""
+    intent = order.intent
+    why = reason or f"{order.state.value}, the venue gave no reason"
+    return f"{intent.side.value} {plain(intent.quantity)} {intent.instrument} ({why})"
+
+
+def _died_unfilled(order: TrackedOrder) -> bool:
+    """Whether a market exit ended without a fill; one that rests may end unfilled without anybody's fault."""
+    intent = order.intent
+    unfilled = order.state is OrderState.CANCELLED and not order.reported
+    return unfilled and intent.purpose is Purpose.EXIT and intent.order_type is OrderType.MARKET

@@ -74,7 +74,7 @@ class TradingLoop:
     def command(self, command: Command) -> CommandDone | None:
         """Carry out a command once; what became of it (None where it had been done before)."""
         at = self.market_time()
-        outcome = carry_out(self.core, command, at)
+        outcome = carry_out(self.core, command, at, self._clock.now())
         self._act(command, outcome, at)
         return self.book.commands.get(command.command_id)
 
@@ -84,21 +84,22 @@ class TradingLoop:
 
     def take(self, facts: Iterable[Fact], at: datetime) -> None:
         """Make facts that happened durable and fold them; repeats of what is known are dropped."""
-        seen: set[tuple[str, str, str]] = set()
+        seen: set[tuple[str, ...]] = set()
         new = [fact for fact in facts if not self._is_repeat(fact, seen)]
         if not new:
             return
-        self._record(new, at)
+        left_out = {id(fact) for fact in self._record(new, at)}
         for fact in new:
-            self.core.apply(fact)
+            if id(fact) not in left_out:
+                self.core.apply(fact)
 
-    def _is_repeat(self, fact: Fact, seen: set[tuple[str, str, str]]) -> bool:
+    def _is_repeat(self, fact: Fact, seen: set[tuple[str, ...]]) -> bool:
         if isinstance(fact, OrderUpdate):
             return self.book.tracker.knows(fact)
         if not isinstance(fact, Fill | FundingPaid):
             return False
         number = fact.trade_id if isinstance(fact, Fill) else fact.payment_id
-        key = (fact.venue, fact.account, number)
+        key = (fact.venue, fact.account, number, fact.client_id if isinstance(fact, Fill) else "")
         if key in seen:
             return True
         seen.add(key)
@@ -107,9 +108,15 @@ class TradingLoop:
         ours = isinstance(fact, Fill) and self.book.ids.owns(fact.client_id)
         return ours or self.book.has_payment(fact.venue, number)
 
-    def _record(self, facts: Sequence[Fact], at: datetime) -> None:
-        self.sequence = self._journal.append(facts, at)
+    def _record(self, facts: Sequence[Fact], at: datetime) -> tuple[Fact, ...]:
+        """Make facts durable; those left out, which must not be believed: memory and journal would part."""
+        done = self._journal.append(facts, at)
+        self.sequence = done.sequence
         self._since_checkpoint += len(facts)
+        if done.left_out:
+            what = "; ".join(str(fact) for fact in done.left_out)
+            self.alarm("number-twice", "An execution number came twice; it was booked once", what)
+        return done.left_out
 
     def _act(self, event: MarketEvent | Command | None, outcome: Outcome, at: datetime) -> None:
         if outcome.facts or outcome.approved:

@@ -23,7 +23,8 @@ class Protecting(Ordering):
     ) -> str:
         """Send a market exit of ``quantity`` (base, positive) of a sleeve's position; stops shrink to the rest."""
         key = instrument.key
-        self._withdraw_entries_of(sleeve, key, "its position is to be closed")
+        if sleeve in self._book.sleeves:  # an order by hand beside it is the trader's own business
+            self._withdraw_entries_of(sleeve, key, "its position is to be closed")
         held = self._book.ledger.held(sleeve, key)
         left = abs(held) - self._book.tracker.pending_exits(key, sleeve)
         size = instrument.round_quantity(min(quantity, left))

@@ -23,11 +23,12 @@ RECONCILE_EVERY_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """What recovery found: facts folded, orders asked about, and every difference between books and venues."""
+    """What recovery found: facts folded, orders asked about, fills booked, and every difference of books and venues."""
 
     facts: int
     asked: int
     differences: tuple[str, ...]
+    booked: int = 0
 
 
 def recover(loop: TradingLoop, wait: Callable[[float], None], patience_s: float = 10.0) -> Recovered:
@@ -43,6 +44,7 @@ def recover(loop: TradingLoop, wait: Callable[[float], None], patience_s: float 
         Wall seconds to wait for proof; orders still in doubt stay UNKNOWN and block their instrument.
     """
     asked = sum(1 for _ in loop.book.tracker.open_orders())
+    fills = loop.book.ledger.fills
     with suppress(VenueError):  # asked again below, where silence is told
         loop.pull()
     done = loop.resolve(everything=True)
@@ -63,7 +65,7 @@ def recover(loop: TradingLoop, wait: Callable[[float], None], patience_s: float 
         halt(loop, differences)
     loop.core.look_at_all()
     loop.protect()
-    return Recovered(loop.sequence, asked, tuple(differences))
+    return Recovered(loop.sequence, asked, tuple(differences), loop.book.ledger.fills - fills)
 
 
 def halt(loop: TradingLoop, differences: Sequence[str]) -> None:
@@ -100,9 +102,11 @@ class Reconciler:
         self._loop.protect()
         if found and not self._doubt:
             self._due = now + self._loop.book.config.look_gap_s
-        elif found and found != self._told:
+        elif found and (found != self._told or self._loop.book.state is TradingState.ACTIVE):
             halt(self._loop, found)
             self._told = found
+        elif not found:
+            self._told = []
         self._doubt = found
 
 

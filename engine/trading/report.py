@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from decimal import Decimal
 
+from engine.domain.commands import TradingState
 from engine.domain.instruments import Instrument, InstrumentKey, Kind
 from engine.domain.portfolio import (
     Balance,
@@ -19,6 +20,7 @@ from engine.execution.tracker import TrackedOrder
 from engine.ledger.ledger import Holding, SleeveTotals
 from engine.risk.limits import limit_rows
 from engine.trading.book import Book
+from engine.trading.core import TRADES_FAILED
 from engine.trading.exposure import coin_exposure, gross_exposure, sleeve_drawdown
 
 ZERO = Decimal(0)
@@ -31,6 +33,8 @@ def report(book: Book, balances: tuple[Balance, ...], published_at: datetime, se
     positions = tuple(_position(book, s, k, h, published_at) for s, k, h in book.ledger.open_holdings())
     totals = book.ledger.sleeves.values()
     unpriced = [k for _, k, _ in book.ledger.open_holdings() if book.price(k) is None]
+    equity = book.equity if book.equity is not None else book.ledger.equity(book.price)
+    units = book.units.at_equity(equity) if equity is not None else book.units
     return BookSnapshot(
         name=book.config.name,
         stage=book.config.stage,
@@ -42,20 +46,20 @@ def report(book: Book, balances: tuple[Balance, ...], published_at: datetime, se
         market_time=book.now,
         published_at=published_at,
         sequence=sequence,
-        equity=book.last_equity,
+        equity=equity if equity is not None else book.last_equity,
         cash=book.ledger.cash(),
         capital=book.ledger.capital,
         unrealised=book.ledger.unrealised(book.price),
         realised=sum((t.realised for t in totals), ZERO),
         fees=sum((t.fees for t in totals), ZERO),
         funding=sum((t.funding for t in totals), ZERO),
-        peak_equity=book.units.peak * book.units.units,
-        drawdown=book.units.drawdown,
-        pnl=book.units.pnl(),
+        peak_equity=units.peak * units.units,
+        drawdown=units.drawdown,
+        pnl=units.pnl(),
         speed=book.speed,
         positions=positions,
         orders=tuple(_order(o) for o in book.tracker.open_orders() if not o.state.is_final),
-        sleeves=tuple(_sleeve(book, name) for name in _names(book)),
+        sleeves=tuple(_sleeve(book, name, equity) for name in _names(book)),
         allocation=book.allocation.value,
         balances=balances,
         instruments=tuple(book.ledger.instruments.values()),
@@ -67,6 +71,7 @@ def report(book: Book, balances: tuple[Balance, ...], published_at: datetime, se
         stop=book.stop.view() if book.stop else None,
         fills=book.ledger.fills,
         unpriced=tuple(dict.fromkeys(unpriced)),
+        is_valued=equity is not None,
     )
 
 
@@ -115,7 +120,7 @@ def _names(book: Book) -> list[str]:
     return [*sorted(book.sleeves), *sorted(set(book.ledger.sleeves) - set(book.sleeves))]
 
 
-def _sleeve(book: Book, name: str) -> SleeveView:
+def _sleeve(book: Book, name: str, equity: Decimal | None) -> SleeveView:
     sleeve = book.sleeves.get(name)
     totals = book.ledger.sleeves.get(name) or SleeveTotals()
     ideas = sorted(sleeve.ideas.values(), key=lambda idea: idea.instrument) if sleeve else []
@@ -126,7 +131,7 @@ def _sleeve(book: Book, name: str) -> SleeveView:
         values=sleeve.values if sleeve else "{}",
         instruments=sleeve.instruments if sleeve else (),
         weight=sleeve.weight if sleeve else ZERO,
-        equity=book.sleeve_equity(name),
+        equity=(equity or ZERO) * sleeve.weight if sleeve else ZERO,
         realised=totals.realised,
         unrealised=book.ledger.unrealised(book.price, name),
         fees=totals.fees,
@@ -167,9 +172,16 @@ def _used(book: Book) -> dict[str, Decimal | None]:
         "max_orders_per_minute": Decimal(book.entries_last_minute(book.now)) if book.now else ZERO,
         "strategy_drawdown": _worst_sleeve(book),
         "max_price_age_bars": _oldest_mark(book),
-        "failed_trades_limit": Decimal(book.failed_trades.in_a_row),
+        "failed_trades_limit": Decimal(_failed_trades(book)),
         "api_errors_limit": _errors(book),
     }
+
+
+def _failed_trades(book: Book) -> int:
+    """Failures in a row; those that closed the book to entries stay on show, although a fill has ended the row."""
+    count, _, what = book.state_reason.partition(" ")
+    closed_by = book.state is TradingState.CLOSE_ONLY and what == TRADES_FAILED and count.isdecimal()
+    return max(int(count) if closed_by else 0, book.failed_trades.in_a_row)
 
 
 def _worst_sleeve(book: Book) -> Decimal | None:

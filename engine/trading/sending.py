@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Protocol
@@ -12,7 +13,7 @@ from engine.domain.errors import Fenced, OrderNotFound, VenueAmbiguous, VenueErr
 from engine.domain.facts import AmendRequest, Fact, Outcome
 from engine.domain.instruments import InstrumentKey, venue_of
 from engine.domain.market import MarketEvent
-from engine.domain.orders import Approved, Fill, FundingPaid, OrderState, OrderUpdate, Purpose
+from engine.domain.orders import ON_REQUEST, Approved, Fill, FundingPaid, OrderState, OrderUpdate, Purpose
 from engine.domain.ports import Clock, Gateway
 from engine.execution.tracker import TrackedOrder
 from engine.trading.book import Book, Feed
@@ -128,7 +129,8 @@ class Sender:
         venue = self._venues[venue_of(order.intent.instrument)]
         try:
             with self._measured(venue.venue):
-                return [venue.cancel(client_id)]
+                told = venue.cancel(client_id)
+            return [replace(told, reason=ON_REQUEST) if told.state is OrderState.CANCELLED else told]
         except OrderNotFound:
             return self._ask_about(order, venue, at)
         except VenueRejected as error:

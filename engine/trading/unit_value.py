@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -46,6 +46,13 @@ class UnitValue:
         if turned or self.peak > self.journaled_peak * PEAK_STEP:
             return self.mark(equity, at)
         return None
+
+    def at_equity(self, equity: Decimal) -> UnitValue:
+        """A copy as it would stand at this equity, for readers."""
+        if not self.units:
+            return self
+        value = equity / self.units
+        return replace(self, value=value, peak=max(self.peak, value))
 
     def _turn_periods(self, before: Decimal, at: datetime) -> bool:
         last = self.at

@@ -181,3 +181,14 @@ def test_progress_when_somebody_watches_then_a_bar_is_drawn_and_erased(
     drawn = capsys.readouterr().err
     assert "[##############..............]  50%  BTC: 350 of 700 candles" in drawn
     assert drawn.endswith("\r")
+
+
+@pytest.mark.usefixtures("in_process")
+@pytest.mark.parametrize("command", ["replay", "backtest --candles", "candles import"])
+@pytest.mark.parametrize(("name", "why"), [("nope.parquet", "there is no file"), (".", "is a folder, not a file")])
+def test_file_when_it_is_not_there_then_that_is_said_and_not_that_its_name_is_odd(
+    capsys: pytest.CaptureFixture[str], command: str, name: str, why: str
+) -> None:
+    strategy = [] if command.startswith("candles") else ["--strategy", "momentum"]
+    assert main([*command.split(), name, *strategy]) == 2
+    assert why in capsys.readouterr().err

@@ -40,7 +40,7 @@ def test_commands_when_counted_then_all_that_others_rely_on_are_there() -> None:
     names = {" ".join(words) for words, _, _ in COMMANDS}
     assert names >= {
         "run", "status", "stop", "arm", "users add", "users list", "users reset", "candles import", "candles list",
-        "candles check", "replay", "export", "audit verify", "backup", "restore",
+        "candles check", "replay", "backtest", "check-strategy", "export", "audit verify", "backup", "restore",
     }  # fmt: skip
 
 

@@ -93,3 +93,46 @@ def test_new_part_when_it_cannot_take_its_place_then_the_old_one_stays(path, mon
     assert sorted(judge(path).orders) == ["a0", "a1", "a2", "a3", "a4"]
     assert path.with_name("demo.000000000001.jsonl").exists()
     assert judge(path).problems == []
+
+
+def test_part_when_files_cannot_be_opened_any_more_then_the_journal_goes_on_writing_its_own(path, monkeypatch) -> None:
+    journal = FileVenueJournal(path, rotate_lines=3)
+    venue, files = open_venue(journal=journal), os.open
+
+    def no_descriptors(name: Path, *rest: int) -> int:
+        if Path(name) == path:
+            raise OSError(24, "Too many open files")
+        return files(name, *rest)
+
+    monkeypatch.setattr(os, "open", no_descriptors)
+    for number in range(8):
+        venue.submit(order(f"a{number}", BUY, "1"))
+    monkeypatch.undo()
+    journal.close()
+    assert state_of(_restore(FileVenueJournal(path))) == state_of(venue)
+    assert judge(path).problems == []
+    assert len(judge(path).orders) == 8
+
+
+def test_part_when_its_folder_cannot_be_synced_then_the_old_one_goes_on(path, monkeypatch) -> None:
+    venue = open_venue(journal=FileVenueJournal(path, rotate_lines=3, fsync=True))
+    monkeypatch.setattr(FileVenueJournal, "_sync_folder", lambda journal: _no_space(journal, b""))
+    for number in range(5):
+        venue.submit(order(f"a{number}", BUY, "1"))
+    assert [part.name for part in path.parent.glob("*.jsonl")] == [path.name]
+    monkeypatch.undo()
+    assert state_of(_restore(FileVenueJournal(path))) == state_of(venue)
+
+
+def test_line_when_synced_then_is_on_the_disk_before_the_answer(path, monkeypatch) -> None:
+    venue, sync, synced = open_venue(journal=FileVenueJournal(path, fsync=True)), os.fsync, []
+
+    def watched(file: int) -> None:
+        sync(file)
+        synced.append(path.read_bytes().count(b"\n"))
+
+    monkeypatch.setattr(os, "fsync", watched)
+    venue.submit(order("a1", BUY, "1"))
+    venue.observe(bar(0, 100, 101, 99, 100))
+    venue.observe(bar(1, 100, 101, 99, 100))
+    assert synced == [2, 3], "an order and its execution; a candle that nothing met costs nothing"

@@ -17,7 +17,7 @@ from engine.monitoring import computer
 from engine.monitoring.computer import Reading
 from engine.monitoring.config import HealthConfig
 from engine.monitoring.monitor import REPEAT_S, Monitor
-from engine.monitoring.probes import PROBES, EngineFigures
+from engine.monitoring.probes import PROBES, EngineFigures, ProbeRow, Settling
 from engine.storage.base import Database
 from engine.storage.migrate import migrate_file
 from engine.storage.telemetry import TelemetryStore
@@ -179,3 +179,81 @@ def test_monitor_when_given_the_settings_section_then_its_thresholds_count(watch
     figures = {figure.name: figure for figure in monitor.sample(EngineFigures(exchange_latency_s=3.0))}
     assert (figures["exchange_latency_s"].threshold, figures["exchange_latency_s"].ok) == (2.0, False)
     assert set(HealthSettings.model_fields) <= set(HealthConfig.model_fields)
+
+
+# --- the first minute
+
+
+class Busy:
+    """A computer at full load, and a loop whose steps take long."""
+
+    def __init__(self, watch: Watch, patch: pytest.MonkeyPatch) -> None:
+        self.watch, self.events = watch, 0
+        row = ProbeRow(
+            "CPU", "%", lambda _c, _f: lambda _l: Reading(99.0), lambda c: ((c.cpu_percent, Severity.WARNING),),
+            Settling.LATER,
+        )  # fmt: skip
+        patch.setitem(PROBES, "cpu_percent", row)
+        watch.monitor = watch.started()
+
+    def take(self, samples: int, steps: int = 4000) -> dict[str, HealthFigure]:
+        figures: tuple[HealthFigure, ...] = ()
+        for _ in range(samples):
+            self.events += 10
+            now = self.watch.desk.clock.now()
+            figures = self.watch.monitor.sample(
+                EngineFigures(loop_p99_s=0.9, loop_steps=steps, events=self.events, snapshot_at=now)
+            )
+            self.watch.desk.clock.move(seconds=5)
+        return {figure.name: figure for figure in figures}
+
+
+@pytest.fixture
+def busy(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> Busy:
+    return Busy(watch, monkeypatch)
+
+
+def test_load_when_the_engine_starts_then_shown_and_not_judged_for_a_minute(busy: Busy) -> None:
+    figures = busy.take(12)
+    assert busy.watch.alerts() == []
+    assert busy.watch.monitor.is_settling
+    for name in ("cpu_percent", "loop_p99_s"):
+        assert (figures[name].value is not None, figures[name].ok) == (True, None)
+        assert figures[name].note == "not judged in the first 60 s after a start"
+
+
+def test_load_when_it_lasts_beyond_the_first_minute_then_an_alert(busy: Busy) -> None:
+    figures = busy.take(15)
+    assert not busy.watch.monitor.is_settling
+    assert {key for key, _, _ in busy.watch.alerts()} == {"health:cpu_percent", "health:loop_p99_s"}
+    assert figures["loop_p99_s"].ok is False
+
+
+def test_load_when_the_loop_was_started_again_then_another_minute(busy: Busy) -> None:
+    busy.take(13)
+    assert not busy.watch.monitor.is_settling
+    busy.events = 0
+    busy.take(12)
+    assert busy.watch.alerts() == []
+    assert busy.watch.monitor.is_settling
+
+
+def test_p99_when_it_rests_on_few_steps_then_not_judged(busy: Busy) -> None:
+    figures = busy.take(20, steps=99)
+    assert {key for key, _, _ in busy.watch.alerts()} == {"health:cpu_percent"}
+    assert figures["loop_p99_s"].note == "not judged before 100 steps, 99 so far"
+
+
+def test_disk_when_it_fills_then_judged_from_the_first_sample_on_by_the_level_it_has_passed(watch: Watch) -> None:
+    watch.disk = 86
+    figures = {figure.name: figure for figure in watch.take(1)}
+    assert (figures["disk_percent"].ok, figures["disk_percent"].threshold) == (False, 85.0)
+    watch.disk = 10
+    figures = {figure.name: figure for figure in watch.take(1)}
+    assert (figures["disk_percent"].ok, figures["disk_percent"].threshold) == (True, 85.0)
+
+
+def test_newest_when_it_is_of_an_earlier_run_then_not_judged(watch: Watch) -> None:
+    watch.take(6.0)
+    (figure,) = [item for item in watch.started().newest() if item.name == "exchange_latency_s"]
+    assert (figure.value, figure.ok) == (6.0, None)

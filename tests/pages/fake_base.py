@@ -33,6 +33,7 @@ class FakeBase:
     stop: str = ""
     broken: dict[str, QuarterdeckError] = field(default_factory=dict)
     refuses: str = ""
+    loses: str = ""
     pending: bool = False
     refuses_file: str = ""
     proven: bool = False

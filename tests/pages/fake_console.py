@@ -20,10 +20,13 @@ from engine.domain.portfolio import BookSnapshot, EngineSnapshot, PeriodPnl
 from tests.pages import fake_records as made
 from tests.pages.fake_library import FakeLibrary
 from tests.pages.fake_operations import FakeOperations
+from tests.pages.fake_research import FakeResearch
 from tests.pages.fake_views import FakeViews
 
+RISK = '{"mode": "conservative", "max_leverage": "3", "max_orders_per_minute": 30}'
 
-class FakeConsole(FakeViews, FakeLibrary, FakeOperations):
+
+class FakeConsole(FakeViews, FakeLibrary, FakeResearch, FakeOperations):
     """Every call of `engine.domain.facade.ConsolePort`."""
 
     def snapshot(self) -> EngineSnapshot:
@@ -91,6 +94,8 @@ class FakeConsole(FakeViews, FakeLibrary, FakeOperations):
             return Receipt(command_id, CommandStatus.PENDING, "")
         if self.refuses:
             return Receipt(command_id, CommandStatus.REFUSED, self.refuses)
+        if self.loses:
+            return Receipt(command_id, CommandStatus.UNKNOWN, self.loses)
         return Receipt(command_id, CommandStatus.DONE, "carried out at sequence 5001")
 
     def step_up(self, password: str) -> None:
@@ -111,5 +116,5 @@ def _bare(now: datetime) -> BookSnapshot:
         unrealised=zero, realised=zero, fees=zero, funding=zero, peak_equity=cash, drawdown=zero,
         pnl=PeriodPnl(zero, zero, zero), speed=None, positions=(), orders=(), sleeves=(),
         allocation='{"method": "fixed"}', balances=(), instruments=(), marks=(), feeds=(), limits=(),
-        risk='{"mode": "conservative"}', refused=(), stop=None, fills=0, unpriced=(),
+        risk=RISK, refused=(), stop=None, fills=0, unpriced=(),
     )  # fmt: skip

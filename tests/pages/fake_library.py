@@ -27,6 +27,11 @@ from tests.pages import fake_records as made
 from tests.pages import fake_rows as rows_of
 from tests.pages.fake_base import FakeBase
 
+_CONDITIONS = (
+    '{"brake": "latch", "cash": "10000", "costs": {"name": "plain", "taker_bps": "10", "volume_share": "0.05"}, '
+    '"from": "", "risk": {"brake_drawdown": "0.10"}, "speed": 0.0, "strategies": {"momentum": {"fast_ema_bars": 24}}}'
+)
+
 
 class FakeLibrary(FakeBase):
     """`Library` of `engine.domain.facade`."""
@@ -97,8 +102,9 @@ class FakeLibrary(FakeBase):
         job = JobView(run_id, "replay", "momentum", JobState.DONE, 1.0, "done", made.MARKET_NOW, 4.1, 0.0, "{}")
         digest = "9f2c4be1" * 8
         return ReplayView(
-            run_id, job, "momentum", '{"brake": "latch", "costs": "default"}', ("binance:BTC/USDT",), 52_584, 311, 640,
+            run_id, job, "momentum", _CONDITIONS, ("binance:BTC/USDT",), 52_584, 311, 640,
             Decimal("14210.55"), Decimal(10_000), Decimal("602.11"), digest, 48_211.0, None,
+            118, Decimal("0.421055"), Decimal("0.1834"), "USDT",
         )  # fmt: skip
 
     def replay_fills(self, run_id: str, page: int, size: int) -> PageOf[FillRow]:

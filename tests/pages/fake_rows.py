@@ -93,6 +93,7 @@ def order_row(index: int) -> OrderRow:
         "entry",
         STRATEGIES[index % 3],
         "precision: 0.0004 is under the lot 0.001" if state == "rejected" else "close above the channel",
+        Decimal(PRICES[key]) / 3 if state == "filled" else None,
     )
 
 
@@ -109,7 +110,8 @@ def audit_row(index: int) -> AuditRow:
     """The ``index``-th newest audit row."""
     at = MARKET_NOW - timedelta(minutes=9 * index)
     action = ("sign in", "SetStrategy", "EmergencyStop", "acknowledge alert")[index % 4]
-    return AuditRow(900 - index, at, "sam", "console", action, "demo", "by hand")
+    outcome = "refused: demo: nothing <b>& is latched" if action == "SetStrategy" else ""
+    return AuditRow(900 - index, at, "sam", "console", action, "demo", "by hand", outcome)
 
 
 def alert_rows() -> tuple[AlertRow, ...]:

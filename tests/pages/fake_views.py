@@ -156,8 +156,8 @@ class FakeViews(FakeBase):
             ),
             FormField("brake_drawdown", "Brake at drawdown (%)", "number", "0.10", "0.10", 0.01, 0.5, (), "share"),
             FormField("max_leverage", "Largest leverage (x)", "number", "3", "3", 1, 10, ()),
-            FormField("orders_a_minute", "Orders a minute", "integer", 30, 30, 1, 600, ()),
-            FormField("hedge", "Hedge by itself", "boolean", False, False, None, None, ()),
+            FormField("daily_loss", "Largest loss in a day, %", "number", "0.03", "0.03", 0, 0.5, (), "share"),
+            FormField("max_orders_per_minute", "Orders a minute", "integer", 30, 30, 1, 600, ()),
         )
 
     def strategies(self, book: str) -> tuple[StrategyForm, ...]:

@@ -17,6 +17,7 @@ PAGES = (
     "positions",
     "strategies",
     "replay",
+    "research",
     "wallets",
     "exchanges",
     "risk",

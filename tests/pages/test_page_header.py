@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -124,3 +126,16 @@ def test_book_when_chosen_then_the_strip_follows() -> None:
     assert "PAPER" in shown
     assert "10,000.00 USDT" in shown
     assert "SIMULATED" not in shown
+
+
+def test_strip_when_the_book_cannot_be_valued_then_a_dash_and_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    console = FakeConsole()
+    known = console.snapshot()
+    books = tuple(replace(book, is_valued=False) for book in known.books)
+    monkeypatch.setattr(console, "snapshot", lambda: replace(known, books=books))
+    for page in ("header", "overview", "risk", "positions", "strategies"):
+        shown = text(opened(page, console))
+        assert problems(opened(page, console)) == ""
+        if page != "strategies":
+            assert "unknown until the first prices" in shown, page
+        assert "10,432.18" not in shown, page

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import datetime
 from decimal import Decimal
 
 import pytest
@@ -25,6 +27,7 @@ from engine.domain.commands import (
 )
 from engine.domain.instruments import InstrumentKey
 from engine.domain.orders import OrderType, Side
+from engine.domain.portfolio import BookSnapshot
 from tests.pages.fake_console import FakeConsole
 from tests.pages.page_runner import opened, problems, text
 
@@ -155,6 +158,13 @@ def test_strategy_when_refused_then_the_receipt_says_why() -> None:
     assert "Refused, nothing was changed. Momentum has no instrument it may trade" in text(at)
 
 
+def test_command_when_the_engine_failed_over_it_then_the_receipt_does_not_say_that_nothing_was_changed() -> None:
+    console = FakeConsole(loses="the engine failed while carrying it out")
+    at = press(opened("strategies", console), "send-run-momentum")
+    assert "Not known whether it was done. The engine failed while carrying it out" in text(at)
+    assert "nothing was changed" not in text(at)
+
+
 def test_settings_when_changed_then_the_difference_is_shown_before_it_is_sent() -> None:
     console = FakeConsole()
     at = opened("strategies", console)
@@ -189,7 +199,7 @@ def test_settings_when_undone_then_what_is_in_force_shows_again() -> None:
 def test_allocation_when_over_one_hundred_percent_then_cannot_be_applied() -> None:
     at = opened("strategies", FakeConsole())
     at.number_input(key="allocation-demo-momentum").set_value(90).run()
-    assert "add up to 150 %" in " ".join(item.value for item in at.error)
+    assert "add up to 150.00 %" in " ".join(item.value for item in at.error)
     assert at.button(key="allocation-apply").disabled
 
 
@@ -200,6 +210,47 @@ def test_allocation_when_applied_then_every_share_is_sent() -> None:
     press(at, "allocation-apply", "send-allocate")
     shares = (("momentum", Decimal("0.2")), ("mean_reversion", Decimal("0.3")), ("breakout", Decimal("0.3")))
     assert sent(console) == [SetAllocation("demo", "fixed", shares)]
+
+
+class OddShares(FakeConsole):
+    """Three strategies whose shares are no whole percents."""
+
+    shares = ("0.3166", "0.3333", "0.333333")
+
+    def _book(self, now: datetime) -> BookSnapshot:
+        book = super()._book(now)
+        given = zip(book.sleeves, self.shares, strict=False)
+        odd = tuple(replace(sleeve, weight=Decimal(share)) for sleeve, share in given)
+        return replace(book, sleeves=(*odd, *book.sleeves[len(odd) :]))
+
+
+def test_allocation_when_only_the_method_changes_then_the_shares_stay_to_the_last_digit() -> None:
+    console = OddShares()
+    at = opened("strategies", console)
+    at.segmented_control(key="allocation-demo-method").set_value("performance").run()
+    press(at, "allocation-apply", "send-allocate")
+    names = ("momentum", "mean_reversion", "breakout")
+    shares = tuple(zip(names, map(Decimal, OddShares.shares), strict=True))
+    assert sent(console) == [SetAllocation("demo", "performance", shares)]
+
+
+def test_allocation_when_one_share_is_edited_then_only_that_one_is_another() -> None:
+    console = OddShares()
+    at = opened("strategies", console)
+    at.number_input(key="allocation-demo-momentum").set_value(31.67).run()
+    press(at, "allocation-apply", "send-allocate")
+    shares = (("momentum", Decimal("0.3167")), ("mean_reversion", Decimal("0.3333")), ("breakout", Decimal("0.333333")))
+    assert sent(console) == [SetAllocation("demo", "fixed", shares)]
+
+
+def test_allocation_when_odd_shares_add_up_to_less_than_all_then_can_be_applied() -> None:
+    class AlmostAll(OddShares):
+        shares = ("0.4166", "0.4166", "0.1666")
+
+    at = opened("strategies", AlmostAll())
+    assert "99.98 % of" in text(at)
+    assert not at.button(key="allocation-apply").disabled
+    assert "add up to" not in problems(at)
 
 
 def test_trading_state_when_switched_then_asks_first() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -36,10 +37,12 @@ from engine.domain.instruments import InstrumentKey
 from engine.domain.orders import OrderType, Side
 from engine.risk.limits import RiskConfig
 from engine.runtime.desk import Desk
-from engine.runtime.engine import SENTINEL
+from engine.runtime.limit_words import title_of_limit
+from engine.runtime.sentinel import SENTINEL
 from engine.storage.control import ControlStore
 from engine.storage.migrate import migrate
 from engine.storage.rows import AuditFilters
+from tests.pages.fake_console import FakeConsole
 from tests.trading.harness import D
 
 KEY = InstrumentKey("demo-a:BTC/USDT")
@@ -74,7 +77,7 @@ class Person:
         self.role, self.proven = Role.ADMIN, False
         self.control = ControlStore(folder / "control.sqlite", bytes(32))
         self.woken = 0
-        book = SimpleNamespace(name="demo", risk=PRESENT.model_dump_json())
+        book = replace(FakeConsole(empty=True).snapshot().book("demo"), risk=PRESENT.model_dump_json())
         supervisor = SimpleNamespace(snapshot=lambda: SimpleNamespace(books=(book,)), thread=self)
         self.services = SimpleNamespace(
             control=self.control,
@@ -150,7 +153,7 @@ def test_rearm_then_needs_the_password_again(person: Person) -> None:
     ids=str,
 )
 def test_fault_57_limits_when_loosened_then_need_the_password_again(person: Person, change: dict[str, Any]) -> None:
-    with pytest.raises(AccessDenied, match=f"loosening {next(iter(change))}"):
+    with pytest.raises(AccessDenied, match=f"loosening {title_of_limit(next(iter(change)))}"):
         person.desk().submit("c-1", limits(**change), "braver")
     assert stored(person) == []
     person.proven = True
@@ -238,5 +241,5 @@ def test_stop_when_even_the_file_cannot_be_written_then_says_both(
 
     monkeypatch.setattr(person.control, "submit", broken)
     monkeypatch.setattr(Path, "write_text", full)
-    with pytest.raises(CannotRecord, match=r"control\.sqlite could not be written; nor could the file"):
+    with pytest.raises(CannotRecord, match=r"control\.sqlite could not be written; the file .*STOP could not be written"):
         person.desk().submit("c-1", EmergencyStop(None), "enough")

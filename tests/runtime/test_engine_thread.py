@@ -14,15 +14,26 @@ import numpy as np
 import pytest
 from running_engine import until
 
-from engine.domain.commands import Actor, Command, CommandBody, CommandStatus, EmergencyStop, Role, SetTrading
+from engine.domain.commands import (
+    Actor,
+    Command,
+    CommandBody,
+    CommandStatus,
+    EmergencyStop,
+    PlaceOrder,
+    Role,
+    SetTrading,
+)
 from engine.domain.commands import TradingState as S
 from engine.domain.errors import BadInput, CannotRecord, EngineError, StorageError
 from engine.domain.instruments import Instrument, InstrumentKey
 from engine.domain.market import Bars, Candle, CandleArrays, FeedStatus, MarketEvent, to_ms
+from engine.domain.orders import OrderType, Side
 from engine.runtime.build import RunningBook
 from engine.runtime.clock import SystemClock
-from engine.runtime.engine import SENTINEL, Assembly, EngineThread, Surroundings
+from engine.runtime.engine import Assembly, EngineThread, Surroundings
 from engine.runtime.observing import Observations
+from engine.runtime.sentinel import SENTINEL
 from engine.storage.control import ControlStore
 from engine.storage.migrate import migrate
 from engine.trading.recovery import Reconciler, Recovered
@@ -81,7 +92,7 @@ class Rig:
         self.control = ControlStore(folder / "control.sqlite", KEY)
         clock = SystemClock()
         around = Surroundings(folder, self.control, Observations(clock), clock, 0.05, datetime.now(UTC))
-        self.thread = EngineThread(self._assemble, around, 0, "")
+        self.thread = EngineThread(self._assemble, around, 0)
 
     def _assemble(self) -> Assembly:
         loop = self.desk.loop
@@ -101,7 +112,7 @@ class Rig:
 
     def command(self, body: CommandBody, command_id: str) -> None:
         actor = Actor("jo", Role.ADMIN, "test")
-        self.control.submit(Command(command_id, actor, datetime.now(UTC), "test", body))
+        self.control.submit(Command(command_id, actor, self.desk.clock.now(), "test", body))
         self.thread.wake()
 
     def status_of(self, command_id: str) -> CommandStatus | None:
@@ -169,6 +180,42 @@ def test_command_when_it_breaks_the_loop_then_answered_unless_it_is_the_stop(
     rig.command(EmergencyStop(None), "c-stop")
     assert isinstance(ended(rig), KeyError)
     assert rig.status_of("c-stop") is CommandStatus.PENDING
+
+
+def test_command_when_the_loop_breaks_after_its_order_went_out_then_the_answer_is_what_the_books_say(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drive = rig.desk.stop.drive
+
+    def broken() -> None:
+        if "c-buy" in rig.desk.book.commands:
+            raise KeyError("a fault of ours")
+        drive()
+
+    monkeypatch.setattr(rig.desk.stop, "drive", broken)
+    rig.command(PlaceOrder("test", SPOT.key, Side.BUY, D(1), OrderType.MARKET), "c-buy")
+    assert isinstance(ended(rig), KeyError)
+    assert len(rig.desk.venue.open_orders()) == 1
+    answer = rig.control.receipt("c-buy")
+    assert answer is not None
+    assert answer.status is CommandStatus.DONE
+    assert answer.detail == f"test: {rig.desk.book.commands['c-buy'].detail}"
+
+
+def test_command_when_no_record_tells_how_far_it_came_then_the_answer_is_unknown(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> Any:
+        raise TypeError("a fault of ours")
+
+    monkeypatch.setattr(rig.desk.loop, "_record", broken)
+    rig.command(PlaceOrder("test", SPOT.key, Side.BUY, D(1), OrderType.MARKET), "c-buy")
+    assert isinstance(ended(rig), TypeError)
+    assert "c-buy" in rig.desk.book.commands, "it was decided in memory, and never written"
+    answer = rig.control.receipt("c-buy")
+    assert answer is not None
+    assert answer.status is CommandStatus.UNKNOWN
+    assert "whether it was done is not known: look at the working orders" in answer.detail
 
 
 def test_control_file_when_unreadable_then_the_loop_goes_on_and_the_sentinel_still_stops(

@@ -332,7 +332,7 @@ def test_start_replay_when_done_then_result_curve_and_fills_are_shown(house: Hou
     (row,) = house.desk.replays()
     view = house.desk.replay("r-1")
     fills = house.desk.replay_fills("r-1", 1, 5)
-    assert (job.state, job.title) == (JobState.DONE, "momentum on BTC/USDT")
+    assert (job.state, job.title) == (JobState.DONE, "Trend momentum on BTC/USDT")
     assert (row.strategy, row.instruments, row.cash, row.curve) == ("momentum", (BTC,), Decimal(5000), None)
     assert (row.bars, row.fills) == (2500, fills.total)
     assert json.loads(row.settings)["risk"]["mode"] == "conservative"

@@ -57,6 +57,14 @@ def test_wallets_when_some_coins_are_the_traders_own_then_the_difference_to_the_
     assert owners.equity == owners.traded + owners.open_profit
 
 
+def test_wallets_when_risk_is_shown_then_shares_are_of_the_holdings_and_a_books_are_of_its_equity() -> None:
+    held = Held(book(balance("USDT", "1300", "1000"), balance("BTC", "2", "0.5")))
+    names = {figure.name for figure in held.wallets("USDT").risk.figures}
+    assert "Gross exposure of these holdings" in names
+    assert not [name for name in names if "equity" in name]
+    assert "Gross exposure of equity" in {figure.name for figure in held.risk("demo").figures}
+
+
 def test_wallets_when_simulated_and_real_then_each_kind_has_its_own_sums() -> None:
     simulated = book(balance("USDT", "100", "100"), equity="100")
     real = book(balance("USDT", "70", "50"), equity="50", simulated=False, stage="live", name="live")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,12 +27,17 @@ from running_engine import (
 from engine.domain.commands import CommandStatus, EmergencyStop, PlaceOrder, Rearm, SetSpeed, SetTrading, TradingState
 from engine.domain.errors import AlreadyRunning, BadInput, CannotRecord, EngineError
 from engine.domain.facts import Notice, StopStep
+from engine.domain.instruments import InstrumentKey
 from engine.domain.market import MarketEvent
-from engine.domain.orders import OrderType, Side
+from engine.domain.orders import OrderIntent, OrderState, OrderType, OrderUpdate, Purpose, Side
 from engine.runtime.supervisor import Supervisor
 from engine.storage.ballast import BALLAST_FILE
+from engine.storage.chain import load_or_create_key
+from engine.storage.lease import mark_restored
 from engine.storage.money import MoneyStore
 from engine.trading.config import BookConfig
+from engine.trading.loop import TradingLoop
+from engine.trading.recovery import Recovered, recover
 
 CLOSED_PORT = "http://127.0.0.1:9"
 
@@ -234,7 +241,7 @@ def test_command_that_breaks_the_loop_then_is_given_up_and_the_engine_lives(
             order(supervisor, SetTrading("demo", TradingState.HALTED), "c-poison")
             answer = receipt(supervisor, "c-poison")
             until(lambda: supervisor.thread is not before and supervisor.is_alive(), "the loop to be started again")
-        assert answer.status is CommandStatus.REFUSED
+        assert answer.status is CommandStatus.UNKNOWN
         assert "the engine failed while carrying it out" in answer.detail
         assert supervisor.restarts == 1
         order(supervisor, SetTrading("demo", TradingState.HALTED), "c-good")
@@ -310,6 +317,56 @@ def test_fault_25_paper_feed_without_a_network_then_says_offline_and_the_demo_tr
     assert judge_says(tmp_path) == []
 
 
+def test_paper_feed_when_the_loop_is_stuck_then_it_can_do_nothing_once_it_wakes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.runtime.supervisor.END_TIMEOUT_S", 0.2)
+    with running(tmp_path) as supervisor:
+        wait_for_trades(supervisor)
+        assert supervisor.thread is not None
+        stuck, wake = supervisor.thread, threading.Event()
+        loop = stuck._books["demo"].loop
+        process, held = loop.core.process, threading.Event()
+
+        def hang(event: MarketEvent) -> Any:
+            held.set()
+            wake.wait(30)
+            return process(event)
+
+        loop.core.process = hang  # type: ignore[method-assign]
+        assert held.wait(10)
+        supervisor.switch_paper(settings_for(tmp_path), wanted=False)
+        assert supervisor.thread is not stuck
+        with pytest.raises(EngineError, match="replaced while it hung"):
+            loop._sender.require_place()
+        wake.set()
+        stuck.join(10)
+        assert not stuck.is_alive()
+        fills = demo(supervisor).fills
+        until(lambda: demo(supervisor).fills > fills, "the new loop to trade")
+    assert judge_says(tmp_path) == []
+
+
+def test_restore_then_the_book_is_halted_before_recovery_sends_anything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running(tmp_path) as supervisor:
+        wait_for_trades(supervisor)
+    mark_restored(tmp_path, "restored from a backup")
+    seen: list[TradingState] = []
+
+    def watched(loop: TradingLoop, wait: Callable[[float], None]) -> Recovered:
+        seen.append(loop.book.state)
+        return recover(loop, wait)
+
+    monkeypatch.setattr("engine.runtime.build.recover", watched)
+    with running(tmp_path) as again:
+        assert seen == [TradingState.HALTED]
+        assert (demo(again).state, demo(again).state_reason) == (TradingState.HALTED, "restored from a backup")
+    with running(tmp_path) as later:
+        assert demo(later).state is TradingState.HALTED, "a restart does not end it"
+
+
 def test_paper_feed_that_cannot_be_built_then_refused_and_the_demo_trades_on(tmp_path: Path) -> None:
     with running(tmp_path) as supervisor:
         wait_for_trades(supervisor)
@@ -336,3 +393,27 @@ def test_paper_book_when_given_another_exchange_then_its_capital_goes_along(tmp_
     with running(tmp_path, paper__exchange="binance", **offline) as supervisor:
         assert supervisor.snapshot().book("paper").state is TradingState.ACTIVE
         assert supervisor.snapshot().book("paper").pnl.today == 0
+
+
+def test_paper_book_when_an_order_rests_at_the_exchange_it_would_leave_then_refused_and_the_demo_trades(
+    tmp_path: Path,
+) -> None:
+    offline = {"paper__enabled": True, "paper__rest_url": CLOSED_PORT}
+    with running(tmp_path, paper__exchange="binance", **offline) as supervisor:
+        epoch = supervisor.snapshot().epoch
+    store = MoneyStore(tmp_path / "money.sqlite", load_or_create_key(tmp_path / "keys" / "journal.key"))
+    try:
+        now = datetime.now(UTC)
+        code, key, price = f"p{epoch:03d}rest", InstrumentKey("binance:BTC/USDT"), Decimal(50_000)
+        intent = OrderIntent(
+            code, key, Side.BUY, Decimal("0.01"), OrderType.LIMIT, Purpose.ENTRY, "manual", now, price, price
+        )
+        resting = OrderUpdate(code, "binance", key, OrderState.WORKING, Decimal(0), now, "o-1")
+        store.journal("paper", epoch).append([intent, resting], now)
+    finally:
+        store.close()
+    with running(tmp_path, paper__exchange="kraken", **offline) as supervisor:
+        assert [book.name for book in supervisor.snapshot().books] == ["demo"]
+        told = [item for item in supervisor.observations.drain() if isinstance(item, Notice)]
+        assert any(code in item.detail and "cancel them before" in item.detail for item in told)
+        wait_for_trades(supervisor)

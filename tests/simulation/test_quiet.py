@@ -96,29 +96,40 @@ class Case:
         return result, seen
 
 
-@st.composite
-def cases(draw: st.DrawFn) -> Case:
-    random = np.random.default_rng(draw(st.integers(0, 2**32)))
-    chosen = draw(st.sampled_from([(SPOT,), (PERP,), (SPOT, PERP), (SPOT, ELSEWHERE), (SPOT, PERP, ELSEWHERE)]))
-    jumps = draw(st.sampled_from([0.0, 0.0, 0.02]))
+MARKETS = ((SPOT,), (PERP,), (SPOT, PERP), (SPOT, ELSEWHERE), (SPOT, PERP, ELSEWHERE))
+BRAKES = ((BrakeMode.OFF, 0), (BrakeMode.LATCH, 0), (BrakeMode.RESET, 2))
+
+
+def case_of(seed: int, market: int, brake: int, mode: RiskMode) -> Case:
+    """Candles, funding and wishes of a seed."""
+    random, chosen = np.random.default_rng(seed), MARKETS[market]
+    jumps = float(random.choice([0.0, 0.0, 0.02]))
     series = {one: candles(random, Timeframe(3600), BARS, jumps) for one in chosen}
     every_8_h = START_MS + np.arange(1, BARS // 8, dtype=np.int64) * 28_800_000
     rates = FundingSeries(every_8_h, tuple(Decimal("0.0001") for _ in every_8_h))
-    strategies = draw(st.sampled_from([("momentum",), ("breakout", "momentum")]))
+    strategies = ("momentum",) if random.random() < 0.5 else ("breakout", "momentum")
     values = {
         (name, one.key): dict(zip(own.opened_at_ms.tolist(), convictions(random, len(own)).tolist(), strict=True))
         for name in strategies
         for one, own in series.items()
     }
-    brake, days = draw(st.sampled_from([(BrakeMode.OFF, 0), (BrakeMode.LATCH, 0), (BrakeMode.RESET, 2)]))
-    risk = RiskConfig(mode=draw(st.sampled_from(RiskMode)))
-    config = ReplayConfig(dict.fromkeys(strategies, "{}"), Decimal(10_000), PaperCosts(), risk, brake, days)
+    ends, days = BRAKES[brake]
+    costs, limits = PaperCosts(), RiskConfig(mode=mode)
+    config = ReplayConfig(dict.fromkeys(strategies, "{}"), Decimal(10_000), costs, limits, ends, days)
     return Case(series, {PERP.key: rates} if PERP in chosen else {}, values, config)
 
 
-@given(case=cases())
+@given(
+    seed=st.integers(0, 2**32),
+    market=st.integers(0, len(MARKETS) - 1),
+    brake=st.integers(0, len(BRAKES) - 1),
+    mode=st.sampled_from(RiskMode),
+)
 @settings(max_examples=60, deadline=None)
-def test_run_when_quiet_bars_are_passed_over_then_everything_is_the_same(case: Case) -> None:
+def test_run_when_quiet_bars_are_passed_over_then_everything_is_the_same(
+    seed: int, market: int, brake: int, mode: RiskMode
+) -> None:
+    case = case_of(seed, market, brake, mode)
     (whole, all_seen), (short, seen) = case.run(Given(case.values)), case.run(Foreseen(case.values))
     for name in ("bars", "trades", "wins", "fills", "orders", "final_equity", "fees", "funding", "digest", "equity"):
         assert getattr(whole, name) == getattr(short, name), name

@@ -136,7 +136,7 @@ def test_verify_when_the_tail_is_cut_and_written_on_then_the_old_head_still_show
     store = MoneyStore(recorded, key)
     journal = store.journal("demo", store.acquire_lease("again"))
     for _ in range(5):
-        make_sure = journal.append([make.fill()], make.now)
+        make_sure = journal.append([make.fill()], make.now).sequence
     journal.checkpoint(make_sure, {})
     store.close()
     report = verify(recorded, key)

@@ -110,3 +110,13 @@ def test_lock_when_the_folder_is_a_file_then_cannot_record(tmp_path: Path) -> No
     (tmp_path / "data").write_text("")
     with pytest.raises(CannotRecord, match="data folder writable"):
         FolderLock(tmp_path / "data").acquire()
+
+
+def test_lock_when_its_owner_was_killed_then_the_next_one_knows_and_the_one_after_does_not(tmp_path: Path) -> None:
+    owner = start_owner(tmp_path)
+    end(owner)
+    with FolderLock(tmp_path) as next_one:
+        assert next_one.abandoned_by is not None
+        assert next_one.abandoned_by.pid == owner.pid
+    with FolderLock(tmp_path) as after:
+        assert after.abandoned_by is None

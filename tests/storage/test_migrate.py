@@ -20,14 +20,15 @@ from sqlmodel import SQLModel
 
 from engine.domain.errors import CannotRecord, DatabaseCorrupt, StorageError
 from engine.storage import migrate as migration
-from engine.storage.base import ControlBase, Database, MoneyBase, TelemetryBase, open_engine
-from engine.storage.migrate import MIGRATIONS, current_revision, migrate
+from engine.storage.base import ControlBase, Database, MoneyBase, ResearchBase, TelemetryBase, open_engine
+from engine.storage.migrate import MIGRATIONS, current_revision, migrate, migrate_file
 
 ROOT = Path(__file__).resolve().parents[2]
 BASES: dict[Database, type[SQLModel]] = {
     Database.MONEY: MoneyBase,
     Database.CONTROL: ControlBase,
     Database.TELEMETRY: TelemetryBase,
+    Database.RESEARCH: ResearchBase,
 }
 
 BROKEN = """
@@ -64,6 +65,7 @@ def test_migrate_when_done_then_the_schema_is_what_the_tables_declare(folder: Pa
     for file in MIGRATIONS.parent.glob("*.py"):
         if "table=True" in file.read_text():  # importing them is what registers the tables
             importlib.import_module(f"engine.storage.{file.stem}")
+    migrate_file(database, folder)  # the optional one is not there yet
     opened = open_engine(database.path(folder), full_sync=True)
     with opened.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
@@ -83,7 +85,8 @@ def test_migrate_when_new_then_private_files_and_a_line_each(tmp_path: Path) -> 
     data = tmp_path / "new" / "data"
     assert len(migrate(data)) == 3
     for database in Database:
-        assert stat.S_IMODE(database.path(data).stat().st_mode) == 0o600
+        assert database.path(data).exists() is not database.is_optional
+        assert database.is_optional or stat.S_IMODE(database.path(data).stat().st_mode) == 0o600
     assert stat.S_IMODE(data.stat().st_mode) == 0o700
 
 

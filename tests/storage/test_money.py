@@ -44,16 +44,16 @@ def test_append_when_facts_then_read_gives_them_back_in_order(journal: BookJourn
         EquityMark(make.now, *[Decimal(number) for number in range(6)]),
     ]
     port: Journal = journal
-    assert port.append(facts[:3], make.now) == 3
-    assert port.append(facts[3:], make.now) == len(facts)
+    assert port.append(facts[:3], make.now).sequence == 3
+    assert port.append(facts[3:], make.now).sequence == len(facts)
     assert list(port.read(0)) == list(enumerate(facts, 1))
     assert list(port.read(len(facts) - 1)) == [(len(facts), facts[-1])]
 
 
 def test_append_when_nothing_then_the_last_sequence(journal: BookJournal, make: Any) -> None:
-    assert journal.append([], make.now) == 0
-    assert journal.append([make.cash()], make.now) == 1
-    assert journal.append([], make.now) == 1
+    assert journal.append([], make.now).sequence == 0
+    assert journal.append([make.cash()], make.now).sequence == 1
+    assert journal.append([], make.now).sequence == 1
 
 
 def test_append_when_two_books_then_one_gapless_sequence_and_separate_reads(store: MoneyStore, make: Any) -> None:
@@ -78,10 +78,10 @@ def test_append_when_a_fill_is_stored_already_then_it_is_left_out_and_counted(
     journal: BookJournal, make: Any, money_path: Path, key: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     fill, paid, flow = make.fill(), make.funding(), make.cash()
-    assert journal.append([fill, paid, flow], make.now) == 3
+    assert journal.append([fill, paid, flow], make.now).sequence == 3
     again = replace(fill, price=Decimal(1))
-    assert journal.append([again, paid, flow, make.fill()], make.now) == 4
-    assert journal.append([fill], make.now) == 4
+    assert journal.append([again, paid, flow, make.fill()], make.now).sequence == 4
+    assert journal.append([fill], make.now).sequence == 4
     assert journal.duplicates == 4
     assert "left out" in caplog.text
     assert rows(money_path, "SELECT price FROM fills ORDER BY sequence") == [("50000.00",), ("50000.00",)]
@@ -90,7 +90,7 @@ def test_append_when_a_fill_is_stored_already_then_it_is_left_out_and_counted(
 
 def test_append_when_one_transaction_holds_the_same_fill_twice_then_once(journal: BookJournal, make: Any) -> None:
     fill = make.fill()
-    assert journal.append([fill, fill, make.cash()], make.now) == 2
+    assert journal.append([fill, fill, make.cash()], make.now).sequence == 2
     assert [type(fact).__name__ for _, fact in journal.read(0)] == ["Fill", "CashFlow"]
 
 
@@ -102,7 +102,7 @@ def test_append_when_one_fact_fails_then_none_is_stored_and_the_next_works(
     with pytest.raises(CannotRecord, match=r"money\.sqlite.*client_id"):
         journal.append([make.cash(), make.fill(), intent], make.now)
     assert rows(money_path, "SELECT count(*) FROM cash_flows") == [(0,)]
-    assert journal.append([make.fill()], make.now) == 2
+    assert journal.append([make.fill()], make.now).sequence == 2
     assert verify(money_path, key).rows == 2
 
 
@@ -132,7 +132,7 @@ def test_lease_when_taken_again_then_the_older_journal_is_fenced(
         old.append([make.cash()], make.now)
     with pytest.raises(Fenced):
         old.checkpoint(1, {})
-    assert new.append([make.cash()], make.now) == 2
+    assert new.append([make.cash()], make.now).sequence == 2
     other.close()
     assert verify(money_path, key).rows == 2
 
@@ -165,7 +165,7 @@ def test_wall_time_when_the_clock_is_set_back_then_it_does_not_fall(
 def test_checkpoint_when_stored_then_the_newest_five_stay(journal: BookJournal, make: Any, money_path: Path) -> None:
     assert journal.latest_checkpoint() is None
     for number in range(8):
-        sequence = journal.append([make.cash()], make.now)
+        sequence = journal.append([make.cash()], make.now).sequence
         journal.checkpoint(sequence, {"cash": str(number), "list": [1, None]})
     assert journal.latest_checkpoint() == (8, {"cash": "7", "list": [1, None]})
     assert rows(money_path, "SELECT count(*), min(sequence) FROM checkpoints") == [(5, 4)]
@@ -174,7 +174,7 @@ def test_checkpoint_when_stored_then_the_newest_five_stay(journal: BookJournal, 
 def test_checkpoint_when_it_was_changed_then_chain_broken(
     journal: BookJournal, make: Any, money_path: Path, key: bytes
 ) -> None:
-    journal.checkpoint(journal.append([make.cash()], make.now), {"cash": "1"})
+    journal.checkpoint(journal.append([make.cash()], make.now).sequence, {"cash": "1"})
     with closing(sqlite3.connect(money_path)) as connection:
         connection.execute("""UPDATE checkpoints SET state='{"cash":"1000000"}'""")
         connection.commit()
@@ -192,7 +192,7 @@ def test_checkpoint_when_the_row_does_not_exist_then_chain_broken(journal: BookJ
 def test_append_when_a_text_is_no_text_then_cannot_record(journal: BookJournal, make: Any) -> None:
     with pytest.raises(CannotRecord, match="character"):
         journal.append([replace(make.intent(), reason="\ud800")], make.now)
-    assert journal.append([make.cash()], make.now) == 1
+    assert journal.append([make.cash()], make.now).sequence == 1
 
 
 def test_append_when_another_program_holds_the_file_then_cannot_record_and_later_it_works(
@@ -204,7 +204,7 @@ def test_append_when_another_program_holds_the_file_then_cannot_record_and_later
         with pytest.raises(CannotRecord, match="another program holds the file locked"):
             journal.append([make.cash()], make.now)
         other.execute("ROLLBACK")
-    assert journal.append([make.cash()], make.now) == 1
+    assert journal.append([make.cash()], make.now).sequence == 1
 
 
 def test_append_when_the_file_is_full_then_cannot_record_and_with_space_again_it_works(
@@ -217,7 +217,7 @@ def test_append_when_the_file_is_full_then_cannot_record_and_with_space_again_it
     stored = len(list(journal.read(0)))
     assert stored == 0
     store._connection.execute(f"PRAGMA max_page_count={pages + 100_000}")
-    assert journal.append([make.cash()], make.now) == stored + 1
+    assert journal.append([make.cash()], make.now).sequence == stored + 1
     assert verify(money_path, key).ok
 
 
@@ -274,6 +274,22 @@ def test_reader_when_filtered_then_only_what_matches_newest_first(
         assert reader.fills("demo", FillFilters(sleeve="external")).rows[0].fill == stranger
         assert reader.fills("demo", FillFilters(since=make.now + timedelta(minutes=6))).total == 2
         assert reader.orders("paper", OrderFilters()).total == 0
+
+
+def test_reader_when_orders_are_filled_in_parts_then_the_average_weighs_by_quantity(
+    journal: BookJournal, make: Any, money_path: Path
+) -> None:
+    intent, untouched = make.intent(), make.intent()
+    fills = [
+        replace(make.fill(intent), trade_id=trade, quantity=Decimal(quantity), price=Decimal(price))
+        for trade, quantity, price in (("p1", "1", "100"), ("p2", "3", "104"))
+    ]
+    journal.append([intent, untouched, *fills], make.now)
+    reader = MoneyReader(money_path)
+    asked = [intent.client_id, untouched.client_id]
+    assert reader.average_prices(asked) == {intent.client_id: Decimal(103)}
+    assert reader.average_prices([]) == {}
+    reader.close()
 
 
 def test_reader_when_paged_then_every_row_once_and_the_total_stays(

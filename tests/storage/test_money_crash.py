@@ -36,7 +36,7 @@ def child(pipe, seed):
     journal = store.journal("demo", store.acquire_lease("test"))
     while True:
         intents = [make.intent() for _ in range(4)]
-        last = journal.append([*intents, *[make.fill(intent) for intent in intents]], make.now)
+        last = journal.append([*intents, *[make.fill(intent) for intent in intents]], make.now).sequence
         os.write(pipe, struct.pack("q", last))
         if last % 5 == 0:
             journal.checkpoint(last, {{"last": last}})
@@ -72,20 +72,20 @@ print("rows", report.rows)
 FULL = """
 make, store = FactMaker(), MoneyStore(path, key)
 journal = store.journal("demo", store.acquire_lease("test"))
-last = journal.append([make.fill()], make.now)
+last = journal.append([make.fill()], make.now).sequence
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 largest = max(file.stat().st_size for file in folder.glob("money.sqlite*"))
 resource.setrlimit(resource.RLIMIT_FSIZE, (largest + 20_000, resource.RLIM_INFINITY))
 stored = last
 try:
     while stored < 100_000:
-        stored = journal.append([make.fill() for _ in range(3)], make.now)
+        stored = journal.append([make.fill() for _ in range(3)], make.now).sequence
     raise SystemExit("the limit was never met")
 except CannotRecord as error:
     print(error)
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 assert verify(path, key).rows == stored, (verify(path, key), stored)
-assert journal.append([make.fill()], make.now) == stored + 1
+assert journal.append([make.fill()], make.now).sequence == stored + 1
 store.close()
 assert verify(path, key).ok and verify_projections(path) == []
 """

@@ -61,7 +61,7 @@ def test_restore_when_good_then_the_state_is_back_and_the_later_one_lies_aside(
     store = MoneyStore(money_path, key)
     journal = store.journal("demo", store.acquire_lease("test"))
     assert read_epoch_floor(folder) == 8
-    assert journal.append([make.cash()], make.now) == 21
+    assert journal.append([make.cash()], make.now).sequence == 21
     store.close()
     clear_restored(folder)
     assert restored_reason(folder) is None

@@ -16,6 +16,7 @@ from engine.domain.facts import CommandDone, Fact, SleeveConfigured
 from engine.domain.instruments import Instrument, InstrumentKey, Kind
 from engine.domain.market import Bars, Candle, FeedStatus, Timeframe
 from engine.domain.orders import CashFlow
+from engine.domain.ports import Appended
 from engine.exchanges.paper import FileVenueJournal, MemoryVenueJournal, PaperCosts, PaperVenue
 from engine.execution.identity import ClientIds
 from engine.ledger.ledger import Ledger
@@ -44,12 +45,12 @@ class ListJournal:
         self.checkpoints: list[tuple[int, Mapping[str, Any]]] = []
         self.refuse_after: int | None = None
 
-    def append(self, facts: Sequence[Fact], market_time: datetime) -> int:
+    def append(self, facts: Sequence[Fact], market_time: datetime) -> Appended:
         """All or nothing."""
         if self.refuse_after is not None and len(self.rows) >= self.refuse_after:
             raise CannotRecord("the disk is full; free some space")
         self.rows += [encode(fact) for fact in facts]
-        return len(self.rows)
+        return Appended(len(self.rows))
 
     def read(self, after: int) -> Iterator[tuple[int, Fact]]:
         """Facts after a sequence."""

@@ -102,6 +102,8 @@ REFUSED: list[tuple[CommandBody, str]] = [
     (PlaceOrder("test", KEY, BUY, D(1), MARKET, reduce_only=True), "position"),
     (PlaceOrder("test", InstrumentKey("v:NO/USDT"), BUY, D(1), MARKET), "is not an instrument"),
     (SetStrategy("test", "nobody", True), "no strategy 'nobody'"),
+    (SetStrategy("test", "sma_cross", True), "has no stop and can only be backtested"),
+    (ConfigureStrategy("test", "sma_cross", "{}"), "has no stop and can only be backtested"),
     (ConfigureStrategy("test", "nobody", "{}"), "no strategy 'nobody'"),
     (ConfigureStrategy("test", "momentum", '{"fast_ema_bars": -1}'), "fast_ema_bars"),
     (ConfigureStrategy("test", "momentum", '{"unknown": 1}'), "unknown"),

@@ -300,13 +300,17 @@ def test_fault_55_strategy_when_quarantined_then_stays_so_after_a_crash_and_a_ne
     assert desk.held() == 0
 
 
-def test_failed_trades_when_tripped_then_count_from_zero_after_a_crash_too() -> None:
+def test_failed_trades_when_tripped_then_the_count_stays_over_a_crash_until_the_book_is_active() -> None:
     desk = Desk()
     desk.venue.faults.plan(Call.SUBMIT, *[Fault.REJECTED] * 3)
     desk.want(1.0)
     for _ in range(5):
         desk.bar("100")
     assert desk.book.state is TradingState.CLOSE_ONLY
+    desk.restart()
+    assert desk.book.failed_trades.in_a_row == 3
+    desk.command(SetTrading("test", TradingState.ACTIVE))
+    assert desk.book.failed_trades.in_a_row == 0
     desk.restart()
     assert desk.book.failed_trades.in_a_row == 0
 

@@ -9,7 +9,7 @@ from decimal import Decimal, localcontext
 from engine.domain.errors import BadInput, OrderNotFound
 from engine.domain.instruments import Instrument, InstrumentKey, Kind
 from engine.domain.market import Bars, Candle, FundingRate, MarketEvent
-from engine.domain.orders import Fill, FundingPaid, OrderIntent, OrderUpdate
+from engine.domain.orders import ON_REQUEST, Fill, FundingPaid, OrderIntent, OrderUpdate
 from engine.exchanges.paper.accounts import Accounts
 from engine.exchanges.paper.admission import Admission
 from engine.exchanges.paper.costs import EXACT, PaperCosts
@@ -88,7 +88,7 @@ class PaperExchange:
             return self.order(client_id)
         with localcontext(EXACT):
             turn = self._turn(self.market_time or order.at)
-            turn.end(order, "cancelled on request")
+            turn.end(order, ON_REQUEST)
         self._recorder.write(turn, Cause.CANCEL)
         self._tell_others(turn, client_id)
         return order.update(self.name)

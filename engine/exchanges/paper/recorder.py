@@ -83,8 +83,8 @@ class Recorder:
     def find(self, client_id: str) -> VenueOrder | None:
         """An order, even one ended so long ago that only the older parts of the journal know it (slow)."""
         order = self.state.orders.get(client_id)
-        if order is None and client_id in self.state.archived:
-            return self._from_beginning().orders[client_id]
+        if order is None and self.state.archived.may_hold(client_id):
+            return self._from_beginning().orders.get(client_id)
         return order
 
     def executions_after(self, number: int) -> tuple[Fill | FundingPaid, ...]:

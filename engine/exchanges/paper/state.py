@@ -11,6 +11,7 @@ from engine.domain.errors import StorageError
 from engine.domain.instruments import Instrument, InstrumentKey
 from engine.domain.orders import Fill, FundingPaid, OrderState
 from engine.exchanges.paper.accounts import Accounts, PerpetualPosition
+from engine.exchanges.paper.archive import ArchivedIds
 from engine.exchanges.paper.costs import EXACT
 from engine.exchanges.paper.orders import NOTHING, VenueOrder
 from engine.exchanges.paper.records import (
@@ -32,7 +33,7 @@ from engine.exchanges.paper.records import (
 )
 
 RECENT_ORDERS = 500
-"""Ended orders a checkpoint keeps whole; of older ones it keeps the client id, and the rest is in the older parts."""
+"""Ended orders a checkpoint keeps whole; of older ones, what recognises their ids. The rest is in the older parts."""
 
 
 class VenueState:
@@ -44,7 +45,7 @@ class VenueState:
         By client id: every open order and those ended since the checkpoint before last.
     open : dict[InstrumentKey, dict[str, VenueOrder]]
         Open orders per instrument, in order of acceptance; instruments without any are absent.
-    archived : set[str]
+    archived : ArchivedIds
         Client ids of ended orders that only the older parts of the journal still describe.
     executions : list[Fill | FundingPaid]
         Those since the last checkpoint; the last one has number ``executed``.
@@ -56,7 +57,7 @@ class VenueState:
         self.orders: dict[str, VenueOrder] = {}
         self.open: dict[InstrumentKey, dict[str, VenueOrder]] = {}
         self.children: dict[str, list[str]] = {}
-        self.archived: set[str] = set()
+        self.archived = ArchivedIds()
         self.executions: list[Fill | FundingPaid] = []
         self.executed = 0
         self.accepted = 0
@@ -189,7 +190,7 @@ class VenueState:
             "totals": {coin: str(total) for coin, total in totals},
             "positions": {key: [str(held.quantity), str(held.cost)] for key, held in positions},
             "orders": [_order_to_json(order) for order in self.orders.values()],
-            "archived": " ".join(sorted(self.archived)),
+            "archived": self.archived.dump(),
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
@@ -211,7 +212,7 @@ class VenueState:
                 self._hold_back(order)
             else:
                 self.orders[order.client_id] = order
-        self.archived = set(state["archived"].split())
+        self.archived = ArchivedIds.load(state["archived"])
 
 
 def _order_to_json(order: VenueOrder) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from engine.runtime.cli import arguments_data
+from engine.runtime.cli import arguments_data, arguments_research
 from engine.runtime.cli.options import Commands, Help, Parser, add_command, at_least
 
 _MODULE = "engine.runtime.cli"
@@ -50,6 +50,7 @@ def build_parser() -> Parser:
     _stop(commands)
     _arm(commands)
     arguments_data.add_all(commands)
+    arguments_research.add_all(commands)
     return parser
 
 
@@ -139,11 +140,12 @@ def _arm(commands: Commands) -> None:
         Help(
             "let a stopped book trade again",
             "Releases the latch of a stop or brake that is verified flat. A deliberate act: asks for the "
-            "names of the books in the terminal, or takes --yes. Without --book every stopped book is meant.",
+            "names of the books in the terminal, or takes --yes. Without --book every latched book is meant; one "
+            "that a person halted by hand, or that a restore halted, only by its name.",
             ("arm", 'arm --book demo --reason "cause found and fixed"', 'arm --reason "test over" --yes'),
         ),
     )
-    parser.add_argument("--book", metavar="NAME", help="only this book; default: every stopped one")
+    parser.add_argument("--book", metavar="NAME", help="only this book; default: every latched one")
     _reason(parser)
     parser.add_argument("--yes", action="store_true", help="do not ask")
     parser.add_argument(

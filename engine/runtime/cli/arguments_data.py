@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.runtime.cli.options import Commands, Help, Parser, add_command
+from engine.runtime.cli.options import Commands, Help, Parser, add_command, add_market
 
 _MODULE = "engine.runtime.cli"
 _JSON = "as JSON: money decimal strings, times ISO UTC"
@@ -120,19 +120,8 @@ def _candles_import(group: Commands) -> None:
         ),
     )
     load.add_argument("files", nargs="+", metavar="FILE", help="candle files")
-    _market(load)
+    add_market(load)
     load.add_argument("--json", action="store_true", help=_JSON)
-
-
-def _market(parser: Parser) -> None:
-    parser.add_argument("--venue", metavar="NAME", help="exchange, lower case; default: from the folder's name")
-    parser.add_argument("--kind", choices=("spot", "perpetual"), help="default: from the file's or folder's name")
-    parser.add_argument("--symbol", metavar="BASE/QUOTE", help="for a file whose name does not say it")
-    parser.add_argument("--timeframe", metavar="LENGTH", help="length of a candle: 1m, 5m, 1h, 1d")
-    parser.add_argument("--tick-size", metavar="N", help="step of the price, as the exchange states it")
-    parser.add_argument("--lot-size", metavar="N", help="step of the quantity")
-    parser.add_argument("--min-notional", metavar="N", help="least value of an order, in quote")
-    parser.add_argument("--max-leverage", metavar="N", help="of a perpetual")
 
 
 def _replay(commands: Commands) -> None:
@@ -170,7 +159,7 @@ def _replay(commands: Commands) -> None:
     parser.add_argument("--costs", choices=("default", "plain"), default="default", help="plain: fee and slippage only")
     parser.add_argument("--fee-bps", metavar="N", help="fee of a fill, basis points")
     parser.add_argument("--slippage-bps", metavar="N", help="slippage of a fill, basis points")
-    _market(parser)
+    add_market(parser)
     parser.add_argument("--funding", action="append", default=[], metavar="FILE", help="funding rates of a perpetual")
     parser.add_argument("--no-funding", action="store_true", help="perpetuals without funding, knowingly")
     parser.add_argument("--json", action="store_true", help=_JSON)

@@ -10,6 +10,7 @@ from typing import Any
 
 from engine.domain.errors import BadInput
 from engine.runtime.cli.assume import assumed
+from engine.runtime.cli.files import readable
 from engine.runtime.cli.folder import data_folder
 from engine.runtime.cli.output import complain, say, say_json, say_table, tell
 from engine.runtime.cli.progress import Progress
@@ -29,7 +30,7 @@ def load(options: argparse.Namespace) -> int:
     for path in map(Path, options.files):
         try:
             with Progress() as progress:
-                result = import_file(store, _readable(path), path.name, rules, ImportWatch(_drawn(progress)))
+                result = import_file(store, readable(path), path.name, rules, ImportWatch(_drawn(progress)))
         except BadInput as error:
             refused += 1
             complain(str(error))
@@ -47,12 +48,6 @@ def _drawn(progress: Progress) -> Callable[[float, str], None]:
         progress(share, text)
 
     return draw
-
-
-def _readable(path: Path) -> Path:
-    if not path.is_file():
-        raise BadInput(f"{path} is no file; name a .parquet or .csv file of candles")
-    return path
 
 
 def _imported(path: Path, result: ImportResult) -> dict[str, Any]:

@@ -61,3 +61,15 @@ def at_least(least: int) -> Callable[[str], int]:
         return number
 
     return whole_number
+
+
+def add_market(parser: Parser) -> None:
+    """What a person may state about candle files whose names do not say it."""
+    parser.add_argument("--venue", metavar="NAME", help="exchange, lower case; default: from the folder's name")
+    parser.add_argument("--kind", choices=("spot", "perpetual"), help="default: from the file's or folder's name")
+    parser.add_argument("--symbol", metavar="BASE/QUOTE", help="for a file whose name does not say it")
+    parser.add_argument("--timeframe", metavar="LENGTH", help="length of a candle: 1m, 5m, 1h, 1d")
+    parser.add_argument("--tick-size", metavar="N", help="step of the price, as the exchange states it")
+    parser.add_argument("--lot-size", metavar="N", help="step of the quantity")
+    parser.add_argument("--min-notional", metavar="N", help="least value of an order, in quote")
+    parser.add_argument("--max-leverage", metavar="N", help="of a perpetual")

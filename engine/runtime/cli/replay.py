@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from engine.runtime.cli.assume import assumed
+from engine.runtime.cli.files import all_readable
 from engine.runtime.cli.output import say, say_json
 from engine.runtime.cli.progress import Progress
 from engine.runtime.replay_request import parse_settings
@@ -18,15 +18,16 @@ _REQUEST = ("cash", "brake", "costs", "fee_bps", "slippage_bps")
 
 def replay(options: argparse.Namespace) -> int:
     """Run the replay and print its result."""
+    files, funding = all_readable(options.files), all_readable(options.funding)
     given = vars(options)
     asked: dict[str, Any] = {name: given[name] for name in (*_FACTS, *_REQUEST) if given[name] is not None}
     guesses = assumed(options.files, asked)
     asked |= guesses
     asked |= {"from": options.start or "", "to": options.stop or ""}
-    asked |= {"funding": [str(path) for path in options.funding], "no_funding": options.no_funding}
+    asked |= {"funding": [str(path) for path in funding], "no_funding": options.no_funding}
     strategies = parse_settings(options.settings, options.strategies)
     with Progress() as progress:
-        result = replay_files([Path(name) for name in options.files], strategies, asked, progress)
+        result = replay_files(files, strategies, asked, progress)
     if options.json:
         say_json({**result, "assumed": guesses})
     else:

@@ -87,7 +87,8 @@ def _say_book(book: dict[str, Any]) -> None:
     reason = f" ({book['state_reason']})" if book["state_reason"] else ""
     say(f"\nbook {book['book']}{mark}: {book['state']}{reason}, market time {book['market_time']}")
     money = {name: _money(book[name]) for name in ("equity", "cash", "realised", "unrealised", "fees")}
-    drawdown = f"{Decimal(book['drawdown']) * 100:.2f} %"
+    known = book["drawdown"] is not None
+    drawdown = f"{Decimal(book['drawdown']) * 100:.2f} %" if known else "unknown until the first prices"
     say(f"  equity {money['equity']} {book['currency']}, cash {money['cash']}, realised {money['realised']}, "
         f"unrealised {money['unrealised']}, fees {money['fees']}, drawdown {drawdown}")  # fmt: skip
     say(f"  {book['open_orders']} open orders, {book['fills']} fills, journal row {book['sequence']}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,18 +23,19 @@ from engine.domain.commands import (
     TradingState,
 )
 from engine.domain.errors import BadInput, CannotRecord, CommandRefused, EngineError, NotRunning, StorageError
+from engine.runtime.audit_rows import commanded
 from engine.runtime.cli.context import command_id, control_of, system_actor
 from engine.runtime.cli.folder import data_folder
 from engine.runtime.cli.output import complain, say, say_json, tell
 from engine.runtime.cli.status import published
-from engine.runtime.engine import SENTINEL
-from engine.storage.ballast import Ballast
+from engine.runtime.sentinel import SENTINEL, order_stop_by_file
 from engine.storage.control import ControlStore
 from engine.storage.lock import holder
 
 FLAT, STOPPING, PENDING, REFUSED = "VERIFIED FLAT", "STOPPING", "PENDING", "REFUSED"
 _LOOK_EVERY_S = 0.2
 _CODES = {FLAT: 0, STOPPING: 1, PENDING: 3, REFUSED: 4}
+_ARM_CODES = {CommandStatus.DONE: 0, CommandStatus.UNKNOWN: 1, CommandStatus.REFUSED: 4}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,20 +71,12 @@ def _drop_sentinel(folder: Path, command: Command, error: StorageError) -> None:
             f"the stop of {book} could not be stored ({error}); stop everything: leave --book out"
         ) from error
     try:
-        _write_sentinel(folder, f"{command.actor.name}: {command.reason}")
-    except OSError as failure:
+        order_stop_by_file(folder, f"{command.actor.name}: {command.reason}")
+    except CannotRecord as failure:
         owner = holder(folder)
         way_out = f"end process {owner.pid}" if owner else "make the folder writable and order it again"
-        raise EngineError(f"the stop could not be stored in {folder} ({failure.strerror}); {way_out}") from failure
+        raise EngineError(f"the stop could not be stored: {failure}; {way_out}") from failure
     complain(f"the control file cannot be written ({error}); the file {SENTINEL} in {folder} orders the stop")
-
-
-def _write_sentinel(folder: Path, text: str) -> None:
-    try:
-        (folder / SENTINEL).write_text(text, encoding="utf-8")
-    except OSError:
-        Ballast(folder).release()  # the disk may be full: this is what the space was kept for
-        (folder / SENTINEL).write_text(text, encoding="utf-8")
 
 
 def _finish(order: _Order, as_json: bool) -> int:
@@ -172,42 +166,72 @@ def _tell_steps(books: dict[str, Any], told: int) -> int:
 
 
 def arm(options: argparse.Namespace) -> int:
-    """Let a stopped book trade again; without a name, every book that is stopped."""
+    """Let a stopped book trade again; without a name, every latched one. The exit code is that of the worst answer."""
     folder = data_folder()
     reason, status = _reason(options.reason), published(folder)
     ways_back = [_way_back(book, status) for book in _to_arm(options.book, status)]
     if not options.yes:
         _confirm(", ".join(str(body.book) for body in ways_back))
-    commands = [_command("arm", reason, body) for body in ways_back]
     deadline = time.monotonic() + options.wait_s
-    with control_of(folder) as control:
-        for command in commands:
-            _audit(control, command)
-            control.submit(command)
-        receipts = [_answer(control, folder, command.command_id, deadline) for command in commands]
-    answers = [
-        {"command_id": each.command_id, "state": each.status.value.upper(), "detail": each.detail} for each in receipts
-    ]
-    refused = [each.detail for each in receipts if each.status is CommandStatus.REFUSED]
-    if refused:
-        raise CommandRefused("; ".join(each.detail for each in receipts))
+    books = _arm_all([_command("arm", reason, body) for body in ways_back], folder, deadline)
+    worst = max(books.values(), key=lambda answer: answer.code)
     if options.json:
-        say_json({**answers[0], "books": dict(zip((str(body.book) for body in ways_back), answers, strict=True))})
-    else:
-        for each in receipts:
-            say(each.detail)
-    return 0
+        say_json({**worst.shown(), "books": {book: answer.shown() for book, answer in books.items()}})
+    for book, answer in books.items():
+        line = answer.detail if answer.detail.startswith(f"{book}: ") else f"{book}: {answer.detail}"
+        if answer.code:
+            complain(line)
+        elif not options.json:
+            say(line)
+    return worst.code
+
+
+@dataclass(frozen=True, slots=True)
+class _Armed:
+    """What became of one book; ``code`` is the exit code it calls for."""
+
+    command_id: str
+    state: str
+    detail: str
+    code: int
+
+    def shown(self) -> dict[str, str]:
+        return {"command_id": self.command_id, "state": self.state, "detail": self.detail}
+
+
+def _arm_all(commands: Sequence[Command], folder: Path, deadline: float) -> dict[str, _Armed]:
+    """Send every command, then wait for each: what fails for one book changes nothing about another."""
+    with control_of(folder) as control:
+        unsent = {command.command_id: failure for command in commands if (failure := _submit(control, command))}
+        return {
+            str(command.body.book): unsent.get(command.command_id)
+            or _answer(control, folder, command.command_id, deadline)
+            for command in commands
+        }
+
+
+def _submit(control: ControlStore, command: Command) -> _Armed | None:
+    """Store a command; the failure where it could not be."""
+    try:
+        _audit(control, command)
+        control.submit(command)
+    except StorageError as error:
+        return _Armed(command.command_id, "FAILED", f"not ordered: {error}", 1)
+    return None
 
 
 def _to_arm(book: str | None, status: dict[str, Any]) -> list[str]:
-    """The book that was named, else every book that is stopped, else the only one there is."""
+    """The book that was named, else every latched one: what a person has halted by hand is only armed by its name."""
     if book is not None:
         return [book]
-    books = status["books"]
-    stopped = [name for name, each in books.items() if each["latched"] or each["state"] != TradingState.ACTIVE.value]
-    if not stopped and len(books) != 1:
-        raise CommandRefused(f"no book is stopped; {', '.join(books)} trade already")
-    return stopped or list(books)
+    states = {name: each["state"] for name, each in status["books"].items()}
+    latched = [name for name, each in status["books"].items() if each["latched"]]
+    if latched:
+        return latched
+    resting = [name for name, state in states.items() if state != TradingState.ACTIVE.value]
+    way_out = f"; name the one that is meant: --book {resting[0]}" if resting else ""
+    shown = ", ".join(f"{name} is {state}" for name, state in states.items())
+    raise CommandRefused(f"no book is latched ({shown}){way_out}")
 
 
 def _way_back(book: str, status: dict[str, Any]) -> CommandBody:
@@ -228,15 +252,16 @@ def _confirm(names: str) -> None:
         raise BadInput("not confirmed; nothing was changed")
 
 
-def _answer(control: ControlStore, folder: Path, name: str, deadline: float) -> Receipt:
+def _answer(control: ControlStore, folder: Path, name: str, deadline: float) -> _Armed:
     while True:
         receipt = control.receipt(name)
         if receipt is not None and receipt.status is not CommandStatus.PENDING:
-            return receipt
+            return _Armed(name, receipt.status.value.upper(), receipt.detail, _ARM_CODES[receipt.status])
         if holder(folder) is None:
-            raise NotRunning("the engine ended before it answered; the next start carries the order out")
+            detail = "the engine ended before it answered; the next start looks at the order"
+            return _Armed(name, "PENDING", detail, 3)
         if time.monotonic() >= deadline:
-            raise EngineError("the engine has not answered yet; look again with status")
+            return _Armed(name, "PENDING", "the engine has not answered yet; look again with status", 1)
         time.sleep(_LOOK_EVERY_S)
 
 
@@ -246,7 +271,8 @@ def _command(kind: str, reason: str, body: CommandBody) -> Command:
 
 def _audit(control: ControlStore, command: Command) -> None:
     target = str(getattr(command.body, "book", None) or "all books")
-    control.audit.append(command.actor, type(command.body).__name__, target, command.reason)
+    detail = commanded("", command.reason, command.command_id)
+    control.audit.append(command.actor, type(command.body).__name__, target, detail)
 
 
 def _reason(text: str) -> str:

@@ -1,0 +1,155 @@
+"""The commands of research: backtests, studies, and the check of a strategy."""
+
+from __future__ import annotations
+
+from engine.runtime.cli.options import Commands, Help, Parser, add_command, add_market, at_least
+
+_MODULE = "engine.runtime.cli"
+_JSON = "as JSON: money decimal strings, times ISO UTC"
+
+
+def add_all(commands: Commands) -> None:
+    """Declare them."""
+    _backtest(commands)
+    _optimise(commands)
+    _check_strategy(commands)
+
+
+def _backtest(commands: Commands) -> None:
+    parser = add_command(
+        commands,
+        "backtest",
+        f"{_MODULE}.backtest:backtest",
+        Help(
+            "would a strategy have worked, after costs, and is it luck",
+            "Runs one strategy over candle files and says in one line whether the result can be told from luck, with "
+            "figures, 95 % intervals, holding the same instruments, twice the costs and 1,000 random entries. "
+            "Signals come from a candle's close and trade at the next open. Both engines give the same trades: kernel "
+            "is compiled and fast, replay is the very loop that trades. Costs are the given fee and slippage alone; "
+            "`--costs default` adds spread and a volume cap. Without --brake a drawdown of 10 % ends the run; "
+            "sma_cross (all in, no stop) runs without a brake.",
+            (
+                "backtest --strategy momentum --candles spot_binance/BTC_USDT-1h.parquet",
+                "backtest --strategy sma_cross --set fast_bars=20 --candles BTC_USDT-1h.parquet \\\n"
+                "      --set slow_bars=100 --from 2021-01-01 --cash 10000 --fee-bps 10 --slippage-bps 0 --json",
+                "backtest --strategy breakout --candles BTC_USDT-1h.parquet --candles ETH_USDT-1h.parquet \\\n"
+                "      --engine replay",
+            ),
+        ),
+    )
+    parser.add_argument("--strategy", required=True, metavar="NAME", help="strategy; sma_cross is the plain reference")
+    parser.add_argument(
+        "--candles", action="append", required=True, metavar="FILE", dest="files",
+        help="candle file, named as for `candles import`; may be given several times",
+    )  # fmt: skip
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", dest="settings",
+        help="a value of the strategy's configuration; may be given several times",
+    )  # fmt: skip
+    _common(parser)
+
+
+def _optimise(commands: Commands) -> None:
+    parser = add_command(
+        commands,
+        "optimise",
+        f"{_MODULE}.optimise:optimise",
+        Help(
+            "search a strategy's settings, and say how much of the best is luck",
+            "Searches the settings between their bounds by what they earned on folds of days, after costs. The latest "
+            "20 % of the days are a holdout that no trial sees; --holdout-report looks at them once, which ends the "
+            "study. Every trial is stored in the data folder and counts in the verdict. The same command goes on with "
+            "a study that was interrupted; more --trials extend it; the same seed gives the same trials.",
+            (
+                "optimise --strategy momentum --candles spot_binance/BTC_USDT-1h.parquet --trials 100",
+                "optimise --strategy breakout --candles BTC_USDT-1h.parquet --set atr_period_bars=14 \\\n"
+                "      --range channel_bars=20:200 --trials 200 --folds 5 --seed 7 --study channels --json",
+                "optimise --strategy momentum --candles spot_binance/BTC_USDT-1h.parquet --trials 100 \\\n"
+                "      --holdout-report",
+            ),
+        ),
+    )
+    parser.add_argument("--strategy", required=True, metavar="NAME", help="strategy whose settings are searched")
+    parser.add_argument(
+        "--candles", action="append", required=True, metavar="FILE", dest="files",
+        help="candle file, named as for `candles import`; may be given several times",
+    )  # fmt: skip
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", dest="settings",
+        help="a setting that is fixed and not searched; may be given several times",
+    )  # fmt: skip
+    parser.add_argument(
+        "--range", action="append", default=[], metavar="KEY=LOW:HIGH", dest="ranges",
+        help="search a setting only between these; default: its own bounds",
+    )  # fmt: skip
+    parser.add_argument("--trials", type=at_least(1), default=100, metavar="N", help="trials in all (default 100)")
+    parser.add_argument("--folds", type=at_least(2), default=4, metavar="N", help="folds that judge (default 4)")
+    parser.add_argument(
+        "--embargo-days", type=at_least(1), default=1, metavar="N", help="days left out before each (default 1)"
+    )
+    parser.add_argument("--study", metavar="NAME", help="its name; default: made of what is studied")
+    parser.add_argument("--holdout-report", action="store_true", help="look at the holdout, once and for all")
+    _common(parser)
+
+
+def _common(parser: Parser) -> None:
+    """What a backtest and a study share but for strategy, candles and settings."""
+    parser.add_argument("--from", dest="start", metavar="DATE", help="first candle, UTC; those before are history only")
+    parser.add_argument("--to", dest="stop", metavar="DATE", help="before this date, UTC")
+    _conditions(parser)
+    parser.add_argument(
+        "--engine", choices=("kernel", "replay"), default="kernel", help="what runs it (default kernel)"
+    )
+    parser.add_argument("--seed", type=at_least(0), default=0, metavar="N", help="of what is drawn (default 0)")
+    parser.add_argument("--draws", type=at_least(100), default=1000, metavar="N", help="random draws (default 1000)")
+    add_market(parser)
+    parser.add_argument("--funding", action="append", default=[], metavar="FILE", help="funding rates of a perpetual")
+    parser.add_argument("--no-funding", action="store_true", help="perpetuals without funding, knowingly")
+    parser.add_argument("--json", action="store_true", help=_JSON)
+
+
+def _conditions(parser: Parser) -> None:
+    parser.add_argument("--cash", default="10000", metavar="N", help="capital in quote (default 10000)")
+    parser.add_argument(
+        "--costs", choices=("default", "plain"), default="plain",
+        help="plain (default): the given fee and slippage alone; default: also spread and volume cap",
+    )  # fmt: skip
+    parser.add_argument("--fee-bps", metavar="N", help="fee of a fill, basis points (default 10)")
+    parser.add_argument("--slippage-bps", metavar="N", help="slippage of a fill, basis points (default 0)")
+    parser.add_argument(
+        "--brake", metavar="HOW", help="latch, off or reset-after=DAYS (default: latch; sma_cross: off)"
+    )
+
+
+def _check_strategy(commands: Commands) -> None:
+    parser = add_command(
+        commands,
+        "check-strategy",
+        f"{_MODULE}.check_strategy:check_strategy",
+        Help(
+            "prove that a strategy never looks ahead",
+            "Cuts the future off at many bars and compares every earlier value, computes the last value from a window "
+            "of lookback_bars alone, and looks for missing numbers, wrong lengths and convictions outside -1 to 1. "
+            "Exit code 1 with the bar where one fails. --file RUNS THE CODE OF THAT FILE with your rights: check only "
+            "files you trust.",
+            (
+                "check-strategy momentum",
+                "check-strategy breakout --candles spot_binance/BTC_USDT-1h.parquet",
+                "check-strategy MyStrategy --file my_strategy.py --set window_bars=50 --json",
+            ),
+        ),
+    )
+    parser.add_argument("name", metavar="NAME", help="a strategy of the product, or with --file what is built in it")
+    parser.add_argument(
+        "--file", metavar="PATH",
+        help="Python file that holds NAME: a strategy, or a class or function that makes one; its code is run",
+    )  # fmt: skip
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", dest="settings",
+        help="a value of its configuration, or an argument of NAME",
+    )  # fmt: skip
+    parser.add_argument(
+        "--candles", metavar="FILE", help="candle file to check on (default: made-up candles like the demo market's)"
+    )
+    add_market(parser)
+    parser.add_argument("--json", action="store_true", help=_JSON)

@@ -1,0 +1,106 @@
+"""``backtest``: would this have worked, after costs, and how likely is it luck?"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from typing import Any
+
+from engine.runtime.backtests import backtest_files
+from engine.runtime.cli.assume import assumed
+from engine.runtime.cli.files import all_readable
+from engine.runtime.cli.output import say, say_json
+from engine.runtime.cli.progress import Progress
+from engine.runtime.replay_request import parse_settings
+
+_FACTS = ("venue", "kind", "symbol", "timeframe", "tick_size", "lot_size", "min_notional", "max_leverage")
+_REQUEST = ("strategy", "engine", "cash", "brake", "costs", "fee_bps", "slippage_bps", "seed", "draws")
+_SHARES = ("net_return", "cagr", "volatility", "max_drawdown", "win_rate", "exposure", "time_in_market", "cost_share")
+_WORDS = {
+    "net_return": "net return", "cagr": "growth a year", "volatility": "volatility a year", "sharpe": "Sharpe ratio",
+    "sortino": "Sortino ratio", "calmar": "Calmar ratio", "max_drawdown": "deepest drawdown",
+    "drawdown_days": "longest drawdown, days", "win_rate": "trades won", "payoff": "payoff",
+    "profit_factor": "profit factor", "expectancy": "result of a trade", "exposure": "exposure",
+    "time_in_market": "time in the market", "turnover": "turnover a year", "cost_share": "costs of gross profit",
+}  # fmt: skip
+
+
+def backtest(options: argparse.Namespace) -> int:
+    """Run, evaluate and print."""
+    files, funding = all_readable(options.files), all_readable(options.funding)
+    given = vars(options)
+    asked: dict[str, Any] = {name: given[name] for name in (*_FACTS, *_REQUEST) if given[name] is not None}
+    guesses = assumed(options.files, asked)
+    asked |= guesses
+    asked |= {"from": options.start or "", "to": options.stop or ""}
+    asked |= {"funding": [str(path) for path in funding], "no_funding": options.no_funding}
+    asked["settings"] = parse_settings(options.settings, [options.strategy])[options.strategy]
+    with Progress() as progress:
+        result = backtest_files(files, asked, progress)
+    if options.json:
+        say_json({**result.record, "assumed": guesses})
+    else:
+        _say(result.record)
+    return 0
+
+
+def _say(record: Mapping[str, Any]) -> None:
+    currency, costs = record["currency"], record["costs_paid"]
+    say(record["verdict"]["line"])
+    say("")
+    instruments = ", ".join(one["instrument"] for one in record["series"])
+    say(f"{record['strategy']} on {instruments}: {record['bars']:,} candles in {record['seconds']:.3f} s "
+        f"({record['engine']})")  # fmt: skip
+    say(f"final equity {record['final_equity']} {currency} from {record['cash']} in {len(record['trades']):,} trades; "
+        f"holding instead returned {_shown('net_return', record['buy_and_hold']['net_return']['value'])}")  # fmt: skip
+    say(f"paid {costs['fees']} {currency} in fees, {costs['spread_and_slippage']} in spread and slippage, "
+        f"{costs['funding']} in funding")  # fmt: skip
+    say(f"final equity at twice the costs {record['double_costs']['final_equity']} {currency}")
+    if record["stopped_at"]:
+        say(f"stopped for good at {record['stopped_at']}: {record['stop_reason']}")
+    for one in record["open_trades"]:
+        say(f"still open: {one['side']} {one['quantity']} {one['instrument']} since {one['entry_time']}, "
+            f"{one['pnl']} {currency} at the last close")  # fmt: skip
+    if record["rejected_rows"]:
+        say(f"{record['rejected_rows']:,} rows of the files were left out as unusable")
+    say("")
+    for line in _figure_lines(record["metrics"]):
+        say(line)
+    say("")
+    for line in _luck_lines(record):
+        say(line)
+
+
+def _figure_lines(metrics: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A figure a line: value, 95 % interval, or why there is none."""
+    lines = []
+    for name, words in _WORDS.items():
+        figure = metrics[name]
+        if figure["value"] is None:
+            lines.append(f"{words:24}  not known: {figure['reason']}")
+            continue
+        between = ""
+        if figure["low"] is not None:
+            between = f"   95 %: {_shown(name, figure['low'])} to {_shown(name, figure['high'])}"
+        lines.append(f"{words:24} {_shown(name, figure['value']):>12}{between}")
+    return lines
+
+
+def _luck_lines(record: Mapping[str, Any]) -> list[str]:
+    null, over = record["null"], record["overfitting"]
+    lines = []
+    if null["percentile"] is not None:
+        lines.append(f"better than {null['percentile']:.1%} of {null['draws']:,} runs with random entries")
+    if over["deflated_sharpe"] is not None:
+        trials = "1 trial" if over["trials"] == 1 else f"{over['trials']:,} trials"
+        lines.append(f"deflated Sharpe probability {over['deflated_sharpe']:.2f} after {trials}")
+    for year in record["years"]:
+        lines.append(f"{year['year']}: {_shown('net_return', year['net_return'])} in {year['trades']:,} trades, "
+                     f"holding {_shown('net_return', year['hold_return'])}")  # fmt: skip
+    return lines
+
+
+def _shown(name: str, value: float | None) -> str:
+    if value is None:
+        return "not known"
+    return f"{value:.2%}" if name in _SHARES else f"{value:,.2f}"

@@ -1,0 +1,282 @@
+"""From the stored record of a backtest to what faces draw; a record that does not hold together is a `StorageError`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+
+from engine.domain.codec import plain, utc_from_text
+from engine.domain.instruments import InstrumentKey
+from engine.domain.research import (
+    BacktestRow,
+    BacktestView,
+    CostRow,
+    ExitRow,
+    Histogram,
+    RegimeRow,
+    RunCurve,
+    RunNote,
+    RunTrade,
+    RunVerdict,
+    Statistic,
+    YearOfMonths,
+    YearRow,
+)
+from engine.domain.views import JobView
+from engine.runtime.research_files import StoredCurve
+from engine.runtime.research_words import CHECKS, COSTS, DOUBLED, ENGINES, FIGURES, STANDINGS, Words, level_of, words_of
+
+Record = Mapping[str, Any]
+
+CURVE_POINTS = 1500
+_MOST_BINS = 50
+_FEWEST_BINS = 10
+_BINS_PER_ROOT = 2.0
+_NARROWEST = 1e-6
+_MONTHS = range(1, 13)
+_SIDES = {"buy": "long", "sell": "short"}
+_STATED = ("strategy", "settings", "costs", "risk", "brake")
+
+
+def asked_row(run_id: str, job: JobView, asked: Record, note: RunNote | None) -> BacktestRow:
+    """A run without a result: only what was asked for is known."""
+    series = asked.get("series") or [("", "")]
+    return BacktestRow(
+        run_id=run_id, job=job, strategy=str(asked.get("strategy", "")),
+        instruments=tuple(sorted(InstrumentKey(str(name[0])) for name in series if name[0])),
+        timeframe=str(series[0][1]), engine=str(asked.get("engine", "")), cash=Decimal(str(asked.get("cash", 0))),
+        currency="", start=None, stop=None, final_equity=None, trades=None, net_return=None, sharpe=None,
+        max_drawdown=None, verdict=None, note=note,
+    )  # fmt: skip
+
+
+def row_of(record: Record, job: JobView, note: RunNote | None) -> BacktestRow:
+    """A run of the history."""
+    metrics, series = record["metrics"], record["series"]
+    return BacktestRow(
+        run_id=job.job_id,
+        job=job,
+        strategy=str(record["strategy"]),
+        instruments=tuple(sorted(InstrumentKey(str(part["instrument"])) for part in series)),
+        timeframe=str(series[0]["timeframe"]),
+        engine=str(record["engine"]),
+        cash=Decimal(str(record["cash"])),
+        currency=str(record["currency"]),
+        start=_instant(record["from"] or min(part["first"] for part in series)),
+        stop=_instant(record["to"] or max(part["last"] for part in series)),
+        final_equity=Decimal(str(record["final_equity"])),
+        trades=int(metrics["trades"]["value"] or 0),
+        net_return=_number(metrics["net_return"]["value"]),
+        sharpe=_number(metrics["sharpe"]["value"]),
+        max_drawdown=_number(metrics["max_drawdown"]["value"]),
+        verdict=_verdict(record["verdict"]),
+        note=note,
+    )
+
+
+def view_of(record: Record, row: BacktestRow, curve: StoredCurve, trades: Sequence[RunTrade]) -> BacktestView:
+    """Everything about a run but its trades."""
+    return BacktestView(
+        row=row,
+        curve=thinned(curve, CURVE_POINTS, row.currency),
+        statistics=tuple(_statistics(record)),
+        doubled=tuple(_doubled(record.get("double_costs") or {})),
+        checks=tuple(_checks(record)),
+        years=tuple(_year(year) for year in record.get("years") or ()),
+        months=tuple(_months(record.get("months") or (), record.get("years") or ())),
+        regimes=tuple(_regime(regime) for regime in record.get("regimes") or ()),
+        costs=tuple(_costs(record.get("costs_paid") or {})),
+        exits=tuple(_exit(row) for row in record.get("exit_reasons") or ()),
+        distribution=histogram([trade.share for trade in trades if trade.share is not None]),
+        conditions=tuple(_conditions(record)),
+        stopped=_stopped(record),
+    )
+
+
+def trade_of(number: int, body: Record) -> RunTrade:
+    """A round trip; ``number`` counts from 1 by exit, open ones last."""
+    quantity, entry, pnl = (Decimal(str(body[name])) for name in ("quantity", "entry_price", "pnl"))
+    paid = abs(quantity * entry)
+    return RunTrade(
+        number=number,
+        instrument=InstrumentKey(str(body["instrument"])),
+        side=_SIDES.get(str(body["side"]), str(body["side"])),
+        quantity=quantity,
+        entry_at=utc_from_text(body["entry_time"]),
+        entry_price=entry,
+        exit_at=_instant(body.get("exit_time")),
+        exit_price=_money(body.get("exit_price")),
+        exit_reason=str(body.get("exit_reason") or ""),
+        fees=Decimal(str(body["fees"])),
+        pnl=pnl,
+        share=float(pnl / paid) if paid else None,
+        stop_price=_money(body.get("stop_price")),
+        strategy=str(body.get("strategy") or ""),
+        bars_held=int(body.get("bars_held") or 0),
+    )
+
+
+def thinned(curve: StoredCurve, points: int, currency: str) -> RunCurve:
+    """At most ``points`` true samples: of each equal part the lowest, highest, deepest and last one.
+
+    >>> line = StoredCurve(np.arange(900), np.arange(900.0), np.zeros(900), np.ones(900))
+    >>> len(thinned(line, 100, "USDT").at_ms) <= 100
+    True
+    """
+    kept = np.arange(len(curve.at_ms))
+    if len(kept) > points:
+        edges = np.linspace(0, len(kept), max(1, points // 4) + 1).astype(np.intp)
+        rows: set[int] = set()
+        for first, stop in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
+            equity, depth = curve.equity[first:stop], curve.drawdown[first:stop]
+            rows |= {first + int(equity.argmin()), first + int(equity.argmax()), first + int(depth.argmin()), stop - 1}
+        kept = np.array(sorted(rows), dtype=np.intp)
+    columns = (curve.equity[kept], curve.drawdown[kept], curve.hold[kept])
+    return RunCurve(curve.at_ms[kept], *columns, currency)
+
+
+def histogram(shares: Sequence[float]) -> Histogram:
+    """Results of trades in 10 to 50 bins of one width of which zero is an edge, so that none holds wins and losses.
+
+    >>> int(histogram([-0.01, 0.02, 0.03]).counts.sum())
+    3
+    """
+    if not shares:
+        return Histogram(np.array([], np.float64), np.array([], np.int64))
+    values = np.asarray(shares, np.float64)
+    low, high = min(float(values.min()), 0.0), max(float(values.max()), 0.0)
+    bins = min(_MOST_BINS, max(_FEWEST_BINS, round(_BINS_PER_ROOT * len(shares) ** 0.5))) - 2
+    width = max((high - low) / bins, _NARROWEST)
+    first, last = np.floor(low / width), np.floor(high / width) + 1
+    edges = np.arange(first, last + 1) * width
+    places = np.clip(np.floor(values / width) - first, 0, len(edges) - 2).astype(np.intp)
+    return Histogram(edges, np.bincount(places, minlength=len(edges) - 1).astype(np.int64))
+
+
+def _statistics(record: Record) -> Iterator[Statistic]:
+    metrics, hold = record["metrics"], record.get("buy_and_hold") or {}
+    for key in (*FIGURES, *(name for name in metrics if name not in FIGURES)):
+        if key in metrics:
+            beside = hold.get(key) or {}
+            yield _statistic(key, words_of(key), metrics[key], _number(beside.get("value")))
+
+
+def _statistic(key: str, words: Words, body: Record, hold: float | None = None) -> Statistic:
+    value = _number(body.get("value"))
+    reason = str(body.get("reason") or "")
+    return Statistic(
+        key, words.title, words.unit, value, _number(body.get("low")), _number(body.get("high")),
+        reason or ("" if value is not None else "not measured"), words.meaning, hold,
+    )  # fmt: skip
+
+
+def _doubled(body: Record) -> Iterator[Statistic]:
+    for key, words in DOUBLED.items():
+        if key in body:
+            known = body[key]
+            figure = known if isinstance(known, Mapping) else {"value": known, "reason": body.get("reason")}
+            yield _statistic(key, words, figure)
+
+
+def _checks(record: Record) -> Iterator[Statistic]:
+    for place, key, words in CHECKS:
+        body = record.get(place)
+        if body:
+            reason = body.get("reason") if body.get(key) is None else ""
+            meaning = words.meaning.format(draws=f"{int(body.get('draws') or 0):,}")
+            yield _statistic(key, replace(words, meaning=meaning), {"value": body.get(key), "reason": reason})
+
+
+def _year(body: Record) -> YearRow:
+    return YearRow(
+        year=int(body["year"]),
+        net_return=_number(body.get("net_return")),
+        hold_return=_number(body.get("hold_return")),
+        max_drawdown=_number(body.get("max_drawdown")),
+        sharpe=_number(body.get("sharpe")),
+        trades=int(body.get("trades") or 0),
+        reason=_reason(body),
+    )
+
+
+def _months(months: Iterable[Record], years: Iterable[Record]) -> Iterator[YearOfMonths]:
+    totals = {int(year["year"]): _number(year.get("net_return")) for year in years}
+    known = {(int(row["year"]), int(row["month"])): _number(row.get("return")) for row in months}
+    for year in sorted({year for year, _ in known}, reverse=True):
+        yield YearOfMonths(year, tuple(known.get((year, month)) for month in _MONTHS), totals.get(year))
+
+
+def _regime(body: Record) -> RegimeRow:
+    return RegimeRow(
+        name=str(body["name"]),
+        share=_number(body.get("share")),
+        net_return=_number(body.get("net_return")),
+        sharpe=_number(body.get("sharpe")),
+        reason=_reason(body),
+    )
+
+
+def _costs(body: Record) -> Iterator[CostRow]:
+    amounts = {name: Decimal(str(body[name])) for name in COSTS if body.get(name) is not None}
+    paid = sum((amount for amount in amounts.values() if amount > 0), Decimal(0))
+    for name, amount in amounts.items():
+        yield CostRow(COSTS[name], amount, float(amount / paid) if paid and amount >= 0 else None)
+
+
+def _exit(body: Record) -> ExitRow:
+    return ExitRow(str(body["reason"]), int(body["trades"]), Decimal(str(body["pnl"])))
+
+
+def _verdict(body: Record) -> RunVerdict:
+    level = level_of(str(body["level"]))
+    return RunVerdict(level.value, str(body["line"]), tuple(map(str, body.get("reasons") or ())), STANDINGS[level])
+
+
+def _stopped(record: Record) -> str:
+    at = _instant(record.get("stopped_at"))
+    if at is None:
+        return ""
+    reason = record.get("stop_reason") or "the brake tripped"
+    return f"Stopped on {at:%Y-%m-%d %H:%M} UTC, nothing was traded after it: {reason}"
+
+
+def _conditions(record: Record) -> Iterator[tuple[str, str]]:
+    yield "engine", ENGINES.get(str(record["engine"]), str(record["engine"]))
+    for name in ("made_at", "revision", "seed", "bars", "seconds", "study", "trial"):
+        if record.get(name) not in (None, ""):
+            yield name, str(record[name])
+    for part in record["series"]:
+        words = (f"{name} {part[name]}" for name in ("timeframe", "bars", "first", "last", "sha256") if name in part)
+        yield f"candles {part['instrument']}", ", ".join(words)
+    for name in _STATED:
+        value = record.get(name)
+        yield from _flat(value, name) if isinstance(value, Mapping) else ((name, str(value)),)
+
+
+def _flat(values: Record, above: str) -> Iterator[tuple[str, str]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{above} {name}")
+        else:
+            yield f"{above} {name}", plain(value) if isinstance(value, Decimal) else str(value)
+
+
+def _reason(body: Record) -> str:
+    return str(body.get("reason") or "")
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)
+
+
+def _money(value: Any) -> Decimal | None:
+    return None if value is None else Decimal(str(value))
+
+
+def _instant(text: Any) -> datetime | None:
+    return utc_from_text(text) if text else None

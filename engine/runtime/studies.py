@@ -1,0 +1,318 @@
+"""Runs studies for the command line and for jobs: from options and candle files to a search, a verdict and a record."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from engine.domain.codec import utc_text
+from engine.domain.errors import BadInput, CommandRefused
+from engine.runtime.backtests import KEYS as BACKTEST_KEYS
+from engine.runtime.backtests import BacktestRequest, backtest, read_backtest
+from engine.runtime.code_revision import code_revision
+from engine.runtime.job_files import JobCancelled
+from engine.runtime.replay_data import FACT_KEYS, ReplayData, file_candles, file_funding, read_file_facts
+from engine.runtime.replay_request import require_known
+from engine.runtime.replays import Report
+from engine.runtime.study_record import study_record
+from engine.simulation.backtest_setup import BacktestSetup
+from engine.simulation.evaluation_luck import StudyFacts
+from engine.simulation.search_space import Bounds, checked_fixed, space_of
+from engine.simulation.study import AT_ONCE, StudyPlan, best_of, candles_until, measured, run_study
+from engine.simulation.study_judgement import Judgement, judge_study
+from engine.simulation.study_layout import LayoutPlan, Span, layout_of
+from engine.storage.candle_import import ImportWatch
+from engine.storage.research import (
+    HoldoutTouch,
+    ResearchStore,
+    StoredStudy,
+    Trial,
+    TrialStamp,
+    touched_before,
+)
+from engine.strategies import BACKTESTS
+
+KEYS = (BACKTEST_KEYS - {"settings"}) | {
+    "fixed",
+    "ranges",
+    "trials",
+    "folds",
+    "embargo_days",
+    "study",
+    "holdout_report",
+}
+MOST_TRIALS = 100_000
+OBJECTIVE = "annualised Sharpe ratio of daily returns after costs, over all folds"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
+_READING, _SEARCHING = 0.05, 0.85
+_NAME_DIGITS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class StudyRequest:
+    """A checked request.
+
+    Attributes
+    ----------
+    backtest : BacktestRequest
+        Strategy with its default settings, costs, range, engine and seed.
+    fixed : mapping
+        Settings that are not searched.
+    ranges : mapping of str to Bounds
+    trials : int
+        Measured ones in all, those stored already included.
+    layout : LayoutPlan
+    name : str
+        "" for the name made of strategy and definition.
+    holdout_report : bool
+        Whether to look at the holdout, once and for all.
+    """
+
+    backtest: BacktestRequest
+    fixed: Mapping[str, Any]
+    ranges: Mapping[str, Bounds]
+    trials: int
+    layout: LayoutPlan
+    name: str
+    holdout_report: bool
+
+
+def read_study(values: Mapping[str, Any]) -> StudyRequest:
+    """Check a request.
+
+    Parameters
+    ----------
+    values : mapping
+        What `engine.runtime.backtests.read_backtest` takes but ``settings``; and ``fixed`` {setting: value}, ``ranges``
+        {setting: "LOW:HIGH"}, ``trials`` (1 to 100,000, default 100), ``folds`` (2 to 50, default 4), ``embargo_days``
+        (at least 1, the default), ``study`` (a name) and ``holdout_report``.
+
+    Raises
+    ------
+    BadInput
+        Names the key, its value and what is allowed.
+    """
+    require_known(values, KEYS)
+    request = read_backtest({key: value for key, value in values.items() if key in BACKTEST_KEYS})
+    config = BACKTESTS[_strategy(request)].config
+    ranges = {name: _bounds(name, text) for name, text in (values.get("ranges") or {}).items()}
+    fixed = checked_fixed(config, values.get("fixed") or {})
+    space_of(config, fixed, ranges)
+    name = values.get("study") or ""
+    if not isinstance(name, str) or (name and not _NAME.fullmatch(name)):
+        raise BadInput(f"study {name!r:.80} is no name; take letters, digits, '-', '_' and '.', at most 80")
+    trials = _count("trials", values.get("trials", 100), MOST_TRIALS)
+    folds, embargo = (
+        _count("folds", values.get("folds", 4), 50),
+        _count("embargo_days", values.get("embargo_days", 1), 366),
+    )
+    layout = LayoutPlan(folds, embargo)
+    return StudyRequest(request, fixed, ranges, trials, layout, name, bool(values.get("holdout_report")))
+
+
+def _strategy(request: BacktestRequest) -> str:
+    (name,) = request.replay.config.strategies
+    return name
+
+
+def _count(name: str, value: Any, most: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+        raise BadInput(f"{name} {value!r:.80} is not a whole number from 1 to {most:,}")
+    return value
+
+
+def _bounds(name: str, text: Any) -> Bounds:
+    low, colon, high = str(text).partition(":")
+    try:
+        if colon:
+            return Bounds(float(low), float(high))
+    except ValueError:
+        pass
+    raise BadInput(f"range {text!r:.80} of {name} is not LOW:HIGH, such as 10:200")
+
+
+class _Log:
+    """The trials of one study in the store."""
+
+    def __init__(self, store: ResearchStore, name: str) -> None:
+        self._store, self._name = store, name
+
+    def trials(self) -> tuple[Trial, ...]:
+        return self._store.trials(self._name)
+
+    def add(self, trials: Sequence[Trial]) -> None:
+        self._store.add_trials(self._name, trials, TrialStamp(code_revision(), datetime.now(UTC)))
+
+
+def study_files(
+    paths: Sequence[Path], options: Mapping[str, Any], folder: Path, report: Report | None = None
+) -> dict[str, Any]:
+    """Search the settings of a strategy on candle files; its trials are stored in the data folder.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Parquet or CSV files, in any order; read with the checks of an import.
+    options : mapping
+        Keys of `read_study`, those of `engine.runtime.replay_data.read_file_facts`, and ``funding`` or ``no_funding``
+        as for a backtest.
+    folder : Path
+        The data folder.
+    report : callable, optional
+        Told share and text; False cancels.
+
+    Returns
+    -------
+    dict
+        The record as JSON values.
+
+    Raises
+    ------
+    BadInput, CandleError
+        Names what cannot be used.
+    CommandRefused
+        The holdout was looked at before, with the date; or another process runs the study.
+    JobCancelled
+        ``report`` said so; what was stored stays, and the same call goes on.
+    """
+    report = report or (lambda _share, _text: True)
+    require_known(options, KEYS | FACT_KEYS | {"funding", "no_funding"})
+    facts = read_file_facts(options)
+    request = read_study({key: value for key, value in options.items() if key in KEYS and value is not None})
+
+    def watch(share: float, text: str) -> None:
+        if not report(share * _READING, text):
+            raise JobCancelled("cancelled while reading the files")
+
+    series, rejected = file_candles(paths, facts, request.backtest.replay.stop, ImportWatch(watch))
+    without = bool(options.get("no_funding"))
+    funding = file_funding(map(Path, options.get("funding") or ()), facts, series, without=without)
+    return study(request, ReplayData(series, funding, rejected), folder, report)
+
+
+def study(request: StudyRequest, data: ReplayData, folder: Path, report: Report) -> dict[str, Any]:
+    """Search, judge and, where asked, look at the holdout; parameters, result and errors as `study_files`."""
+    started = time.perf_counter()
+    assert data.currency, "one currency, or it raised"
+    plan = plan_of(request, data)
+    definition = definition_of(request, plan, data)
+    name = request.name or _name_of(_strategy(request.backtest), definition)
+    store = ResearchStore(folder)
+    try:
+        stored = store.begin(StoredStudy(name, _strategy(request.backtest), definition, datetime.now(UTC)))
+        _require_open(request, plan, store, name)
+        _search(request, plan, _Log(store, name), report)
+        trials = store.trials(name)
+        judgement = judge_study(plan, trials)
+        best = best_of(trials)
+        assert best is not None, "the first trials are never abandoned"
+        report(_SEARCHING, "measuring the best, and running it again at twice the costs")
+        development = _run(request, data, plan, plan.layout.development, judgement)
+        if request.holdout_report:
+            _look(request, data, plan, store, (name, judgement))
+        record = study_record(stored, trials, judgement, store.touched(name))
+        revisions = list(store.revisions(name))
+    finally:
+        store.close()
+    report(1.0, "done")
+    return {
+        **record,
+        "revisions": revisions,
+        "development": development,
+        "verdict": development["verdict"],
+        "seconds": round(time.perf_counter() - started, 3),
+    }
+
+
+def plan_of(request: StudyRequest, data: ReplayData) -> StudyPlan:
+    """The study's plan on given candles; raises `BadInput` where they are too few."""
+    asked = request.backtest.replay
+    setup = BacktestSetup(asked.config, data.series, data.funding, asked.start, asked.stop)
+    space = space_of(BACKTESTS[setup.strategy].config, request.fixed, request.ranges)
+    layout = layout_of(setup, request.layout)
+    return StudyPlan(setup, request.backtest.engine, space, request.fixed, layout, request.backtest.seed)
+
+
+def definition_of(request: StudyRequest, plan: StudyPlan, data: ReplayData) -> dict[str, Any]:
+    """Everything that decides the trials, as JSON values; where two are equal, so are the trials."""
+    asked = request.backtest.replay.record()
+    return {
+        "strategy": plan.setup.strategy,
+        "objective": OBJECTIVE,
+        "fixed": dict(plan.fixed),
+        "space": [one.record() for one in plan.space],
+        "folds": [one.record() for one in plan.layout.folds],
+        "embargo_days": request.layout.embargo_days,
+        "development": plan.layout.development.record(),
+        "holdout": plan.layout.holdout.record(),
+        "seed": plan.seed,
+        "at_once": AT_ONCE,
+        "engine": plan.engine.value,
+        "series": data.record(),
+        **{key: asked[key] for key in ("cash", "costs", "risk", "brake")},
+    }
+
+
+def _name_of(strategy: str, definition: Mapping[str, Any]) -> str:
+    text = json.dumps(definition, sort_keys=True)
+    return f"{strategy}-{hashlib.sha256(text.encode()).hexdigest()[:_NAME_DIGITS]}"
+
+
+def _search(request: StudyRequest, plan: StudyPlan, log: _Log, report: Report) -> None:
+    def progress(done: int, total: int, text: str) -> bool:
+        share = _READING + (_SEARCHING - _READING) * done / total
+        return report(share, f"{done:,} of {total:,} trials, {text}")
+
+    if not run_study(plan, log, request.trials, progress=progress):
+        raise JobCancelled(f"cancelled; {measured(log.trials()):,} trials are stored, the same command goes on")
+
+
+def _require_open(request: StudyRequest, plan: StudyPlan, store: ResearchStore, name: str) -> None:
+    """Refuse a second look before any work is done, and trials after the first one."""
+    if request.holdout_report and (earlier := store.touched_like(_touch_of(plan, name, {}, {}))):
+        raise touched_before(earlier)
+    touched = store.touched(name)
+    if touched is not None and measured(store.trials(name)) < request.trials:
+        raise CommandRefused(
+            f"study {name} ended on {utc_text(touched.touched_at)}, when its holdout was looked at, and cannot go on. "
+            f"Read it with --trials {measured(store.trials(name))}, or begin another study on newer candles"
+        )
+
+
+def _run(request: StudyRequest, data: ReplayData, plan: StudyPlan, span: Span, judgement: Judgement) -> dict[str, Any]:
+    """Record of the best settings on a span, seen by no later candle."""
+    assert judgement.best is not None, "there is a complete trial"
+    settings = {plan.setup.strategy: plan.settings(judgement.best.settings)}
+    asked = request.backtest.replay
+    replay = replace(asked, config=replace(asked.config, strategies=settings), start=span.start, stop=span.stop)
+    series = {one: candles_until(candles, span) for one, candles in data.series.items()}
+    facts: StudyFacts = judgement.facts
+    return backtest(replace(request.backtest, replay=replay), replace(data, series=series), study=facts).record
+
+
+def _look(
+    request: StudyRequest,
+    data: ReplayData,
+    plan: StudyPlan,
+    store: ResearchStore,
+    found: tuple[str, Judgement],
+) -> None:
+    """Run the best on the holdout; what is found is shown only once the look is recorded for good."""
+    name, judgement = found
+    record = _run(request, data, plan, plan.layout.holdout, judgement)
+    assert judgement.best is not None, "there is a complete trial"
+    store.touch(_touch_of(plan, name, judgement.best.settings, record))
+
+
+def _touch_of(plan: StudyPlan, name: str, settings: Mapping[str, Any], record: Mapping[str, Any]) -> HoldoutTouch:
+    instruments = tuple(sorted(one.key for one in plan.setup.series))
+    span = plan.layout.holdout
+    at = datetime.now(UTC)
+    return HoldoutTouch(name, plan.setup.strategy, instruments, span.start, span.stop, at, settings, record)

@@ -1,0 +1,99 @@
+"""A study as JSON values: its definition, every trial, and what may be claimed of the best."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from engine.domain.codec import utc_text
+from engine.simulation.study import measured
+from engine.simulation.study_judgement import Judgement
+from engine.storage.research import HoldoutTouch, StoredStudy, Trial, TrialState
+
+
+def study_record(
+    study: StoredStudy, trials: Sequence[Trial], judgement: Judgement, touch: HoldoutTouch | None
+) -> dict[str, Any]:
+    """What was tried and found.
+
+    Parameters
+    ----------
+    study : StoredStudy
+    trials : sequence of Trial
+        All of it.
+    judgement : Judgement
+    touch : HoldoutTouch or None
+
+    Returns
+    -------
+    dict
+        Statistics as floats, None where undefined with a ``reason``; times ISO UTC. ``holdout`` holds the record of
+        the best settings on it only after the one look.
+    """
+    counts = Counter(one.state for one in trials)
+    best = judgement.best
+    return {
+        "study": study.name,
+        "strategy": study.strategy,
+        "created_at": utc_text(study.created_at),
+        "definition": dict(study.definition),
+        "counts": {"measured": measured(trials), **{one.value: counts[one] for one in TrialState}},
+        "best": None if best is None else trial_row(best),
+        "trials": [trial_row(one) for one in trials],
+        "overfitting": {
+            "trials": judgement.facts.trials,
+            "sharpe_variance": _known(judgement.facts.sharpe_variance),
+            "pbo": judgement.facts.overfitting,
+            "reason": judgement.overfitting_reason,
+        },
+        "plateau": _plateau(judgement),
+        "selection": {
+            "walk_forward": list(judgement.selection.walk_forward),
+            "k_fold": judgement.selection.k_fold,
+            "paths": list(judgement.selection.paths),
+            "reason": judgement.selection.reason,
+        },
+        "holdout": {**study.definition["holdout"], **_touched(touch)},
+    }
+
+
+def trial_row(trial: Trial) -> dict[str, Any]:
+    """A trial without its returns."""
+    return {
+        "number": trial.number,
+        "state": trial.state.value,
+        "value": trial.value,
+        "fold_scores": list(trial.fold_scores),
+        "settings": dict(trial.settings),
+        "reason": trial.reason,
+    }
+
+
+def _plateau(judgement: Judgement) -> dict[str, Any] | None:
+    found = judgement.plateau
+    if found is None:
+        return None
+    return {
+        "neighbours": found.neighbours,
+        "median_share": _known(found.median_share),
+        "worst_share": _known(found.worst_share),
+        "positive_share": _known(found.positive_share),
+        "on_edge": found.on_edge,
+        "reason": found.reason,
+    }
+
+
+def _touched(touch: HoldoutTouch | None) -> dict[str, Any]:
+    if touch is None:
+        return {"touched_at": None, "settings": None, "record": None}
+    return {
+        "touched_at": utc_text(touch.touched_at),
+        "settings": dict(touch.settings),
+        "record": dict(touch.record),
+    }
+
+
+def _known(value: float) -> float | None:
+    return value if math.isfinite(value) else None

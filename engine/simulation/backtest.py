@@ -1,0 +1,187 @@
+"""One backtest from one description, by the compiled kernel or by a replay through the real core, to one result."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+import numpy as np
+
+from engine.domain.errors import BadInput
+from engine.domain.market import FloatArray, IntArray
+from engine.simulation.backtest_engines import Outcome, by_kernel, by_replay
+from engine.simulation.backtest_setup import BacktestEngine, BacktestSetup, traded_series
+from engine.simulation.backtest_trades import MONEY_STEP, BacktestFill, RoundTrip, TradedSeries, round_trips
+from engine.simulation.replay import Progress, require_weights
+
+__all__ = ["BacktestEngine", "BacktestRun", "BacktestSetup", "CostsPaid", "run_backtest"]
+
+ZERO = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class CostsPaid:
+    """Quote; fees and spread with slippage are positive when paid, funding when received."""
+
+    fees: Decimal
+    spread_and_slippage: Decimal
+    funding: Decimal
+
+    @property
+    def total(self) -> Decimal:
+        """What was paid altogether; negative where funding received outweighs it."""
+        return self.fees + self.spread_and_slippage - self.funding
+
+
+@dataclass(frozen=True, slots=True)
+class BacktestRun:
+    """What a backtest did, whatever ran it; money in quote.
+
+    Attributes
+    ----------
+    setup : BacktestSetup
+    engine : BacktestEngine
+    series : tuple of TradedSeries
+        Sorted by (venue, symbol).
+    bars : int
+        Candles traded, of all instruments.
+    fills : tuple of BacktestFill
+    trades, open_trades : tuple of RoundTrip
+        Ended ones by exit; those held at the end, valued at the last close.
+    at_ms : int64[n]
+        Closes.
+    equity, drawdown : float64[n]
+        At each close; drawdown a share of the peak, 0 or more.
+    exposure : float64[n]
+        Gross notional of all positions at each close as a share of equity.
+    traded : float64[n]
+        Notional of the fills since the close before.
+    final_equity : Decimal
+    costs : CostsPaid
+    stopped_at : datetime or None
+        When the brake latched for good.
+    refused, rejected_prices : int
+        Orders the risk gate refused, and candles whose price was not believed.
+    seconds : float
+        Wall time, the strategy's included.
+    """
+
+    setup: BacktestSetup
+    engine: BacktestEngine
+    series: tuple[TradedSeries, ...]
+    bars: int
+    fills: tuple[BacktestFill, ...]
+    trades: tuple[RoundTrip, ...]
+    open_trades: tuple[RoundTrip, ...]
+    at_ms: IntArray
+    equity: FloatArray
+    drawdown: FloatArray
+    exposure: FloatArray
+    traded: FloatArray
+    final_equity: Decimal
+    costs: CostsPaid
+    stopped_at: datetime | None
+    refused: int
+    rejected_prices: int
+    seconds: float
+
+
+def run_backtest(
+    setup: BacktestSetup, engine: BacktestEngine = BacktestEngine.KERNEL, progress: Progress | None = None
+) -> BacktestRun | None:
+    """Run it; both engines give the same fills and the same result.
+
+    Parameters
+    ----------
+    setup : BacktestSetup
+    engine : BacktestEngine
+    progress : callable, optional
+        Told what is done and what there is in all; False cancels.
+
+    Returns
+    -------
+    BacktestRun or None
+        None when ``progress`` cancelled.
+
+    Raises
+    ------
+    BadInput
+        Capital of zero, candles that cannot be traded, too few of them, a strategy that raises or answers nonsense, a
+        missing funding rate, or what the kernel does not model.
+    """
+    started = time.perf_counter()
+    if not setup.config.cash.is_finite() or setup.config.cash <= 0:
+        raise BadInput(f"cash {setup.config.cash} must be above 0; a backtest needs capital")
+    require_weights(setup.config)
+    series = traded_series(setup)
+    by_engine = by_kernel if engine is BacktestEngine.KERNEL else by_replay
+    outcome = by_engine(setup, series, progress)
+    if outcome is None:
+        return None
+    return _told(setup, engine, series, outcome, time.perf_counter() - started)
+
+
+def _told(
+    setup: BacktestSetup,
+    engine: BacktestEngine,
+    series: tuple[TradedSeries, ...],
+    outcome: Outcome,
+    seconds: float,
+) -> BacktestRun:
+    trades, open_trades = round_trips(outcome.fills, series)
+    return BacktestRun(
+        setup=setup,
+        engine=engine,
+        series=series,
+        bars=sum(one.stop - one.first for one in series),
+        fills=outcome.fills,
+        trades=trades,
+        open_trades=open_trades,
+        at_ms=outcome.at_ms,
+        equity=outcome.equity,
+        drawdown=outcome.drawdown,
+        exposure=_exposure(series, outcome),
+        traded=_traded(outcome),
+        final_equity=outcome.final_equity,
+        costs=CostsPaid(outcome.fees, _taken(setup, outcome.fills), outcome.funding),
+        stopped_at=outcome.stopped_at,
+        refused=outcome.refused,
+        rejected_prices=outcome.rejected_prices,
+        seconds=seconds,
+    )
+
+
+def _taken(setup: BacktestSetup, fills: Sequence[BacktestFill]) -> Decimal:
+    """Spread and slippage in the prices paid; rounding to the tick, which is part of a price, moves it by a tick."""
+    taking = setup.config.costs.taking
+    if not taking:
+        return ZERO
+    paid = sum((f.quantity * f.price * taking / (1 + f.side.sign * taking) for f in fills), ZERO)
+    return paid.quantize(MONEY_STEP)
+
+
+def _exposure(series: Sequence[TradedSeries], outcome: Outcome) -> FloatArray:
+    gross = np.zeros(len(outcome.at_ms))
+    for one in series:
+        own = [fill for fill in outcome.fills if fill.instrument == one.instrument.key]
+        if not own:
+            continue
+        changes = np.cumsum([float(fill.quantity) * fill.side.sign for fill in own])
+        times = np.array([fill.at_ms for fill in own], dtype=np.int64)
+        held = np.concatenate(([0.0], changes))[np.searchsorted(times, outcome.at_ms, side="right")]
+        held[np.abs(held) < float(one.instrument.lot_size) / 2] = 0.0
+        closes = one.candles.opened_at_ms + one.candles.timeframe.ms
+        known = np.maximum(np.searchsorted(closes, outcome.at_ms, side="right") - 1, 0)
+        gross += np.abs(held) * one.candles.close[known]
+    shares: FloatArray = np.divide(gross, outcome.equity, out=np.zeros(len(gross)), where=outcome.equity > 0.0)
+    return shares
+
+
+def _traded(outcome: Outcome) -> FloatArray:
+    traded = np.zeros(len(outcome.at_ms))
+    for fill in outcome.fills:
+        traded[int(np.searchsorted(outcome.at_ms, fill.at_ms))] += float(fill.quantity * fill.price)
+    return traded

@@ -1,0 +1,176 @@
+"""From a backtest to what may be said of it: figures with intervals, comparisons, luck, and one line."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+
+from engine.domain.market import FloatArray, to_ms
+from engine.exchanges.paper import PaperCosts
+from engine.quant.luck import RandomEntryNull
+from engine.quant.resampling import Resampling
+from engine.quant.summary import summarise
+from engine.quant.verdict import Evidence, Verdict, judge
+from engine.simulation.backtest import BacktestRun, BacktestSetup, run_backtest
+from engine.simulation.backtest_trades import Reason
+from engine.simulation.evaluation_figures import DAY_MS, Days, Figure, by_day, days_of, metrics_of, return_figures
+from engine.simulation.evaluation_luck import (
+    OrderFigures,
+    OverfittingFigures,
+    StudyFacts,
+    order_of_trades,
+    overfitting_figures,
+    random_entries,
+)
+from engine.simulation.evaluation_market import (
+    MonthResult,
+    RegimeResult,
+    YearResult,
+    hold_curve,
+    months_of,
+    regimes_of,
+    years_of,
+)
+from engine.simulation.replay import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationPlan:
+    """How to evaluate.
+
+    Attributes
+    ----------
+    draws : int
+        Of bootstrap, random entries and trade orders; at least 100.
+    seed : int
+        The same seed gives the same numbers on every machine.
+    study : StudyFacts
+    """
+
+    draws: int = 1_000
+    seed: int = 0
+    study: StudyFacts = field(default_factory=StudyFacts)
+
+
+@dataclass(frozen=True, slots=True)
+class DoubleCosts:
+    """The same run at twice the fees, spread and slippage; equity in quote, the return a fraction."""
+
+    final_equity: Decimal
+    net_return: Figure
+    sharpe: Figure
+
+
+@dataclass(frozen=True, slots=True)
+class ExitResult:
+    """Trades that ended for a reason, and what they made together (quote, after costs)."""
+
+    reason: Reason
+    trades: int
+    pnl: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What may be said of a run; ``hold`` is equity at the run's closes of holding the same instruments."""
+
+    days: Days
+    metrics: Mapping[str, Figure]
+    hold: FloatArray
+    buy_and_hold: Mapping[str, Figure]
+    years: tuple[YearResult, ...]
+    months: tuple[MonthResult, ...]
+    regimes: tuple[RegimeResult, ...]
+    exits: tuple[ExitResult, ...]
+    double_costs: DoubleCosts
+    null: RandomEntryNull
+    order: OrderFigures
+    overfitting: OverfittingFigures
+    verdict: Verdict
+
+
+def evaluate(run: BacktestRun, plan: EvaluationPlan | None = None) -> Evaluation:
+    """Evaluate a run; it is run again at twice the costs.
+
+    Parameters
+    ----------
+    run : BacktestRun
+    plan : EvaluationPlan, optional
+
+    Raises
+    ------
+    BadInput
+        As `run_backtest`.
+    """
+    plan = plan or EvaluationPlan()
+    resampling = Resampling(plan.draws, plan.seed)
+    days, hold = days_of(run), hold_curve(run)
+    market = by_day(run.at_ms, hold, float(run.setup.config.cash), days.period_ms)
+    metrics = metrics_of(run, days, resampling)
+    null = random_entries(run, plan.draws, plan.seed)
+    overfitting = overfitting_figures(days, plan.study)
+    double = at_double_costs(run)
+    return Evaluation(
+        days=days,
+        metrics=metrics,
+        hold=hold,
+        buy_and_hold=return_figures(market, resampling),
+        years=years_of(run, days, market),
+        months=months_of(days),
+        regimes=regimes_of(days, market),
+        exits=exits_of(run),
+        double_costs=double,
+        null=null,
+        order=order_of_trades(run, plan.draws, plan.seed),
+        overfitting=overfitting,
+        verdict=judge(_evidence(run, days, double, null, overfitting)),
+    )
+
+
+def doubled(setup: BacktestSetup) -> BacktestSetup:
+    """The same test at twice the fees, spread and slippage; funding, caps and delays stay."""
+    costs: PaperCosts = setup.config.costs
+    names = ("maker_bps", "taker_bps", "spread_bps", "slippage_bps")
+    twice = costs.model_copy(update={name: 2 * getattr(costs, name) for name in names})
+    return replace(setup, config=replace(setup.config, costs=twice))
+
+
+def at_double_costs(run: BacktestRun, progress: Progress | None = None) -> DoubleCosts:
+    """Run it again at twice the costs, by the same engine."""
+    again = run_backtest(doubled(run.setup), run.engine, progress)
+    assert again is not None, "nothing cancels it"
+    days = days_of(again)
+    net = float(again.final_equity / run.setup.config.cash) - 1.0
+    return DoubleCosts(again.final_equity, Figure(net), Figure.of(summarise(days.returns, days.per_year).sharpe))
+
+
+def exits_of(run: BacktestRun) -> tuple[ExitResult, ...]:
+    """Closed trades by the reason they ended for."""
+    results = []
+    for reason in Reason:
+        pnls = [trade.pnl for trade in run.trades if trade.reason is reason]
+        if pnls:
+            results.append(ExitResult(reason, len(pnls), sum(pnls, Decimal(0))))
+    return tuple(results)
+
+
+def _evidence(
+    run: BacktestRun, days: Days, double: DoubleCosts, null: RandomEntryNull, overfitting: OverfittingFigures
+) -> Evidence:
+    scale = days.period_ms / DAY_MS
+    least = overfitting.minimum_days
+    # days after the brake ended the run are no record of the strategy
+    lived = days.opened_ms if run.stopped_at is None else days.opened_ms[days.opened_ms < to_ms(run.stopped_at)]
+    return Evidence(
+        trades=len(run.trades),
+        bars=len(lived),
+        trials=overfitting.trials,
+        net_return=float(run.final_equity / run.setup.config.cash) - 1.0,
+        net_return_double_cost=double.net_return.value,
+        deflated_sharpe=overfitting.deflated_sharpe,
+        null_percentile=None if math.isnan(null.percentile) else null.percentile,
+        overfitting=overfitting.overfitting,
+        minimum_track_record_bars=math.nan if least is None else least / scale,
+    )

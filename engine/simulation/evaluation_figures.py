@@ -1,0 +1,154 @@
+"""The figures of one backtest with their 95 % intervals: returns by UTC day, trades one by one, exposure by close."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.domain.market import FloatArray, IntArray
+from engine.quant import performance, tradefigures
+from engine.quant.resampling import Interval, Resampling, confidence_intervals
+from engine.quant.summary import Measure, summarise, summary_intervals
+from engine.simulation.backtest import BacktestRun
+
+DAY_MS = 86_400_000
+CONFIDENCE = 0.95
+_YEAR_DAYS = 365.0
+Figures = Mapping[str, "Figure"]
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A number with the ends of its interval; None where undefined, with the reason."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    reason: str = ""
+
+    @classmethod
+    def of(cls, measure: Measure, interval: Interval | None = None) -> Figure:
+        """A measured number and, where there is one, its interval."""
+        if interval is None or not math.isfinite(interval.low):
+            return cls(measure.value, reason=measure.reason or ("" if interval is None else interval.reason))
+        return cls(measure.value, interval.low, interval.high, measure.reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Days:
+    """Equity by UTC day, or by candle where candles are longer.
+
+    Attributes
+    ----------
+    opened_ms : int64[d]
+        Begin of each; a close at midnight belongs to the day it ends.
+    returns : float64[d]
+        Simple, after costs; 0 on a day without a close.
+    period_ms : int
+    """
+
+    opened_ms: IntArray
+    returns: FloatArray
+    period_ms: int
+
+    @property
+    def per_year(self) -> float:
+        """Periods in a year of 365 days."""
+        return _YEAR_DAYS * DAY_MS / self.period_ms
+
+
+def by_day(at_ms: IntArray, equity: FloatArray, capital: float, candle_ms: int) -> Days:
+    """Returns between the last closes of the days.
+
+    Parameters
+    ----------
+    at_ms : int64[n]
+        Closes, rising.
+    equity : float64[n]
+    capital : float
+        Before the first close, above 0.
+    candle_ms : int
+        Length of a candle.
+
+    Examples
+    --------
+    >>> days = by_day(np.array([DAY_MS // 2, DAY_MS, 3 * DAY_MS]), np.array([100.0, 110.0, 99.0]), 100.0, DAY_MS // 2)
+    >>> days.returns.round(12).tolist()
+    [0.1, 0.0, -0.1]
+    """
+    period = max(DAY_MS, candle_ms)
+    if len(at_ms) == 0:
+        return Days(np.empty(0, dtype=np.int64), np.empty(0), period)
+    number = (at_ms - 1) // period
+    every = np.arange(int(number[0]), int(number[-1]) + 1)
+    last = np.searchsorted(number, every, side="right") - 1
+    levels = np.concatenate(([capital], equity[last]))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        returns = np.where(levels[:-1] > 0.0, levels[1:] / levels[:-1] - 1.0, 0.0)
+    return Days(every * period, returns, period)
+
+
+def days_of(run: BacktestRun) -> Days:
+    """The run's own days."""
+    candle_ms = max(one.candles.timeframe.ms for one in run.series)
+    return by_day(run.at_ms, run.equity, float(run.setup.config.cash), candle_ms)
+
+
+def return_figures(days: Days, plan: Resampling) -> dict[str, Figure]:
+    """Figures of the returns, by the names of a result record.
+
+    Parameters
+    ----------
+    days : Days
+    plan : Resampling
+        Of the stationary block bootstrap.
+    """
+    summary = summarise(days.returns, days.per_year)
+    intervals = summary_intervals(days.returns, days.per_year, plan, CONFIDENCE)
+    names = ("net_return", "cagr", "volatility", "sharpe", "sortino", "calmar", "max_drawdown")
+    figures = {name: Figure.of(getattr(summary, name), intervals.get(name)) for name in names}
+    longest = summary.longest_drawdown_bars
+    scale = days.period_ms / DAY_MS
+    figures["drawdown_days"] = Figure(None if longest.value is None else longest.value * scale, reason=longest.reason)
+    return figures
+
+
+def trade_figures(run: BacktestRun, plan: Resampling) -> dict[str, Figure]:
+    """Figures of the closed trades; a win rate stands with its count, payoff and Wilson interval."""
+    results = np.array([float(trade.pnl) for trade in run.trades])
+    found = tradefigures.trade_figures(results, CONFIDENCE)
+    drawn = confidence_intervals(
+        results, {"payoff": performance.payoff_ratio, "expectancy": lambda values: float(values.mean())}, plan
+    ) if len(results) else {}  # fmt: skip
+    rate = found.win_rate
+    none = "" if len(results) else "there are no trades"
+    return {
+        "trades": Figure(float(len(results))),
+        "win_rate": Figure(None, reason=none) if none else Figure(rate.rate, rate.low, rate.high),
+        "payoff": Figure.of(found.payoff, drawn.get("payoff")),
+        "breakeven_payoff": Figure.of(found.breakeven_payoff),
+        "expectancy": Figure.of(found.expectancy, drawn.get("expectancy")),
+        "profit_factor": Figure.of(found.profit_factor),
+    }
+
+
+def use_figures(run: BacktestRun) -> dict[str, Figure]:
+    """How much was at work, how often it was traded, and what part of the gross profit costs took."""
+    work = tradefigures.exposure(run.exposure)
+    candle_ms = min(one.candles.timeframe.ms for one in run.series)
+    turnover = tradefigures.turnover(run.traded, run.equity, _YEAR_DAYS * DAY_MS / candle_ms)
+    profit = float(run.final_equity - run.setup.config.cash)
+    return {
+        "exposure": Figure.of(work.mean_gross),
+        "time_in_market": Figure.of(work.share_of_bars),
+        "turnover": Figure.of(turnover),
+        "cost_share": Figure.of(tradefigures.cost_share(profit, float(run.costs.total))),
+    }
+
+
+def metrics_of(run: BacktestRun, days: Days, plan: Resampling) -> dict[str, Figure]:
+    """Every figure of the run."""
+    return return_figures(days, plan) | trade_figures(run, plan) | use_figures(run)

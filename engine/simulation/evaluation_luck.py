@@ -1,0 +1,150 @@
+"""How much of a backtest luck explains: random entries, the order of its trades, and the number of trials behind it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.quant.luck import HeldTrades, NullPlan, RandomEntryNull, pooled, random_entry_null, trade_order
+from engine.quant.overfitting import deflated_sharpe, minimum_track_record, sharpe_sample
+from engine.simulation.backtest import BacktestRun
+from engine.simulation.backtest_trades import RoundTrip, TradedSeries
+from engine.simulation.evaluation_figures import DAY_MS, Days
+
+_FEWEST_ORDERED = 2
+
+
+@dataclass(frozen=True, slots=True)
+class StudyFacts:
+    """What is known of the study that a run belongs to.
+
+    Attributes
+    ----------
+    trials : int
+        Every run that was looked at, this one and abandoned ones included.
+    sharpe_variance : float
+        Variance over the trials of their Sharpe ratios per day (never annualised); NaN where not known.
+    overfitting : float or None
+        Probability of overfitting of the study, by CSCV.
+    """
+
+    trials: int = 1
+    sharpe_variance: float = math.nan
+    overfitting: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OverfittingFigures:
+    """``minimum_days`` is the minimum track record; None where undefined, and ``reason`` says why."""
+
+    trials: int
+    deflated_sharpe: float | None
+    overfitting: float | None
+    minimum_days: float | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class OrderFigures:
+    """Deepest drawdown at trade ends, at most 0: of the real order, in half of all orders, in the worst twentieth."""
+
+    actual: float | None
+    median: float | None
+    worst_twentieth: float | None
+    draws: int
+    reason: str
+
+
+def random_entries(run: BacktestRun, draws: int, seed: int) -> RandomEntryNull:
+    """The run's trades among random entries of the same number, holding times, sides, sizes and costs.
+
+    Trades that ended within the bar they began in are drawn with one bar. Funding is left out on both sides. Where the
+    brake ended the run, entries are drawn up to the last exit, for nothing could be entered later.
+
+    Parameters
+    ----------
+    run : BacktestRun
+    draws : int
+        At least 100.
+    seed : int
+        Of the first instrument; each further one takes the next.
+    """
+    costs = run.setup.config.costs
+    cost_bps = float(costs.taker_bps + costs.spread_bps / 2 + costs.slippage_bps)
+    capital = float(run.setup.config.cash)
+    nulls = []
+    for number, series in enumerate(run.series):
+        own = [trade for trade in run.trades if trade.instrument == series.instrument.key]
+        if own:
+            nulls.append(_null(series, own, capital, NullPlan(draws, seed + number, cost_bps), _end_ms(run)))
+    return pooled(nulls)
+
+
+def _rows_until(series: TradedSeries, until_ms: int) -> int:
+    return series.first + int(np.searchsorted(series.closed_ms(), until_ms, side="right"))
+
+
+def _null(
+    series: TradedSeries, trades: list[RoundTrip], capital: float, plan: NullPlan, until_ms: int | None
+) -> RandomEntryNull:
+    stop = series.stop if until_ms is None else _rows_until(series, until_ms)
+    prices = np.append(series.candles.open[series.first : stop], series.candles.close[stop - 1])
+    held = HeldTrades.of(
+        [trade.entry_bar for trade in trades],
+        [max(1, trade.bars_held) for trade in trades],
+        [trade.side.sign for trade in trades],
+        [float(trade.quantity * trade.entry_price) / capital for trade in trades],
+    )
+    actual = sum(float(trade.pnl - trade.funding) for trade in trades) / capital
+    return random_entry_null(prices, held, plan, actual)
+
+
+def _end_ms(run: BacktestRun) -> int | None:
+    """Close of the candle of the last exit, where the brake ended the run."""
+    return None if run.stopped_at is None else max((fill.at_ms for fill in run.fills), default=None)
+
+
+def order_of_trades(run: BacktestRun, draws: int, seed: int) -> OrderFigures:
+    """How deep the drawdown of the same trades could have been in another order."""
+    if len(run.trades) < _FEWEST_ORDERED:
+        return OrderFigures(None, None, None, 0, f"{len(run.trades)} trades have no order to change")
+    entered = np.array([trade.entry_at.timestamp() * 1000.0 for trade in run.trades])
+    before = np.searchsorted(run.at_ms, entered, side="right") - 1
+    capital = float(run.setup.config.cash)
+    equity = np.where(before >= 0, run.equity[np.maximum(before, 0)], capital)
+    if not (equity > 0.0).all():
+        return OrderFigures(None, None, None, 0, "everything was lost before the last trade")
+    returns = np.array([float(trade.pnl) for trade in run.trades]) / equity
+    found = trade_order(returns, draws=draws, seed=seed)
+    return OrderFigures(found.actual_drawdown, found.drawdown_at(0.5), found.drawdown_at(0.95), draws, "")
+
+
+def overfitting_figures(days: Days, study: StudyFacts) -> OverfittingFigures:
+    """Deflated Sharpe with the real number of trials, and the least record that would show this Sharpe ratio.
+
+    Parameters
+    ----------
+    days : Days
+    study : StudyFacts
+    """
+    sample = sharpe_sample(days.returns)
+    deflated = deflated_sharpe(sample, study.trials, study.sharpe_variance)
+    least = minimum_track_record(sample) if math.isfinite(sample.sharpe) else math.nan
+    missing = [deflated.reason] if deflated.reason else []
+    if math.isnan(least):
+        missing.append("the Sharpe ratio is not above 0, so no record is long enough")
+    if study.overfitting is None:
+        missing.append("the probability of overfitting needs the trials of a study")
+    return OverfittingFigures(
+        study.trials,
+        _known(deflated.probability),
+        study.overfitting,
+        None if math.isnan(least) else least * days.period_ms / DAY_MS,
+        "; ".join(missing),
+    )
+
+
+def _known(value: float) -> float | None:
+    return value if math.isfinite(value) else None

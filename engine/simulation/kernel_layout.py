@@ -1,0 +1,138 @@
+"""The memory of a kernel run: one record per order, instrument, strategy and book, in integer ticks and lots.
+
+Quantities are whole lots, prices whole ticks, times ms UTC, money floats in quote. Flags are 0 or 1.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+Records = Any
+"""A numpy array of the records below, or one of them. Fields are read as attributes, which type hints do not know."""
+
+ENTRY, EXIT, STOP, FLATTEN, LIQUIDATION, NETTING = range(6)
+"""Why an order or a row of the book exists; the first four as in `engine.domain.orders.Purpose`."""
+
+ACTIVE, CLOSE_ONLY, HALTED = range(3)
+"""What the book may do, as in `engine.domain.commands.TradingState`."""
+
+LATCH, OFF, RESET = range(3)
+"""What the brake does once it has tripped, as in `engine.trading.config.BrakeMode`."""
+
+DONE, MORE_FILLS, MORE_ORDERS, NO_FUNDING = range(4)
+"""Why the loop came back: at the end, for larger arrays, or because a rate is missing."""
+
+NEVER = -1
+"""A time that has not come, a row that is not there, a stop that is not known."""
+
+UNLIMITED = np.iinfo(np.int64).max
+"""Lots of a candle that no volume share limits."""
+
+TIE = 1e-11
+"""Relative rounding tolerance. Two sums of money that differ by less are equal: the core counts in decimals, where such
+a difference is a tie; floats of this size err by less than a hundredth of it."""
+
+
+def _whole(names: str) -> list[tuple[str, str]]:
+    return [(name, "i8") for name in names.split()]
+
+
+def _real(names: str) -> list[tuple[str, str]]:
+    return [(name, "f8") for name in names.split()]
+
+
+Order = np.dtype(
+    _whole(
+        "sleeve sign purpose asked size venue_size filled is_open venue_open is_sent is_child parent reduces triggered "
+        "waited arrives_ms stop reference in_base exempt held_base untold_size untold_end"
+    )
+    + _real("per_unit held_quote")
+)
+"""``size`` is what the book believes it asks for, ``venue_size`` what the venue does: a venue tells of a child it
+resized with a cancelled entry only at the next event (``untold_size``, ``untold_end``). ``held_*`` is its reserve."""
+
+Market = np.dtype(
+    _whole(
+        "venue coin is_perpetual min_value fee_top fee_bottom take_top take_bottom first row mark mark_ms venue_mark "
+        "doubt doubt_ms doubt_count position held_base count has_dead has_untold entry_lots entry_net"
+    )
+    + _real("lot unit max_leverage allowed_leverage fee_rate reserve_fee taking cost entry_claim")
+)
+"""``unit`` is the money of one lot at one tick; ``min_value`` the least order in such units. ``row`` is the candle that
+has just closed, of all instruments' candles; less ``first`` it is the row of the series given. ``position`` and
+``cost`` are the account's."""
+
+Pair = np.dtype(_whole("held stop latch is_touched is_doubtful") + _real("cost trade"))
+"""A strategy's place in an instrument: ``latch`` is the sign of a position that was stopped out, ``stop`` 0 for none;
+``is_doubtful`` while a step's withdrawal of a stop has brought no proof; ``trade`` is what the round trip has made."""
+
+Sleeve = np.dtype(_whole("trades wins") + _real("weight tie booked pnl peak"))
+"""``booked`` is realised P&L less fees plus funding; ``pnl`` the same with what is open, at the last close. ``tie`` is
+what its money is multiplied by before lots are rounded down: slightly more than 1, so that a tie is met, or slightly
+less where the core's decimals (0.333... for a third of the cash) lie below the true share, so that it misses the tie.
+"""
+
+Venue = np.dtype(_whole("errors") + _real("cash held_quote"))
+
+Candle = np.dtype(_whole("opened_ms open high low close cap"))
+"""``cap`` is the most lots one order may take."""
+
+View = np.dtype(_real("conviction distance") + _whole("steps"))
+"""NaN is no view. ``distance`` of the stop in ticks, 0 for none; ``steps`` twice the ticks nearest to it, odd where it
+is exactly half way between two, -1 for none."""
+
+Stamp = np.dtype(_whole("at_ms market mark") + _real("rate"))
+"""A funding stamp; the rate is NaN where it is missing."""
+
+Decision = np.dtype(_whole("market slot size"))
+
+FillRow = np.dtype(_whole("bar at_ms market sleeve sign lots price purpose closes") + _real("fee pnl"))
+"""``bar`` is the row of the series given; ``closes`` where a round trip ended: then ``pnl`` is what it made, net of
+fees, with funding; else 0."""
+
+Close = np.dtype(_real("equity drawdown"))
+
+TABLES = {
+    "sleeve": Sleeve,
+    "venue": Venue,
+    "market": Market,
+    "pair": Pair,
+    "order": Order,
+    "decision": Decision,
+    "entry": np.dtype(np.int64),
+    "error": np.dtype(np.int64),
+    "fill": FillRow,
+    "close": Close,
+    "instant": np.dtype(np.int64),
+    "row": np.dtype(np.int64),
+    "candle": Candle,
+    "view": View,
+    "stamp": Stamp,
+}
+"""Every table of a run. The last sleeve is `external`: what no strategy's order explains. Pairs lie by sleeve, orders
+by instrument in the order of acceptance, decisions by kind, rows by instant; entries and errors are rings of times."""
+
+Run = np.dtype(
+    _whole(" ".join(f"{name}_table" for name in TABLES))
+    + _whole("sleeves venues markets slots decisions entry_limit error_limit fill_rows candles stamps")
+    + _whole(
+        "weights aggressive brake reset_ms confirm_ms unknown_for_ms max_age_ms failed_limit carry_bars latency_ms"
+    )
+    + _real(
+        "brake_drawdown entry_drawdown strategy_drawdown daily_loss position_share exposure concentration reserve "
+        "maintenance"
+    )
+    + _whole(
+        "next next_stamp now_ms fills fill_count state is_latched waits tripped_ms unknown_ms braked_ms failed "
+        "has_stop is_flat flatten_due_ms pause_ms fills_seen stopped_ms refused cancels amends approved entries day "
+        "rejected"
+    )
+    + _real("equity capital value peak day_start funding")
+)
+"""One run: where its tables lie, how long they are, its limits and costs, and the state of its book.
+
+``*_table`` are the addresses of the tables, so that one pointer is all that a function is given: arrays as arguments
+are counted at every call, which would cost thirty times the work. Whoever runs the loop keeps the tables alive.
+"""

@@ -1,0 +1,212 @@
+"""The loop of a kernel run: every instant of market time in the order of the replay's events."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from engine.quant.arrays import kernel
+from engine.simulation.kernel_book import (
+    look_at_brake,
+    look_at_failures,
+    mark,
+    net_external,
+    net_flat,
+    pay_funding,
+    value_book,
+)
+from engine.simulation.kernel_compile import part, stamp
+from engine.simulation.kernel_decide import cover, follow, withdraw_entries_of
+from engine.simulation.kernel_layout import (
+    ACTIVE,
+    DONE,
+    FLATTEN,
+    MORE_FILLS,
+    MORE_ORDERS,
+    NEVER,
+    NO_FUNDING,
+    Records,
+)
+from engine.simulation.kernel_orders import APPROVED, add_order, is_dust, note, pending_exits, sweep_ended
+from engine.simulation.kernel_risk import has_failed
+from engine.simulation.kernel_send import cancel_all, send
+from engine.simulation.kernel_tables import (
+    candle_at,
+    close_at,
+    instant_at,
+    market_at,
+    order_at,
+    pair_at,
+    row_at,
+    stamp_at,
+)
+from engine.simulation.kernel_venue import hear_untold, match_candle
+
+_PAUSE_MS = 500
+_LONGEST_PAUSE_MS = 30_000
+
+
+@part
+def observe(run: Records) -> None:
+    """Let the venue match the candles that closed, then make their closes the marks."""
+    for m in range(run.markets):
+        if market_at(run, m).has_untold:
+            hear_untold(run, m)
+        if market_at(run, m).row >= 0:
+            market_at(run, m).venue_mark = candle_at(run, market_at(run, m).row).close
+    for m in range(run.markets):
+        market = market_at(run, m)
+        if market.row >= 0 and (market.count > 0 or market.position != 0):
+            match_candle(run, m)
+        if market.has_dead:
+            sweep_ended(run, m)
+    for m in range(run.markets):
+        market = market_at(run, m)
+        if market.row >= 0 and not mark(market, candle_at(run, market.row).close, run.now_ms):
+            market.row = NEVER
+            run.rejected += 1
+
+
+@part
+def decide(run: Records) -> None:
+    """Stops first, then every strategy about every candle that closed."""
+    net_external(run)
+    for k in range(run.sleeves + 1):
+        for m in range(run.markets):
+            if pair_at(run, k, m).is_touched:
+                pair_at(run, k, m).is_touched = 0 if cover(run, k, m) else 1
+    for m in range(run.markets):
+        if run.state != ACTIVE or has_failed(run, market_at(run, m).venue):
+            withdraw_entries_of(run, -1, m)
+    for k in range(run.sleeves):
+        for m in range(run.markets):
+            if market_at(run, m).row >= 0:
+                follow(run, k, m)
+
+
+@part
+def drive_stop(run: Records) -> None:
+    """Bring a latched book to flat, one look at each event; see `engine.trading.stopping`."""
+    if not run.is_latched:
+        run.flatten_due_ms, run.pause_ms = NEVER, _PAUSE_MS
+        return
+    if not run.is_flat:
+        cancel_all(run)
+    run.is_flat = 0 if _positions_left(run) else 1
+    if not run.is_flat and run.now_ms >= run.flatten_due_ms:
+        filled = run.fill_count > run.fills_seen
+        run.pause_ms = _PAUSE_MS if filled else min(2 * run.pause_ms, _LONGEST_PAUSE_MS)
+        run.fills_seen, run.flatten_due_ms = run.fill_count, run.now_ms + run.pause_ms
+        for m in range(run.markets):
+            flatten(run, m)
+        send(run)
+
+
+@part
+def _positions_left(run: Records) -> bool:
+    for m in range(run.markets):
+        for k in range(run.sleeves + 1):
+            held = pair_at(run, k, m).held
+            if held != 0 and not is_dust(market_at(run, m), held):
+                return True
+    return False
+
+
+@part
+def flatten(run: Records, m: int) -> None:
+    """Market orders that bring the account's position to zero; opposite sleeves of a flat one are netted."""
+    market = market_at(run, m)
+    account, pending = market.position, pending_exits(run, -1, m)
+    left = abs(account) - pending
+    if account == 0 and pending == 0:
+        net_flat(run, m)
+    for k in range(run.sleeves + 1):
+        held = pair_at(run, k, m).held
+        if left <= 0 or held == 0 or (held > 0) != (account > 0):
+            continue
+        size = min(left, abs(held) - pending_exits(run, k, m))
+        if size > 0 and not is_dust(market, size):
+            slot = add_order(run, k, m, -1 if account > 0 else 1, size, FLATTEN)
+            order_at(run, m, slot).reduces = 1
+            note(run, APPROVED, m, slot, 0)
+            left -= size
+
+
+@part
+def fund(run: Records) -> bool:
+    """Pay the funding stamps of this instant; False where a held position's rate is missing."""
+    while run.next_stamp < run.stamps and stamp_at(run, run.next_stamp).at_ms == run.now_ms:
+        stamp = stamp_at(run, run.next_stamp)
+        market = market_at(run, stamp.market)
+        if market.position != 0:
+            if math.isnan(stamp.rate):
+                return False
+            pay_funding(run, stamp.market, -market.position * market.unit * stamp.mark * stamp.rate)
+        run.next_stamp += 1
+        drive_stop(run)
+    return True
+
+
+@part
+def has_space(run: Records) -> int:
+    """Whether one more step fits into the tables; else which to enlarge."""
+    if run.fills + run.markets * (run.slots + 4 * run.sleeves + 4) > run.fill_rows:
+        return MORE_FILLS
+    for m in range(run.markets):
+        if market_at(run, m).count + 4 * run.sleeves + 5 > run.slots:
+            return MORE_ORDERS
+    return DONE
+
+
+@part
+def take_candles(run: Records, t: int) -> bool:
+    """Find the candles that close at an instant; whether there is one."""
+    closes = False
+    for m in range(run.markets):
+        row = row_at(run, t, m)
+        market_at(run, m).row = row
+        closes = closes or row >= 0
+    return closes
+
+
+@part
+def step(run: Records) -> None:
+    """One close: match, value, look at the brake, decide, send."""
+    observe(run)
+    value_book(run)
+    look_at_brake(run)
+    look_at_failures(run)
+    if not run.is_latched:
+        decide(run)
+        send(run)
+    drive_stop(run)
+    if run.has_stop and run.stopped_ms == NEVER:
+        run.stopped_ms = run.now_ms
+
+
+def _loop(version: str) -> Any:
+    """The compiled loop; ``version`` is a constant in it, so that no code of another version is taken from the disk."""
+
+    def take_instants(runs: Records, stop: int) -> int:
+        """Take instants until ``stop``, of a table of one `Run`; why it came back. Call again to go on."""
+        run = runs[0]
+        while run.next < stop and len(version) > 0:
+            t = run.next
+            run.now_ms = instant_at(run, t)
+            lacks = has_space(run)
+            if lacks != DONE:
+                return lacks
+            if not fund(run):
+                return NO_FUNDING
+            run.next += 1
+            if take_candles(run, t):
+                step(run)
+                close = close_at(run, t)
+                close.equity, close.drawdown = run.equity, 1.0 - run.value / run.peak
+        return DONE
+
+    return kernel(take_instants)
+
+
+run_loop = _loop(stamp())
+"""Advances a `Run`; compiled at the first call, taken from the disk afterwards."""

@@ -1,0 +1,295 @@
+"""The record of research: every study, every trial of it, and the one look at its holdout."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Connection, Row, func, insert, select
+
+from engine.domain.codec import utc_text
+from engine.domain.errors import BadInput, CommandRefused, StorageError
+from engine.domain.market import FloatArray
+from engine.storage.base import Database
+from engine.storage.database_file import DatabaseFile
+from engine.storage.migrate import migrate_file
+from engine.storage.research_tables import studies, touches, trials
+
+
+class TrialState(Enum):
+    """How a trial ended."""
+
+    COMPLETE = "complete"
+    PRUNED = "pruned"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One set of settings and what came of it.
+
+    Attributes
+    ----------
+    number : int
+        From 0, without gaps.
+    state : TrialState
+        ``PRUNED`` trials were abandoned after some folds and count as looked at; ``REFUSED`` ones were never run.
+    settings : mapping
+        Those that were searched.
+    value : float or None
+        Objective, larger is better; of an abandoned trial that of the folds it ran.
+    fold_scores : tuple of float
+        Objective after each fold, of all folds so far.
+    returns : float64[d]
+        By day, after costs, of the folds it ran, joined.
+    reason : str
+        Why it was not completed.
+    """
+
+    number: int
+    state: TrialState
+    settings: Mapping[str, Any]
+    value: float | None
+    fold_scores: tuple[float, ...]
+    returns: FloatArray
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredStudy:
+    """A study; ``definition`` is everything that decides its trials, as JSON values."""
+
+    name: str
+    strategy: str
+    definition: Mapping[str, Any]
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class HoldoutTouch:
+    """A look at a holdout: of which study and instruments, from when to when, with which settings, what was seen."""
+
+    study: str
+    strategy: str
+    instruments: tuple[str, ...]
+    start: datetime
+    stop: datetime
+    touched_at: datetime
+    settings: Mapping[str, Any]
+    record: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class TrialStamp:
+    """Which code ran trials, and when they ended."""
+
+    revision: str
+    ended_at: datetime
+
+
+class ResearchStore:
+    """``research.sqlite`` of a data folder, made where it is missing; only ever added to.
+
+    Parameters
+    ----------
+    folder : Path
+        The data folder; created (mode 0700) if missing.
+
+    Raises
+    ------
+    StorageError
+        The file cannot be made, read or upgraded.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(f"{folder} cannot be made: {error.strerror}; check the path and its rights") from error
+        migrate_file(Database.RESEARCH, folder)
+        self._file = DatabaseFile(Database.RESEARCH.path(folder), full_sync=True)
+
+    def begin(self, study: StoredStudy) -> StoredStudy:
+        """Store a study, or find the one of this name and definition.
+
+        Raises
+        ------
+        BadInput
+            There is one of this name with another definition; names what differs.
+        CannotRecord
+            Nothing was stored.
+        """
+        with self._file.write() as connection:
+            row = connection.execute(select(studies).where(studies.c.name == study.name)).one_or_none()
+            if row is None:
+                values = {"name": study.name, "strategy": study.strategy, "definition": _canonical(study.definition)}
+                connection.execute(insert(studies), values | {"created_at": study.created_at})
+                return study
+        stored = _study(row)
+        if _canonical(stored.definition) != _canonical(study.definition):
+            raise BadInput(
+                f"study {study.name} exists with another {_differing(stored.definition, study.definition)}; "
+                "give the same values to go on with it, or another name with --study"
+            )
+        return stored
+
+    def study(self, name: str) -> StoredStudy | None:
+        """The study of that name, or None."""
+        with self._file.read() as connection:
+            row = connection.execute(select(studies).where(studies.c.name == name)).one_or_none()
+        return None if row is None else _study(row)
+
+    def studies(self) -> tuple[StoredStudy, ...]:
+        """Every study, newest first."""
+        query = select(studies).order_by(studies.c.created_at.desc(), studies.c.name)
+        with self._file.read() as connection:
+            return tuple(_study(row) for row in connection.execute(query))
+
+    def trials(self, study: str) -> tuple[Trial, ...]:
+        """Every trial of a study, in order."""
+        query = select(trials).where(trials.c.study == study).order_by(trials.c.number)
+        with self._file.read() as connection:
+            return tuple(_trial(row) for row in connection.execute(query))
+
+    def revisions(self, study: str) -> tuple[str, ...]:
+        """The revisions of the code that ran its trials, sorted; more than one means they are not quite comparable."""
+        query = select(trials.c.revision).where(trials.c.study == study).distinct().order_by(trials.c.revision)
+        with self._file.read() as connection:
+            return tuple(connection.execute(query).scalars())
+
+    def add_trials(self, study: str, added: Sequence[Trial], stamp: TrialStamp) -> None:
+        """Store the next trials in one transaction.
+
+        Raises
+        ------
+        CommandRefused
+            They are not the next ones (another process runs the same study), or its holdout was looked at.
+        CannotRecord
+            Nothing was stored.
+        """
+        if not added:
+            return
+        rows = [_trial_values(study, one) | {"revision": stamp.revision, "ended_at": stamp.ended_at} for one in added]
+        with self._file.write() as connection:
+            stored = connection.execute(select(func.count()).where(trials.c.study == study)).scalar_one()
+            if [one.number for one in added] != list(range(stored, stored + len(added))):
+                raise CommandRefused(
+                    f"study {study} has {stored} trials and trial {added[0].number} is not the next: "
+                    "another process runs it; wait for that one"
+                )
+            _require_untouched(connection, study)
+            connection.execute(insert(trials), rows)
+
+    def touch(self, touch: HoldoutTouch) -> None:
+        """Record the one look at a holdout; to be durable before anybody sees what was found.
+
+        Raises
+        ------
+        CommandRefused
+            This holdout, or one of the same strategy and instruments that overlaps it, was looked at; says when.
+        CannotRecord
+            Nothing was stored, so nothing may be shown.
+        """
+        values = {
+            "study": touch.study,
+            "strategy": touch.strategy,
+            "instruments": json.dumps(sorted(touch.instruments)),
+            "start": touch.start,
+            "stop": touch.stop,
+            "touched_at": touch.touched_at,
+            "settings": _canonical(touch.settings),
+            "record": json.dumps(touch.record),
+        }
+        with self._file.write() as connection:
+            earlier = _overlapping(connection, touch)
+            if earlier is not None:
+                raise touched_before(earlier)
+            connection.execute(insert(touches), values)
+
+    def touched(self, study: str) -> HoldoutTouch | None:
+        """The look at a study's holdout, or None."""
+        with self._file.read() as connection:
+            row = connection.execute(select(touches).where(touches.c.study == study)).one_or_none()
+        return None if row is None else _touch(row)
+
+    def touched_like(self, asked: HoldoutTouch) -> HoldoutTouch | None:
+        """The first look that forbids this one: of the same study, or of its strategy at the same candles."""
+        with self._file.read() as connection:
+            return _overlapping(connection, asked)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._file.close()
+
+
+def touched_before(earlier: HoldoutTouch) -> CommandRefused:
+    """The refusal of a second look, with the date of the first."""
+    return CommandRefused(
+        f"the holdout from {utc_text(earlier.start)} to {utc_text(earlier.stop)} was looked at on "
+        f"{utc_text(earlier.touched_at)} by study {earlier.study}; a second look would make it data to fit to. "
+        "Wait for candles that are newer than it"
+    )
+
+
+def _require_untouched(connection: Connection, study: str) -> None:
+    row = connection.execute(select(touches).where(touches.c.study == study)).one_or_none()
+    if row is not None:
+        raise CommandRefused(
+            f"study {study} ended on {utc_text(row.touched_at)}, when its holdout was looked at; "
+            "begin another study on newer candles"
+        )
+
+
+def _overlapping(connection: Connection, asked: HoldoutTouch) -> HoldoutTouch | None:
+    query = select(touches).where(touches.c.strategy == asked.strategy).order_by(touches.c.touched_at)
+    for row in connection.execute(query):
+        found = _touch(row)
+        same = set(found.instruments) & set(asked.instruments)
+        if found.study == asked.study or (same and found.start < asked.stop and asked.start < found.stop):
+            return found
+    return None
+
+
+def _canonical(values: Mapping[str, Any]) -> str:
+    return json.dumps(values, sort_keys=True, separators=(",", ":"))
+
+
+def _differing(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
+    keys = {*stored, *asked}
+    return ", ".join(sorted(key for key in keys if stored.get(key) != asked.get(key)))
+
+
+def _study(row: Row[Any]) -> StoredStudy:
+    return StoredStudy(row.name, row.strategy, json.loads(row.definition), row.created_at)
+
+
+def _trial_values(study: str, trial: Trial) -> dict[str, Any]:
+    return {
+        "study": study,
+        "number": trial.number,
+        "state": trial.state.value,
+        "settings": _canonical(trial.settings),
+        "value": trial.value,
+        "fold_scores": json.dumps(list(trial.fold_scores)),
+        "returns": np.ascontiguousarray(trial.returns, dtype="<f8").tobytes(),
+        "reason": trial.reason,
+    }
+
+
+def _trial(row: Row[Any]) -> Trial:
+    returns = np.frombuffer(row.returns, dtype="<f8").astype(np.float64)
+    scores = tuple(json.loads(row.fold_scores))
+    return Trial(row.number, TrialState(row.state), json.loads(row.settings), row.value, scores, returns, row.reason)
+
+
+def _touch(row: Row[Any]) -> HoldoutTouch:
+    return HoldoutTouch(
+        row.study, row.strategy, tuple(json.loads(row.instruments)), row.start, row.stop, row.touched_at,
+        json.loads(row.settings), json.loads(row.record),
+    )  # fmt: skip

@@ -1,0 +1,203 @@
+"""Figures of a backtest: equity against buy-and-hold, trades on candles, results of trades, runs side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from engine.domain.research import Comparison, Histogram, RunChart, RunCurve, RunTrade
+from pages import charts, theme
+from pages.theme import Palette
+
+_WIDE = 4
+"""Highest over lowest from which the scale is logarithmic."""
+
+
+_MANY = 40
+"""Trades in one chart from which their marks are small."""
+
+
+def curve(run: RunCurve) -> dict[str, Any]:
+    """Equity and buy-and-hold above, drawdown below, on one time axis."""
+    colours = theme.palette()
+    at = charts.times(run.at_ms)
+    hover = f"%{{y:,.2f}} {run.currency}"
+    hold = charts.line("Buy and hold", at, run.hold, colours.second, hover)
+    traces = [
+        {**hold, "line": {"color": colours.second, "width": 1.2, "dash": "dot"}},
+        charts.line("Strategy", at, run.equity, colours.accent, hover),
+        {
+            **charts.line("Drawdown", at, run.drawdown, colours.down, "%{y:.2%}"),
+            "yaxis": "y2",
+            "fill": "tozeroy",
+            "fillcolor": charts.wash(colours.down),
+            "showlegend": False,
+        },
+    ]
+    shape = theme.layout(
+        colours,
+        380,
+        margin={"l": 8, "r": 64, "t": 30, "b": 24},
+        xaxis=theme.axis(colours, type="date", anchor="y2", showgrid=False),
+        yaxis=theme.axis(colours, domain=[0.32, 1], side="right", tickformat=",.0f", **_scale(run)),
+        yaxis2=theme.axis(colours, domain=[0, 0.26], side="right", tickformat=".2~%", nticks=3, rangemode="tozero"),
+    )
+    shape["showlegend"] = True
+    return {"data": traces, "layout": shape}
+
+
+def _scale(run: RunCurve) -> dict[str, Any]:
+    """Logarithmic where one line leaves the other far behind, so that equal steps are equal growth."""
+    low = min(float(run.equity.min()), float(run.hold.min()))
+    high = max(float(run.equity.max()), float(run.hold.max()))
+    if not 0 < low * _WIDE < high:
+        return {}
+    return {"type": "log", "dtick": "D2", "title": {"text": "logarithmic", "font": {"size": 10}}}
+
+
+def growth(compared: Comparison) -> dict[str, Any]:
+    """Growth of every run since its own start."""
+    colours, tints = theme.palette(), theme.series_colours()
+    traces = [
+        charts.line(run.name, charts.times(run.at_ms), run.values, tints[place % len(tints)], "%{y:+.2%}")
+        for place, run in enumerate(compared.curves)
+    ]
+    shape = theme.layout(
+        colours,
+        340,
+        margin={"l": 8, "r": 64, "t": 30, "b": 24},
+        xaxis=theme.axis(colours, type="date", showgrid=False),
+        yaxis=theme.axis(colours, side="right", tickformat="+.0%"),
+    )
+    shape["showlegend"] = True
+    return {"data": traces, "layout": shape}
+
+
+def results(distribution: Histogram) -> dict[str, Any]:
+    """How many trades had which result; wins and losses differ by side of zero as well as by hue."""
+    colours = theme.palette()
+    left, right = distribution.edges[:-1], distribution.edges[1:]
+    shape = theme.layout(
+        colours,
+        260,
+        margin={"l": 8, "r": 40, "t": 8, "b": 24},
+        xaxis=theme.axis(colours, tickformat="+.1~%"),
+        yaxis=theme.axis(colours, side="right"),
+        bargap=0.06,
+        shapes=[_upright(colours)],
+    )
+    bars = {
+        "type": "bar",
+        "name": "Trades",
+        "x": (left + right) / 2,
+        "y": distribution.counts,
+        "width": right - left,
+        "marker": {"color": np.where(left >= 0, colours.up, colours.down).tolist()},
+        "customdata": np.column_stack((left, right)),
+        "hovertemplate": "%{y} trades from %{customdata[0]:.2%} to %{customdata[1]:.2%}<extra></extra>",
+    }
+    return {"data": [bars], "layout": {**shape, "hovermode": "closest"}}
+
+
+def trades(chart: RunChart) -> dict[str, Any]:
+    """Candles with the entry, exit and stop of every trade in them, entry and exit joined by a line."""
+    figure = charts.candles(chart.candles)
+    colours = theme.palette()
+    found = chart.trades
+    figure["data"] = [{**trace, "showlegend": False} for trace in figure["data"]]
+    if found:
+        figure["data"] += [*_ways(found, colours), _stops(found, colours), *_ends(found, colours)]
+    figure["layout"] = {**figure["layout"], "showlegend": bool(found), "hovermode": "closest"}
+    figure["layout"]["margin"] = {**figure["layout"]["margin"], "t": 30}
+    return figure
+
+
+def _ends(found: Sequence[RunTrade], colours: Palette) -> list[dict[str, Any]]:
+    left = [trade for trade in found if trade.exit_at is not None and trade.exit_price is not None]
+    entries = _marks(
+        "Entry",
+        [(trade.entry_at.timestamp() * 1000, float(trade.entry_price), _said(trade)) for trade in found],
+        ["triangle-up" if trade.side == "long" else "triangle-down" for trade in found],
+        colours.accent,
+        colours,
+    )
+    exits = _marks(
+        "Exit",
+        [(t.exit_at.timestamp() * 1000, float(t.exit_price), _said(t)) for t in left if t.exit_at and t.exit_price],
+        ["x" for _ in left],
+        colours.second,
+        colours,
+    )
+    return [entries, exits]
+
+
+def _marks(
+    name: str, points: Sequence[tuple[float, float, str]], symbols: Sequence[str], colour: str, colours: Palette
+) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": name,
+        "x": [point[0] for point in points],
+        "y": [point[1] for point in points],
+        "text": [point[2] for point in points],
+        "marker": {"symbol": list(symbols), "color": colour, **_size(len(points), colours)},
+        "hovertemplate": f"{name} %{{text}} at %{{y:,.8~f}}<extra></extra>",
+    }
+
+
+def _size(marks: int, colours: Palette) -> dict[str, Any]:
+    """Large and outlined where they are few, small where they would hide the candles."""
+    if marks > _MANY:
+        return {"size": 5, "line": {"width": 0}}
+    return {"size": 11, "line": {"color": colours.text, "width": 1}}
+
+
+def _ways(found: Sequence[RunTrade], colours: Palette) -> list[dict[str, Any]]:
+    """From entry to exit, one trace for wins and one for losses; a gap after each."""
+    ways = []
+    for name, colour, dash, won in (("Won", colours.up, "solid", True), ("Lost", colours.down, "dash", False)):
+        chosen = [trade for trade in found if (trade.pnl > 0) is won and trade.exit_at is not None]
+        points = [point for trade in chosen for point in _way(trade)]
+        ways.append(_segments(name, points, {"color": colour, "width": 1.5, "dash": dash}))
+    return ways
+
+
+def _way(trade: RunTrade) -> tuple[tuple[float | None, float | None], ...]:
+    assert trade.exit_at is not None, "only trades that ended have a way"
+    leave = float(trade.exit_price) if trade.exit_price is not None else None
+    begin = (trade.entry_at.timestamp() * 1000, float(trade.entry_price))
+    return (begin, (trade.exit_at.timestamp() * 1000, leave), (None, None))
+
+
+def _stops(found: Sequence[RunTrade], colours: Palette) -> dict[str, Any]:
+    points: list[tuple[float | None, float | None]] = []
+    for trade in found:
+        if trade.stop_price is not None:
+            level, end = float(trade.stop_price), trade.exit_at or trade.entry_at
+            points += [(trade.entry_at.timestamp() * 1000, level), (end.timestamp() * 1000, level), (None, None)]
+    return _segments("Stop", points, {"color": colours.warn, "width": 1.5, "dash": "dot"})
+
+
+def _segments(name: str, points: Sequence[tuple[float | None, float | None]], line: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": name,
+        "x": [point[0] for point in points],
+        "y": [point[1] for point in points],
+        "line": line,
+        "hoverinfo": "skip",
+        "connectgaps": False,
+    }
+
+
+def _said(trade: RunTrade) -> str:
+    return f"of trade {trade.number}, {trade.side}"
+
+
+def _upright(colours: Palette) -> dict[str, Any]:
+    line = {"color": colours.dim, "width": 1}
+    return {"type": "line", "yref": "paper", "y0": 0, "y1": 1, "x0": 0, "x1": 0, "line": line}

@@ -1,0 +1,195 @@
+"""``optimise`` as typed: a study that goes on, a holdout that is looked at once, and clear refusals."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from recorded_candles import csv_of, made
+
+from engine.domain.errors import BadInput
+from engine.quant.verdict import Level
+from engine.runtime import studies
+from engine.runtime.cli.main import main
+from engine.runtime.job_files import JobCancelled
+from engine.runtime.studies import read_study, study_files
+from engine.storage.research import ResearchStore
+
+Typed = Callable[..., tuple[int, str, str]]
+WORDS = (
+    "optimise", "--strategy", "sma_cross", "--range", "fast_bars=2:30", "--range", "slow_bars=20:150", "--draws", "100",
+    "--seed", "3",
+)  # fmt: skip
+CHANGING = ("made_at", "created_at", "seconds", "bars_per_second", "evaluation_seconds")
+
+
+@pytest.fixture
+def typed(in_process: Path, capsys: pytest.CaptureFixture[str]) -> Typed:
+    """Carries a command line out: exit code, what it printed, what it said."""
+
+    def carry_out(*words: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = main([str(word) for word in words])
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return carry_out
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """150 days of a random walk, by the hour."""
+    path = tmp_path / "spot_binance" / "BTC_USDT-1h.csv"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(csv_of(made(24 * 150, seed=11)[1]))
+    return path
+
+
+def steady(value: Any) -> Any:
+    """Without what the clock decides."""
+    if isinstance(value, dict):
+        return {key: steady(inner) for key, inner in value.items() if key not in CHANGING}
+    return [steady(inner) for inner in value] if isinstance(value, list) else value
+
+
+def test_optimise_when_done_then_the_record_tells_everything_and_luck_is_not_taken_for_skill(
+    typed: Typed, file: Path
+) -> None:
+    code, out, _ = typed(*WORDS, "--candles", file, "--trials", "14", "--set", "fast_bars=5", "--json")
+    assert code == 2  # fixed and with a range
+    code, out, _ = typed(*WORDS, "--candles", file, "--trials", "14", "--json")
+    assert code == 0
+    found = json.loads(out)
+    counts = found["counts"]
+    assert counts["measured"] == counts["complete"] + counts["pruned"] == 14
+    assert len(found["trials"]) == 14 + counts["refused"]
+    assert found["overfitting"]["trials"] == 14 == found["development"]["overfitting"]["trials"]
+    assert found["development"]["overfitting"]["pbo"] == found["overfitting"]["pbo"]
+    assert found["development"]["overfitting"]["deflated_sharpe"] is not None
+    assert found["verdict"]["level"] != Level.DISTINGUISHABLE.value
+    assert found["holdout"]["record"] is None
+    assert found["holdout"]["touched_at"] is None
+    assert found["development"]["to"] < found["holdout"]["from"]
+    assert found["best"]["value"] == max(one["value"] for one in found["trials"] if one["state"] == "complete")
+    assert set(found["selection"]) == {"walk_forward", "k_fold", "paths", "reason"}
+
+
+def test_optimise_when_given_again_or_extended_then_it_goes_on(typed: Typed, file: Path) -> None:
+    assert typed(*WORDS, "--candles", file, "--trials", "5", "--json")[0] == 0
+    first = json.loads(typed(*WORDS, "--candles", file, "--trials", "9", "--json")[1])
+    again = json.loads(typed(*WORDS, "--candles", file, "--trials", "9", "--json")[1])
+    named = json.loads(typed(*WORDS, "--candles", file, "--trials", "9", "--study", "mine", "--json")[1])
+    assert steady(first) == steady(again)
+    assert steady(named) | {"study": first["study"]} == steady(first)
+    assert first["study"].startswith("sma_cross-")
+
+
+def test_optimise_when_the_holdout_was_looked_at_then_never_again(typed: Typed, file: Path) -> None:
+    words = (*WORDS, "--candles", file, "--trials", "6")
+    code, out, _ = typed(*words, "--holdout-report", "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert found["holdout"]["touched_at"]
+    record = found["holdout"]["record"]
+    assert record["from"] == found["holdout"]["from"]
+    assert record["overfitting"]["trials"] == 6
+    day = found["holdout"]["touched_at"][:10]
+    for more in ((), ("--study", "another"), ("--seed", "4")):
+        code, out, err = typed(*words, *more, "--holdout-report")
+        assert (code, out) == (4, "")
+        assert f"was looked at on {day}" in err
+    code, _, err = typed(*words, "--trials", "12")
+    assert code == 4
+    assert "cannot go on. Read it with --trials 6" in err
+    code, out, _ = typed(*words)
+    assert code == 0
+    assert f"looked at on {day}: final equity" in out
+
+
+def test_optimise_when_printed_for_people_then_the_verdict_comes_first(typed: Typed, file: Path) -> None:
+    code, out, _ = typed(*WORDS, "--candles", file, "--trials", "6")
+    lines = out.splitlines()
+    assert code == 0
+    assert lines[0].split(":")[0].lower() in {level.value for level in Level}
+    assert "6 trials" in out
+    assert "best is trial" in out
+    assert "fast_bars=" in out
+    assert "is untouched; --holdout-report looks at it once" in out
+
+
+def test_optimise_when_interrupted_then_130_and_the_study_goes_on(
+    typed: Typed, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = json.loads(typed(*WORDS, "--candles", file, "--trials", "9", "--study", "whole", "--json")[1])
+    real = studies.run_study
+
+    def interrupted(*arguments: Any, **more: Any) -> bool:
+        real(arguments[0], arguments[1], 5)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(studies, "run_study", interrupted)
+    code, out, err = typed(*WORDS, "--candles", file, "--trials", "9", "--study", "mine", "--json")
+    assert (code, out) == (130, "")
+    assert "the same command goes on" in err
+    monkeypatch.setattr(studies, "run_study", real)
+    found = json.loads(typed(*WORDS, "--candles", file, "--trials", "9", "--study", "mine", "--json")[1])
+    assert found["trials"] == whole["trials"]
+
+
+def test_study_when_cancelled_then_it_says_what_is_stored(tmp_path: Path, file: Path) -> None:
+    options = {"strategy": "sma_cross", "ranges": {"slow_bars": "20:150", "fast_bars": "2:19"}, "trials": 12}
+    with pytest.raises(JobCancelled, match=r"cancelled; \d+ trials are stored"):
+        study_files([file], options | {"study": "s"}, tmp_path / "d", lambda _share, text: not text.startswith("4 of"))
+    store = ResearchStore(tmp_path / "d")
+    assert len(store.trials("s")) == 4
+    store.close()
+
+
+def test_optimise_when_the_same_name_means_something_else_then_refused(typed: Typed, file: Path) -> None:
+    assert typed(*WORDS, "--candles", file, "--trials", "1", "--study", "mine")[0] == 0
+    code, _, err = typed(*WORDS, "--candles", file, "--trials", "1", "--study", "mine", "--fee-bps", "20")
+    assert code == 2
+    assert "study mine exists with another costs" in err
+
+
+REFUSED = {
+    "an unknown strategy": (("--strategy", "tea_leaves"), "no strategy 'tea_leaves'"),
+    "an unknown setting": (("--set", "moon=1"), "no setting moon"),
+    "a fixed value out of bounds": (("--set", "slow_bars=0"), "slow_bars=0: Input should be greater"),
+    "nothing to search": (("--set", "slow_bars=9", "--set", "fast_bars=5"), "nothing to search"),
+    "a range of an unknown setting": (("--range", "moon=1:2"), "no setting moon"),
+    "a range that is none": (("--range", "fast_bars=2"), "range '2' of fast_bars is not LOW:HIGH"),
+    "a range without a name": (("--range", "2:3"), "not of the form key=LOW:HIGH"),
+    "a range beyond the bounds": (("--range", "fast_bars=1:5000"), "must rise and lie within 1 to 999"),
+    "zero capital": (("--cash", "0"), "cash 0 must be above 0"),
+    "too few days": (("--to", "2023-02-01"), "31 whole days are too few"),
+    "too many folds": (("--folds", "40"), "40 folds and a holdout"),
+    "a name that is none": (("--study", "../x"), "study '../x' is no name"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_optimise_when_asked_wrongly_then_one_line_and_exit_2(typed: Typed, file: Path, case: str) -> None:
+    words, reason = REFUSED[case]
+    code, out, err = typed("optimise", "--strategy", "sma_cross", *words, "--candles", file, "--trials", "1")
+    assert (code, out) == (2, "")
+    assert reason in err
+    assert len(err.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ({"trials": 0}, "trials 0 is not a whole number from 1 to 100,000"),
+        ({"trials": True}, "trials True"),
+        ({"folds": 51}, "folds 51"),
+        ({"study": 3}, "study 3 is no name"),
+        ({"settings": {}}, "has no settings"),
+    ],
+)
+def test_study_request_when_wrong_then_named(wrong: dict[str, Any], reason: str) -> None:
+    with pytest.raises(BadInput, match=reason):
+        read_study({"strategy": "breakout"} | wrong)

@@ -1,0 +1,255 @@
+"""The Research page: what it says first, what it asks the console for, and that untrusted notes stay text."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from engine.domain.commands import Role
+from engine.domain.errors import BadInput
+from engine.domain.research import Histogram, Standing
+from pages import research_charts, research_result, theme
+from tests.pages.fake_console import FakeConsole
+from tests.pages.page_runner import button_keys, opened, problems, text
+
+
+def press(at: AppTest, key: str) -> AppTest:
+    return at.button(key=key).click().run()
+
+
+def filled(console: FakeConsole) -> AppTest:
+    at = opened("research", console, research__tab="New backtest")
+    return at.multiselect(key="research-series").set_value(["binance:BTC/USDT|1h"]).run()
+
+
+# -- the result ------------------------------------------------------------------------------------------------------
+
+
+def test_result_when_drawn_then_the_verdict_with_its_reasons_comes_before_every_figure() -> None:
+    shown = text(opened("research", FakeConsole()))
+    assert shown.index("Not distinguishable from luck") < shown.index("no study was made") < shown.index("Final equity")
+
+
+@pytest.mark.parametrize(("run", "tone"), [("b-1", "warn"), ("b-2", "stop"), ("b-3", "good")])
+def test_verdict_when_its_level_differs_then_so_does_its_colour(run: str, tone: str) -> None:
+    at = opened("research", FakeConsole(), research__chosen=run)
+    notices = [item.proto.body for item in at.html if "qd-notice" in item.proto.body]
+    assert f'class="qd-notice {tone}"' in notices[0]
+
+
+def test_verdict_when_any_standing_then_it_has_a_colour() -> None:
+    assert set(research_result._TONES) == set(Standing)
+
+
+def test_figures_when_one_is_undefined_then_a_dash_and_its_reason() -> None:
+    assert "Payoff — — — Average win over average loss. Undefined here: no trade has lost." in text(
+        opened("research", FakeConsole())
+    )
+
+
+@pytest.mark.parametrize(
+    ("tab", "words"),
+    [
+        (
+            "Figures",
+            ("Luck and overfitting", "1,000 runs with the same holding times", "At twice the costs", "11,409.10"),
+        ),
+        ("Trades", ("Entered, UTC", "105 rows", "▼ −42.50", "40,000.10")),
+        ("Periods", ("By year", "Rising market", "2024", "▲ +15.90 %")),
+        ("Costs and exits", ("Spread and slippage", "66.7 % of all costs", "Stop 35 ▼ −1,487.50")),
+        ("Conditions", ("Revision 0.1.0+1a2b3c", "Settings fast ema bars 24", "sha256 ab12")),
+    ],
+)
+def test_part_when_opened_then_shows_its_rows(tab: str, words: tuple[str, ...]) -> None:
+    at = opened("research", FakeConsole(), research__parts=tab)
+    assert problems(at) == ""
+    assert [word for word in words if word not in text(at)] == []
+
+
+def test_hidden_parts_when_the_page_is_drawn_then_nothing_is_read_for_them() -> None:
+    console = FakeConsole()
+    opened("research", console)
+    assert console.named("backtest_chart") == []
+    assert console.named("backtest_trades") == []
+
+
+def test_trades_when_filtered_and_ordered_then_the_console_does_it() -> None:
+    console = FakeConsole()
+    at = opened("research", console, research__parts="Trades")
+    at.selectbox(key="research-trades-b-1-filter-order").set_value("worst").run()
+    at.selectbox(key="research-trades-b-1-filter-outcome").set_value("lost").run()
+    assert console.named("backtest_trades")[-1] == ("b-1", 1, 25, {"order": "worst", "outcome": "lost"})
+    assert "35 rows" in text(at)
+
+
+def test_trade_when_its_number_is_given_then_its_candles_are_asked_for() -> None:
+    console = FakeConsole()
+    at = opened("research", console, research__parts="Trades")
+    at.number_input(key="research-trade-b-1").set_value(7).run()
+    assert console.named("backtest_chart")[-1][2] == 7
+
+
+def test_report_when_asked_for_then_one_file_to_save() -> None:
+    at = press(opened("research", FakeConsole()), "research-report")
+    assert "Save backtest-b-1.html" in " ".join(str(item.proto.label) for item in at.get("download_button"))
+
+
+# -- the form --------------------------------------------------------------------------------------------------------
+
+
+def test_form_when_sent_then_the_job_gets_everything_and_only_once() -> None:
+    console = FakeConsole()
+    at = filled(console)
+    at.number_input(key="research-momentum-fast_bars").set_value(30)
+    at.text_input(key="research-from").set_value(" 2021-01-01 ")
+    button = at.button(key="research")
+    button.click().run()
+    button.click().run()
+    assert console.named("start_backtest") == [
+        (
+            {
+                "strategy": "momentum",
+                "settings": {"fast_bars": 30},
+                "series": [("binance:BTC/USDT", "1h")],
+                "cash": "10000",
+                "from": "2021-01-01",
+                "to": "",
+                "engine": "kernel",
+                "brake": "",
+                "costs": "default",
+            },
+        )
+    ]
+
+
+def test_form_when_costs_are_plain_then_fee_and_slippage_are_asked_for() -> None:
+    console = FakeConsole()
+    at = filled(console)
+    at.selectbox(key="research-costs").set_value("plain").run()
+    at.number_input(key="research-fee").set_value(7.5).run()
+    press(at, "research")
+    request = console.named("start_backtest")[0][0]
+    assert (request["costs"], request["fee_bps"], request["slippage_bps"]) == ("plain", "7.5", "0")
+
+
+def test_form_when_no_series_is_chosen_then_blocked_by_name() -> None:
+    button = opened("research", FakeConsole(), research__tab="New backtest").button(key="research")
+    assert button.disabled
+    assert button.help == "Choose at least one series of candles"
+
+
+def test_form_when_a_viewer_looks_then_it_cannot_be_sent() -> None:
+    assert filled(FakeConsole(role=Role.VIEWER)).button(key="research").disabled
+
+
+def test_form_when_refused_then_the_value_is_said() -> None:
+    console = FakeConsole(broken={"start_backtest": BadInput("40 candles are stored; momentum needs 361")})
+    assert "Not done. 40 candles are stored" in problems(press(filled(console), "research"))
+
+
+def test_job_when_running_then_progress_time_left_and_cancel() -> None:
+    console = FakeConsole()
+    at = press(filled(console), "research")
+    job = console.job_list[0].job_id
+    assert "42 %" in at.get("progress")[0].proto.text
+    assert "4 s left" in at.get("progress")[0].proto.text
+    press(at, f"cancel-{job}")
+    assert console.named("cancel_job") == [(job,)]
+
+
+def test_run_when_it_was_started_here_and_is_done_then_it_is_the_one_shown() -> None:
+    at = opened("research", FakeConsole(), research__follow="b-3", research__chosen="b-1")
+    assert at.session_state["research-chosen"] == "b-3"
+    assert "Distinguishable from luck" in text(at)
+
+
+# -- history and comparison ------------------------------------------------------------------------------------------
+
+
+def test_history_when_opened_then_ended_runs_with_notes_and_failures_with_their_reason() -> None:
+    shown = text(opened("research", FakeConsole(), research__tab="History"))
+    assert "wide stops <b>& caution" in shown
+    assert "failed 40 candles are too few" in shown
+
+
+def test_note_when_kept_then_handed_over_as_written() -> None:
+    console = FakeConsole()
+    at = opened("research", console, research__tab="History")
+    at.text_area(key="research-note-b-1").set_value("try again with <script>").run()
+    at = press(at, "research-note-keep")
+    assert console.named("note_backtest") == [("b-1", "try again with <script>")]
+    assert "The note is kept" in text(at)
+
+
+def test_delete_when_confirmed_then_once_and_the_dialog_says_so() -> None:
+    console = FakeConsole()
+    at = press(opened("research", console, research__tab="History"), "research-delete-open")
+    assert console.named("delete_backtest") == []
+    at = press(at, "research-delete-now")
+    assert console.named("delete_backtest") == [("b-1",)]
+    assert "Backtest b-1 is deleted" in text(at)
+
+
+def test_history_when_a_viewer_looks_then_neither_note_nor_delete() -> None:
+    at = opened("research", FakeConsole(role=Role.VIEWER), research__tab="History")
+    assert at.button(key="research-note-keep").disabled
+    assert at.button(key="research-delete-open").disabled
+
+
+def test_compare_when_two_are_chosen_then_curves_figures_and_cautions() -> None:
+    at = opened("research", FakeConsole(), research__tab="Compare")
+    assert "Choose at least two" in text(at)
+    at.multiselect(key="research-compared").set_value(["b-1", "b-2"]).run()
+    shown = text(at)
+    assert "They start with different cash or currencies" in shown
+    assert "1 Trend momentum, BTC, ETH" in shown
+    assert problems(at) == ""
+
+
+@pytest.mark.parametrize("tab", ["Result", "History", "Compare"])
+def test_note_when_it_holds_markup_then_it_is_shown_not_obeyed(tab: str) -> None:
+    at = opened("research", FakeConsole(), research__tab=tab)
+    assert not any("<b>& caution" in str(item.proto.body) for item in (*at.html, *at.markdown))
+
+
+def test_page_when_there_is_no_backtest_then_compare_and_history_teach() -> None:
+    assert "Two backtests with a result are needed" in text(
+        opened("research", FakeConsole(empty=True), research__tab="Compare")
+    )
+    assert "Start one under New backtest" in text(opened("research", FakeConsole(empty=True), research__tab="History"))
+    assert "research-delete-open" not in button_keys(
+        opened("research", FakeConsole(empty=True), research__tab="History")
+    )
+
+
+# -- figures ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def dark(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(theme, "is_dark", lambda: True)
+
+
+@pytest.mark.usefixtures("dark")
+def test_trade_chart_when_drawn_then_entries_exits_and_stops_are_named() -> None:
+    chart = FakeConsole().backtest_chart("b-1", FakeConsole().backtest("b-1").row.instruments[0], None)
+    figure = research_charts.trades(chart)
+    names = {trace["name"]: trace for trace in figure["data"]}
+    assert {"Price", "Entry", "Exit", "Stop", "Won", "Lost"} <= set(names)
+    assert len(names["Entry"]["x"]) == len(chart.trades)
+    assert set(names["Stop"]["y"]) == {39200.0, None}
+
+
+@pytest.mark.usefixtures("dark")
+def test_trade_chart_when_no_trade_lies_in_it_then_only_candles() -> None:
+    chart = FakeConsole().backtest_chart("b-1", FakeConsole().backtest("b-1").row.instruments[0], None)
+    assert {trace["name"] for trace in research_charts.trades(replace(chart, trades=()))["data"]} == {"Price", "Volume"}
+
+
+@pytest.mark.usefixtures("dark")
+def test_distribution_when_drawn_then_wins_and_losses_have_colours_of_their_own() -> None:
+    bars = research_charts.results(Histogram(np.array([-0.02, 0.0, 0.02]), np.array([3, 5])))["data"][0]
+    assert bars["marker"]["color"] == [theme.DARK.down, theme.DARK.up]

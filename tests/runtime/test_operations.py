@@ -1,0 +1,73 @@
+"""Acts of the console and their rows in the audit: none is done without a row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from engine.domain.commands import Actor, Role
+from engine.domain.errors import BadInput, CannotRecord
+from engine.runtime.operations import Operations
+from engine.storage.control import ControlStore
+from engine.storage.migrate import migrate
+from engine.storage.rows import AuditFilters
+
+
+class Office:
+    """An admin's console over a real control file and an alert centre that a test breaks."""
+
+    def __init__(self, folder: Path) -> None:
+        migrate(folder)
+        self.control = ControlStore(folder / "control.sqlite", bytes(32))
+        self.channels: list[str] = []
+        self.refusal: Exception | None = None
+        services: Any = SimpleNamespace(
+            control=self.control, alerts=SimpleNamespace(add_channel=self._add), folder=folder, jobs=None
+        )
+        self.console = Operations(services, lambda: Actor("jo", Role.ADMIN, "console"), "session")
+
+    def _add(self, kind: str, label: str, address: str, severity: str) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+        self.channels.append(label)
+
+    def add(self) -> None:
+        self.console.add_channel("webhook", "Phone", "https://example.org/secret", "warning")
+
+    def actions(self) -> list[str]:
+        return [row.action for row in reversed(self.control.audit.page(AuditFilters()).rows)]
+
+
+@pytest.fixture
+def office(tmp_path: Path) -> Iterator[Office]:
+    office = Office(tmp_path)
+    yield office
+    office.control.close()
+
+
+def test_channel_when_added_then_audited_once(office: Office) -> None:
+    office.add()
+    assert (office.channels, office.actions()) == (["Phone"], ["channel_added"])
+
+
+def test_channel_when_the_audit_cannot_be_written_then_not_added(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise CannotRecord("the disk is full")
+
+    monkeypatch.setattr(office.control.audit, "append", full)
+    with pytest.raises(CannotRecord, match="the disk is full"):
+        office.add()
+    assert office.channels == []
+
+
+def test_channel_when_refused_then_the_trail_says_that_it_was_not_added(office: Office) -> None:
+    office.refusal = BadInput("a label twice")
+    with pytest.raises(BadInput, match="a label twice"):
+        office.add()
+    assert office.actions() == ["channel_added", "channel_not_added"]
