@@ -127,6 +127,16 @@ class DisplaySettings(_Section):
         return name
 
 
+class ResearchSettings(_Section):
+    """Where research runs."""
+
+    scheduler: str = Field(
+        "",
+        pattern=r"^((tcp|tls)://\S+:\d{1,5})?$",
+        description="Dask scheduler that runs studies; empty: this computer",
+    )
+
+
 class Settings(_Section):
     """Everything that can be set."""
 
@@ -142,6 +152,7 @@ class Settings(_Section):
     health: HealthSettings
     backup: BackupSettings
     display: DisplaySettings = Field(default_factory=DisplaySettings)
+    research: ResearchSettings = Field(default_factory=ResearchSettings)
     access: AccessConfig = Field(default_factory=AccessConfig)
     door: DoorConfig = Field(default_factory=DoorConfig)
 

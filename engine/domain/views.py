@@ -321,8 +321,8 @@ class JobView:
 class ReplayView:
     """A finished or running replay: its own books, never added to any other.
 
-    Money is in ``currency`` (empty until it is known); ``net_return`` and ``max_drawdown`` (positive) are shares of cash
-    and of the peak. What is not known yet is None.
+    Money is in ``currency`` (empty until it is known); ``net_return`` and ``max_drawdown`` (positive) are shares of
+    cash and of the peak. What is not known yet is None.
     """
 
     run_id: str

@@ -25,7 +25,17 @@ from engine.runtime.study_record import study_record
 from engine.simulation.backtest_setup import BacktestSetup
 from engine.simulation.evaluation_luck import StudyFacts
 from engine.simulation.search_space import Bounds, checked_fixed, space_of
-from engine.simulation.study import AT_ONCE, StudyPlan, best_of, candles_until, measured, run_study
+from engine.simulation.spread import SpreadPlan, spread
+from engine.simulation.study import (
+    AT_ONCE,
+    FoldWork,
+    StudyPlan,
+    best_of,
+    candles_until,
+    development_setup,
+    measured,
+    run_study,
+)
 from engine.simulation.study_judgement import Judgement, judge_study
 from engine.simulation.study_layout import LayoutPlan, Span, layout_of
 from engine.storage.candle_import import ImportWatch
@@ -47,8 +57,11 @@ KEYS = (BACKTEST_KEYS - {"settings"}) | {
     "embargo_days",
     "study",
     "holdout_report",
+    "scheduler",
+    "workers",
 }
 MOST_TRIALS = 100_000
+MOST_WORKERS = 256
 OBJECTIVE = "annualised Sharpe ratio of daily returns after costs, over all folds"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
 _READING, _SEARCHING = 0.05, 0.85
@@ -73,6 +86,8 @@ class StudyRequest:
         "" for the name made of strategy and definition.
     holdout_report : bool
         Whether to look at the holdout, once and for all.
+    spread : SpreadPlan
+        Who runs the trials; changes none of them.
     """
 
     backtest: BacktestRequest
@@ -82,6 +97,7 @@ class StudyRequest:
     layout: LayoutPlan
     name: str
     holdout_report: bool
+    spread: SpreadPlan
 
 
 def read_study(values: Mapping[str, Any]) -> StudyRequest:
@@ -92,7 +108,8 @@ def read_study(values: Mapping[str, Any]) -> StudyRequest:
     values : mapping
         What `engine.runtime.backtests.read_backtest` takes but ``settings``; and ``fixed`` {setting: value}, ``ranges``
         {setting: "LOW:HIGH"}, ``trials`` (1 to 100,000, default 100), ``folds`` (2 to 50, default 4), ``embargo_days``
-        (at least 1, the default), ``study`` (a name) and ``holdout_report``.
+        (at least 1, the default), ``study`` (a name), ``holdout_report``, ``scheduler`` (a Dask address; "": this
+        computer) and ``workers`` (processes of this computer, 1 to 256, default 1).
 
     Raises
     ------
@@ -114,7 +131,9 @@ def read_study(values: Mapping[str, Any]) -> StudyRequest:
         _count("embargo_days", values.get("embargo_days", 1), 366),
     )
     layout = LayoutPlan(folds, embargo)
-    return StudyRequest(request, fixed, ranges, trials, layout, name, bool(values.get("holdout_report")))
+    workers = _count("workers", values.get("workers", 1), MOST_WORKERS)
+    spread_plan = SpreadPlan(str(values.get("scheduler") or ""), workers)
+    return StudyRequest(request, fixed, ranges, trials, layout, name, bool(values.get("holdout_report")), spread_plan)
 
 
 def _strategy(request: BacktestRequest) -> str:
@@ -270,7 +289,9 @@ def _search(request: StudyRequest, plan: StudyPlan, log: _Log, report: Report) -
         share = _READING + (_SEARCHING - _READING) * done / total
         return report(share, f"{done:,} of {total:,} trials, {text}")
 
-    if not run_study(plan, log, request.trials, progress=progress):
+    with spread(FoldWork(development_setup(plan), plan.engine), request.spread) as runner:
+        finished = run_study(plan, log, request.trials, runner, progress)
+    if not finished:
         raise JobCancelled(f"cancelled; {measured(log.trials()):,} trials are stored, the same command goes on")
 
 

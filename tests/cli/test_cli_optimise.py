@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,12 +15,14 @@ from recorded_candles import csv_of, made
 
 from engine.domain.errors import BadInput
 from engine.quant.verdict import Level
-from engine.runtime import studies
 from engine.runtime.cli.main import main
 from engine.runtime.job_files import JobCancelled
 from engine.runtime.studies import read_study, study_files
+from engine.simulation import spread
+from engine.simulation.study import run_study
 from engine.storage.research import ResearchStore
 
+ROOT = Path(__file__).resolve().parents[2]
 Typed = Callable[..., tuple[int, str, str]]
 WORDS = (
     "optimise", "--strategy", "sma_cross", "--range", "fast_bars=2:30", "--range", "slow_bars=20:150", "--draws", "100",
@@ -124,19 +129,34 @@ def test_optimise_when_interrupted_then_130_and_the_study_goes_on(
     typed: Typed, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = json.loads(typed(*WORDS, "--candles", file, "--trials", "9", "--study", "whole", "--json")[1])
-    real = studies.run_study
 
     def interrupted(*arguments: Any, **more: Any) -> bool:
-        real(arguments[0], arguments[1], 5)
+        run_study(arguments[0], arguments[1], 5)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(studies, "run_study", interrupted)
+    monkeypatch.setattr("engine.runtime.studies.run_study", interrupted)
     code, out, err = typed(*WORDS, "--candles", file, "--trials", "9", "--study", "mine", "--json")
     assert (code, out) == (130, "")
     assert "the same command goes on" in err
-    monkeypatch.setattr(studies, "run_study", real)
+    monkeypatch.setattr("engine.runtime.studies.run_study", run_study)
     found = json.loads(typed(*WORDS, "--candles", file, "--trials", "9", "--study", "mine", "--json")[1])
     assert found["trials"] == whole["trials"]
+
+
+def test_optimise_when_the_scheduler_of_the_settings_is_silent_then_exit_2_and_nothing_is_lost(
+    typed: Typed, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spread, "CONNECT_TIMEOUT_S", 0.2)
+    monkeypatch.setenv("QUARTERDECK_RESEARCH__SCHEDULER", "tcp://127.0.0.1:1")
+    code, _, err = typed(*WORDS, "--candles", file, "--trials", "1")
+    assert code == 2
+    assert "no Dask scheduler answers at tcp://127.0.0.1:1" in err
+    monkeypatch.setenv("QUARTERDECK_RESEARCH__SCHEDULER", "somewhere")
+    code, _, err = typed(*WORDS, "--candles", file, "--trials", "1")
+    assert code == 2
+    assert "research.scheduler (environment)" in err
+    monkeypatch.delenv("QUARTERDECK_RESEARCH__SCHEDULER")
+    assert typed(*WORDS, "--candles", file, "--trials", "1")[0] == 0
 
 
 def test_study_when_cancelled_then_it_says_what_is_stored(tmp_path: Path, file: Path) -> None:
@@ -146,6 +166,37 @@ def test_study_when_cancelled_then_it_says_what_is_stored(tmp_path: Path, file: 
     store = ResearchStore(tmp_path / "d")
     assert len(store.trials("s")) == 4
     store.close()
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from engine.runtime.studies import study_files
+
+def watched(share, text):
+    if text.startswith("8 of"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return True
+
+options = {"strategy": "sma_cross", "ranges": {"slow_bars": "20:150", "fast_bars": "2:19"}, "trials": 12, "study": "s"}
+study_files([Path(sys.argv[1])], options, Path(sys.argv[2]), watched)
+"""
+
+
+def test_study_when_its_process_is_killed_then_the_next_one_ends_it_as_if_nothing_had_happened(
+    tmp_path: Path, file: Path
+) -> None:
+    command = [sys.executable, "-c", KILLED, str(file), str(tmp_path / "killed")]
+    ended = subprocess.run(command, check=False, cwd=ROOT, timeout=100)
+    assert ended.returncode == -signal.SIGKILL
+    store = ResearchStore(tmp_path / "killed")
+    assert len(store.trials("s")) == 8
+    store.close()
+    options = {"strategy": "sma_cross", "ranges": {"slow_bars": "20:150", "fast_bars": "2:19"}, "trials": 12}
+    again, whole = (
+        study_files([file], options | {"study": "s", "draws": 100}, tmp_path / name) for name in ("killed", "whole")
+    )
+    assert steady(again) == steady(whole)
 
 
 def test_optimise_when_the_same_name_means_something_else_then_refused(typed: Typed, file: Path) -> None:
@@ -188,6 +239,7 @@ def test_optimise_when_asked_wrongly_then_one_line_and_exit_2(typed: Typed, file
         ({"folds": 51}, "folds 51"),
         ({"study": 3}, "study 3 is no name"),
         ({"settings": {}}, "has no settings"),
+        ({"workers": 1000}, "workers 1000 is not a whole number from 1 to 256"),
     ],
 )
 def test_study_request_when_wrong_then_named(wrong: dict[str, Any], reason: str) -> None:

@@ -241,5 +241,6 @@ def test_stop_when_even_the_file_cannot_be_written_then_says_both(
 
     monkeypatch.setattr(person.control, "submit", broken)
     monkeypatch.setattr(Path, "write_text", full)
-    with pytest.raises(CannotRecord, match=r"control\.sqlite could not be written; the file .*STOP could not be written"):
+    both = r"control\.sqlite could not be written; the file .*STOP could not be written"
+    with pytest.raises(CannotRecord, match=both):
         person.desk().submit("c-1", EmergencyStop(None), "enough")

@@ -168,7 +168,7 @@ def test_trials_when_the_holdout_is_another_then_nothing_changes() -> None:
     later[seen:] = 3.0
     columns = [column * later for column in (candles.open, candles.high, candles.low, candles.close)]
     log = Log()
-    run_study(plan_of(CandleArrays(HOUR, candles.opened_at_ms, *columns, candles.volume)), log, 6)
+    run_study(plan_of(CandleArrays(HOUR, candles.opened_at_ms, *[*columns, candles.volume])), log, 6)
     assert facts(log) == facts(whole())[: len(log.rows)]
     for cut in development_setup(walk()).series.values():
         assert cut.opened_at_ms[-1] + HOUR.ms == to_ms(walk().layout.development.stop)
@@ -353,11 +353,13 @@ def test_judgement_when_trials_were_abandoned_then_they_count_in_trials_and_vari
 
 def test_judgement_when_the_first_fold_was_easy_for_all_then_an_abandoned_neighbour_is_no_better_than_it_was() -> None:
     rng = np.random.default_rng(5)
-    returns = rng.normal(0, 0.01, (400, 6)) + np.where(np.arange(400) < 100, 0.01, 0.0)[:, None]
-    returns[:, 2] += 0.002
-    found = judge_study(walk(), synthetic(returns, pruned=(1,)))
+    returns = rng.normal(0, 0.01, (400, 12)) + np.where(np.arange(400) < 100, 0.01, 0.0)[:, None]
+    returns[:, 5] += 0.004
+    trials = synthetic(returns, pruned=(4,))
+    found = judge_study(walk(), trials)
     assert found.best is not None
-    assert found.best.number == 2
+    assert found.best.number == 5
+    assert trials[4].fold_scores[-1] > trials[5].fold_scores[-1]
     assert found.plateau is not None
     assert found.plateau.worst_share < 1.0
     assert found.facts.sharpe_variance < 0.05

@@ -87,6 +87,10 @@ def _optimise(commands: Commands) -> None:
     parser.add_argument(
         "--embargo-days", type=at_least(1), default=1, metavar="N", help="days left out before each (default 1)"
     )
+    parser.add_argument(
+        "--workers", type=at_least(1), default=1, metavar="N",
+        help="processes that run trials (default 1: this one); the setting research.scheduler takes a Dask cluster",
+    )  # fmt: skip
     parser.add_argument("--study", metavar="NAME", help="its name; default: made of what is studied")
     parser.add_argument("--holdout-report", action="store_true", help="look at the holdout, once and for all")
     _common(parser)

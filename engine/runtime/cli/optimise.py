@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from config.settings import load
 from engine.domain.errors import BadInput
 from engine.runtime.cli.assume import assumed
 from engine.runtime.cli.folder import data_folder
@@ -18,7 +19,7 @@ from engine.runtime.studies import study_files
 INTERRUPTED = 130
 _FACTS = ("venue", "kind", "symbol", "timeframe", "tick_size", "lot_size", "min_notional", "max_leverage")
 _REQUEST = ("strategy", "engine", "cash", "brake", "costs", "fee_bps", "slippage_bps", "seed", "draws")
-_STUDY = ("trials", "folds", "embargo_days", "study", "holdout_report")
+_STUDY = ("trials", "folds", "embargo_days", "study", "holdout_report", "workers")
 
 
 def optimise(options: argparse.Namespace) -> int:
@@ -31,6 +32,7 @@ def optimise(options: argparse.Namespace) -> int:
     asked |= {"funding": [str(path) for path in options.funding], "no_funding": options.no_funding}
     asked["fixed"] = parse_settings(options.settings, [options.strategy])[options.strategy]
     asked["ranges"] = _ranges(options.ranges)
+    asked["scheduler"] = load().settings.research.scheduler
     try:
         with Progress() as progress:
             record = study_files([Path(name) for name in options.files], asked, data_folder(), progress)
