@@ -64,8 +64,8 @@ class Quiet:
         closes = [_closes(source, key) for key in tracks]
         days = instants // DAY_MS
         turns = np.append(np.flatnonzero(np.diff(days, prepend=days[0] - 1)), len(instants) - 1)
-        begins = [turns, np.flatnonzero(~np.isin(instants, np.concatenate(closes)))]
-        begins += [np.flatnonzero(np.isin(days, _wild_days(source, key))) for key in tracks]
+        wild = [np.flatnonzero(np.isin(days, _wild_days(source, key))) for key in tracks]
+        begins = [turns, *wild, np.flatnonzero(~np.isin(instants, np.concatenate(closes)))]
         for sleeve in sleeves:
             for key in sleeve.instruments:
                 opened = opinions.wishes(sleeve, key, long_only=not tracks[key].can_short)
@@ -73,7 +73,7 @@ class Quiet:
         wakes = np.unique(np.concatenate(begins))
         self._any = instants[wakes]
         self._busy = np.unique(np.concatenate([self._any, *(_last_before(own, self._any) for own in closes)]))
-        turn_times = instants[turns]
+        turn_times = instants[np.unique(np.concatenate([turns, *wild]))]
         self._turns = np.unique(np.concatenate([turn_times, *(_last_before(own, turn_times) for own in closes)]))
 
     def until(self, at_ms: int, core: TradingCore) -> int:

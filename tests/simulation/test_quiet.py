@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from engine.domain.instruments import Instrument, InstrumentKey, Kind
@@ -125,6 +125,7 @@ def case_of(seed: int, market: int, brake: int, mode: RiskMode) -> Case:
     brake=st.integers(0, len(BRAKES) - 1),
     mode=st.sampled_from(RiskMode),
 )
+@example(seed=443066016, market=0, brake=1, mode=RiskMode.CONSERVATIVE)
 @settings(max_examples=60, deadline=None)
 def test_run_when_quiet_bars_are_passed_over_then_everything_is_the_same(
     seed: int, market: int, brake: int, mode: RiskMode

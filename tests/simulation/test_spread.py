@@ -14,6 +14,7 @@ from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from socket import create_server
+from types import ModuleType
 
 import pytest
 from recorded_candles import made
@@ -35,6 +36,12 @@ from engine.trading.config import BrakeMode
 ROOT = Path(__file__).resolve().parents[2]
 RANGES = {"fast_bars": Bounds(2, 40), "slow_bars": Bounds(50, 200)}
 TRIALS = 12
+
+
+@pytest.fixture(autouse=True)
+def _plain_main(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A spawned worker runs the parent's main file again; a page tested before in this process leaves its own there."""
+    monkeypatch.setitem(sys.modules, "__main__", ModuleType("__main__"))
 
 
 @dataclass
