@@ -30,10 +30,10 @@ run: setup ## Set up if needed and serve the console on http://127.0.0.1:8501 (m
 setup: $(INSTALLED) $(WARMED) ## Create .venv and install what is pinned in requirements.lock
 
 test: lint ## Set up with the test tools, then run every check and the tests
-	$(PY) -m pytest -n $(WORKERS) --dist loadgroup -m "not long"
+	$(PY) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not long"
 
 test-long: $(TOOLS) $(WARMED) ## The tests that run for long, with their full counts
-	$(PY) -m pytest -n $(WORKERS) --dist loadgroup -m long
+	$(PY) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m long
 
 check: test ## The same as make test
 

@@ -138,7 +138,7 @@ def run(symbols: int, bars: int, *, durable: bool) -> Times:
     with tempfile.TemporaryDirectory(prefix="quarterdeck-bench-") as name:
         folder = Path(name)
         migrate(folder)
-        store = MoneyStore(folder / "money.sqlite", load_or_create_key(folder / "keys" / "journal.key"))
+        store = MoneyStore(folder / "money.sqlite", load_or_create_key(folder / "keys" / "journal.key"), SystemClock())
         try:
             return measure(series, store.journal("bench", store.acquire_lease("bench")))
         finally:

@@ -23,10 +23,11 @@ import numpy as np
 from benchmarks.markets import Series, made, recorded
 from benchmarks.measuring import ROOT, parser, tell
 from engine.domain.instruments import InstrumentKey
-from engine.domain.market import CandleArrays, FloatArray, IntArray, Timeframe
+from engine.domain.market import CandleArrays, FloatArray, Timeframe
 from engine.exchanges.paper import PaperCosts
 from engine.market.windows import CandleWindow
 from engine.risk.limits import RiskConfig, Sizer
+from engine.simulation.foresight import Values
 from engine.simulation.opinions import PrecomputedOpinions
 from engine.simulation.replay import Replay, ReplayConfig, ReplayResult
 from engine.simulation.replay_source import ReplaySource
@@ -69,9 +70,10 @@ class CrossOpinions:
         """The wish at the bar."""
         return Opinion(self.convictions[opened_at_ms], None)
 
-    def wishes(self, sleeve: Sleeve, key: InstrumentKey, *, long_only: bool) -> IntArray:
-        """Open times of the bars at which it wants to be long."""
-        return np.array([at_ms for at_ms, conviction in self.convictions.items() if conviction], dtype=np.int64)
+    def values(self, sleeve: Sleeve, key: InstrumentKey) -> Values:
+        """All wishes; none has a stop."""
+        convictions = np.array(list(self.convictions.values()))
+        return Values(convictions, np.full(len(convictions), np.nan))
 
 
 def _mean(values: FloatArray, bars: int) -> FloatArray:

@@ -32,6 +32,7 @@ from engine.domain.orders import (
 )
 from engine.monitoring.probes import PROBES
 from engine.runtime.build import installation_id
+from engine.runtime.clock import SystemClock
 from engine.runtime.supervisor import Supervisor
 from engine.simulation.demo_listings import DEMO_LISTINGS
 from engine.simulation.market_day import LIVE_START
@@ -64,7 +65,7 @@ def fill_folder(folder: Path, year: Year) -> None:
     supervisor = Supervisor(settings)
     supervisor.start()
     supervisor.stop()
-    store = MoneyStore(settings.money_file, load_or_create_key(folder / "keys" / "journal.key"))
+    store = MoneyStore(settings.money_file, load_or_create_key(folder / "keys" / "journal.key"), SystemClock())
     try:
         _fill_money(store, installation_id(folder), year)
     finally:

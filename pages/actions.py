@@ -45,22 +45,17 @@ class Act:
 
 def button(console: ConsolePort, act: Act) -> None:
     """Draw the button; greyed with its reason where the person may not."""
-    blocked = missing_role(console.actor, act.needed) or act.blocked
-    st.button(
-        act.label,
-        key=act.key,
-        type="primary" if act.kind == "primary" else "secondary",
-        disabled=bool(blocked),
-        help=blocked or None,
-        on_click=perform,
-        args=(act.place, act.deed, act.secrets),
-    )
+    _draw(st.button, console, act)
 
 
 def submit(console: ConsolePort, act: Act) -> None:
     """The same as the button of a form."""
+    _draw(st.form_submit_button, console, act)
+
+
+def _draw(draw: Callable[..., bool], console: ConsolePort, act: Act) -> None:
     blocked = missing_role(console.actor, act.needed) or act.blocked
-    st.form_submit_button(
+    draw(
         act.label,
         key=act.key,
         type="primary" if act.kind == "primary" else "secondary",

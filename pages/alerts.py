@@ -7,7 +7,7 @@ import streamlit as st
 from engine.domain.commands import Role
 from engine.domain.facade import ConsolePort
 from engine.domain.facts import Severity
-from engine.domain.views import AlertRow, ChannelView
+from engine.domain.operations_views import AlertRow, ChannelView
 from pages import actions, appearance, parts, tables
 from pages import format as fmt
 from pages.actions import Act
@@ -66,9 +66,9 @@ def _alert(console: ConsolePort, row: AlertRow) -> None:
     muted = f" · muted until {look.moment(row.muted_until)}" if row.muted_until else ""
     with st.container(horizontal=True, vertical_alignment="center", border=True):
         st.html(
-            f"<div>{severity(row)} <b>{fmt.safe(row.title)}</b> "
+            f"<div>{severity(row)} <b>{fmt.safe(fmt.named(row.title))}</b> "
             f'<span class="qd-dim">{fmt.safe(look.moment(row.last_at))} {look.zone}{fmt.safe(times + muted)}</span>'
-            f'<div class="qd-dim">{fmt.safe(row.detail)} · {fmt.safe(delivered)}</div></div>'
+            f'<div class="qd-dim">{fmt.safe(fmt.named(row.detail))} · {fmt.safe(delivered)}</div></div>'
         )
         seen = Act(f"ack-{row.alert_id}", "Acknowledge", lambda: _acknowledged(console, row), slot="alert")
         actions.button(console, seen)
@@ -83,7 +83,7 @@ def severity(row: AlertRow) -> Html:
 
 def _acknowledged(console: ConsolePort, row: AlertRow) -> str:
     console.acknowledge_alert(row.alert_id)
-    return f"Acknowledged: {row.title}"
+    return f"Acknowledged: {fmt.named(row.title)}"
 
 
 def _muted(console: ConsolePort, row: AlertRow) -> str:
@@ -97,8 +97,8 @@ def history_table(console: ConsolePort) -> Stored[AlertRow]:
     columns: tuple[Column[AlertRow], ...] = (
         Column(f"Last, {look.zone}", lambda row: look.moment(row.last_at)),
         Column("Severity", severity),
-        Column("What", lambda row: row.title, wraps=True),
-        Column("Detail", lambda row: row.detail, wraps=True),
+        Column("What", lambda row: fmt.named(row.title), wraps=True),
+        Column("Detail", lambda row: fmt.named(row.detail), wraps=True),
         Column("Book", lambda row: row.book),
         Column("Times", lambda row: str(row.count), numeric=True),
         Column("Acknowledged by", lambda row: row.acknowledged_by or fmt.NONE),

@@ -6,7 +6,7 @@ import streamlit as st
 
 from engine.domain.commands import Role
 from engine.domain.facade import ConsolePort
-from engine.domain.views import AuditRow, ChainView, JournalRow, LogRow
+from engine.domain.trail_views import AuditRow, ChainView, JournalRow, LogRow
 from engine.runtime.trail_words import ACTION_WORDS, KIND_WORDS, action_words, kind_words
 from pages import actions, appearance, desk, parts, tables
 from pages import format as fmt

@@ -20,6 +20,9 @@ _SPARSE = 3
 _LABEL_PLACES = (0.0, 0.34, 0.68)
 """Where the labels of levels begin, share of the chart's width: side by side even on a telephone."""
 
+_LABEL_ROOM = 0.12
+"""Share of a time axis that the label of an upright rule takes."""
+
 _CONFIG = {"displayModeBar": False, "scrollZoom": False, "responsive": True}
 
 
@@ -53,17 +56,49 @@ def equity(curve: EquityCurve) -> dict[str, Any]:
         xaxis=theme.axis(colours, type="date", anchor="y2", showgrid=False),
         yaxis=theme.axis(colours, domain=[0.32, 1], side="right", tickformat=",.0f"),
         yaxis2=theme.axis(colours, domain=[0, 0.26], side="right", tickformat=".2~%", nticks=3, rangemode="tozero"),
+        shapes=[_upright(at_ms, colours) for at_ms in curve.rearmed_ms],
+        annotations=_rearm_labels(curve, colours),
     )
     return {"data": traces, "layout": shape}
 
 
-def lines(series: Sequence[Series], height_px: int = 240, limit: float | None = None) -> dict[str, Any]:
-    """Several lines on one axis, named in a legend where there is more than one; ``limit`` draws its threshold."""
+def _upright(at_ms: int, colours: Palette) -> dict[str, Any]:
+    line = {"color": colours.warn, "width": 1, "dash": "dash"}
+    return {"type": "line", "xref": "x", "yref": "paper", "x0": at_ms, "x1": at_ms, "y0": 0, "y1": 1, "line": line}
+
+
+def _rearm_labels(curve: EquityCurve, colours: Palette) -> list[dict[str, Any]]:
+    """Between the two parts; of rules that stand close together only the last is named."""
+    if not curve.rearmed_ms:
+        return []
+    room_ms = _LABEL_ROOM * float(curve.at_ms[-1] - curve.at_ms[0])
+    after = (*curve.rearmed_ms[1:], None)
+    named = [at for at, then in zip(curve.rearmed_ms, after, strict=True) if then is None or then - at >= room_ms]
+    font = {"size": 11, "color": colours.warn}
+    late = float(curve.at_ms[-1]) - room_ms
+    return [
+        {"xref": "x", "yref": "paper", "x": at, "y": 0.29, "text": "re-armed", "showarrow": False, "font": font,
+         "xanchor": "right" if at > late else "left", "yanchor": "middle", "bgcolor": colours.panel, "borderpad": 1}
+        for at in named
+    ]  # fmt: skip
+
+
+def lines(
+    series: Sequence[Series],
+    height_px: int = 240,
+    limit: float | None = None,
+    places: Sequence[int] | None = None,
+) -> dict[str, Any]:
+    """Several lines on one axis, named in a legend where there is more than one; ``limit`` draws its threshold.
+
+    ``places`` chooses the colour of each, so that a line keeps its own when another joins; without them colours go by
+    position.
+    """
     colours = theme.palette()
     tints = theme.series_colours()
     traces = [
-        line(item.name, times(item.at_ms), item.values, tints[index % len(tints)], f"%{{y:,.4~f}} {item.unit}")
-        for index, item in enumerate(series)
+        line(item.name, times(item.at_ms), item.values, tints[place % len(tints)], f"%{{y:,.4~f}} {item.unit}")
+        for item, place in zip(series, places or range(len(series)), strict=True)
     ]
     shapes = [] if limit is None else [_rule(limit, colours.warn)]
     shape = theme.layout(

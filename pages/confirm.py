@@ -20,6 +20,9 @@ from pages.guard import attempt, guarded, live
 HOLD_S = 2.0
 """How long a used button keeps its id: the second half of a double click must meet the same id, not a fresh one."""
 
+STOP = "stop"
+"""Name of the dialog of the red button, which every other dialog leads to as well."""
+
 _DIALOG = "dialog"
 _DIALOG_OF = "dialog-of"
 
@@ -201,9 +204,32 @@ def dialog_subject(name: str) -> str | None:
 
 
 def show_dialog(title: str, draw: Callable[[], None]) -> None:
-    """Draw a dialog that stays until it is dismissed, whatever reruns around it."""
+    """Draw a dialog that stays until it is dismissed, whatever reruns around it.
+
+    It covers the header, so that every one but the red button's own has that button at its foot.
+    """
     theme.inject_scheme()
-    st.dialog(title, width="medium", on_dismiss=close_dialog)(guarded(draw))()
+    st.dialog(title, width="medium", on_dismiss=close_dialog)(_above_the_page)(draw)
+
+
+def _above_the_page(draw: Callable[[], None]) -> None:
+    guarded(draw)()
+    if dialog_subject(STOP) is None:
+        guarded(_stop_foot)()
+
+
+def _stop_foot() -> None:
+    with st.container(key="qd-dialog-foot", horizontal=True, vertical_alignment="center"):
+        st.html('<span class="qd-dim">This window covers the red button of the page. Here it is too.</span>')
+        pressed = st.button(
+            "■ STOP",
+            key="stop-open-above",
+            help="Leaves this window, in which nothing is sent, and says what a stop will do",
+            on_click=open_dialog,
+            args=(STOP,),
+        )
+    if pressed:
+        st.rerun()
 
 
 def ask(console: ConsolePort, question: Question) -> None:

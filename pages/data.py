@@ -10,7 +10,8 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 from engine.domain.commands import Role
 from engine.domain.errors import BadInput
 from engine.domain.facade import ConsolePort
-from engine.domain.views import CoverageRow, GapRow, JobView
+from engine.domain.library_views import CoverageRow, GapRow
+from engine.domain.views import JobView
 from pages import appearance, charts, jobs, parts, tables
 from pages import format as fmt
 from pages.guard import live, tabs

@@ -16,6 +16,7 @@ def position_columns(book: BookSnapshot) -> tuple[Column[Position], ...]:
     """Columns of open positions; money in the book's base currency, prices in quote."""
     unit = book.base_currency
     ticks = {instrument.key: instrument.tick_size for instrument in book.instruments}
+    has_targets = any(position.target_price is not None for position in book.positions)
     return (
         Column("Instrument", lambda row: fmt.instrument(row.instrument)),
         Column("Side", lambda row: side(row.quantity > 0)),
@@ -25,6 +26,7 @@ def position_columns(book: BookSnapshot) -> tuple[Column[Position], ...]:
         Column("Entry", lambda row: fmt.entry_price(row.entry_price, ticks.get(row.instrument)), numeric=True),
         Column("Mark", mark, numeric=True),
         Column("Stop", stop, numeric=True),
+        Column("Target", lambda row: fmt.price(row.target_price), numeric=True, shown=has_targets),
         Column("Strategy", lambda row: title_of(row.sleeve)),
         Column("Opened, UTC", lambda row: fmt.moment(row.opened_at)),
         Column("Realised ever", lambda row: parts.profit(row.realised), numeric=True),
@@ -45,8 +47,11 @@ def mark(row: Position) -> Html:
 
 
 def stop(row: Position) -> Html:
-    """The protective stop, or a warning that there is none."""
-    return parts.badge("no stop", "warn") if row.stop_price is None else fmt.safe(fmt.price(row.stop_price))
+    """The protective stop and whether it follows the market, or a warning that there is none."""
+    if row.stop_price is None:
+        return parts.badge("no stop", "warn")
+    follows = ' <span class="qd-dim">trails</span>' if row.trails else ""
+    return Html(f"{fmt.safe(fmt.price(row.stop_price))}{follows}")
 
 
 def bought(name: str) -> Html:

@@ -8,8 +8,8 @@ import streamlit as st
 
 from engine.domain.commands import Role
 from engine.domain.facade import ConsolePort
+from engine.domain.operations_views import ConnectionView, ExchangeView
 from engine.domain.portfolio import FeedView
-from engine.domain.views import ConnectionView, ExchangeView
 from pages import actions, appearance, confirm, parts, simulator, tables
 from pages import format as fmt
 from pages.actions import Act

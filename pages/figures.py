@@ -7,7 +7,8 @@ from math import isfinite
 
 import streamlit as st
 
-from engine.domain.views import Figure, RiskView, StressRow
+from engine.domain.views import Figure
+from engine.domain.wallet_views import RiskView, StressRow
 from pages import format as fmt
 from pages import parts, tables
 from pages.format import Html, safe

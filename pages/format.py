@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
+from engine.runtime.titles import with_titles
+
 Number = Decimal | float | int
 
 MINUS = "\N{MINUS SIGN}"
@@ -221,14 +223,16 @@ def instrument(key: str) -> str:
 
 
 def named(text: str) -> str:
-    """A sentence of the engine with instruments under the name that pages give them.
+    """A sentence of the engine with strategies and instruments under the names that pages give them.
 
     >>> named("fills that close 2 demo-b:BTC/USDT:USDT"), named("funding of ETH/USDT:USDT")
     ('fills that close 2 BTC/USDT perp · demo-b', 'funding of ETH/USDT perp')
+    >>> named("momentum holds no demo-a:ETH/USDT")
+    'Trend momentum holds no ETH/USDT · demo-a'
     >>> named("reading and/or writing, 3/4 done: BTC/USDT")
     'reading and/or writing, 3/4 done: BTC/USDT'
     """
-    return _INSTRUMENT.sub(_named, text)
+    return _INSTRUMENT.sub(_named, with_titles(text))
 
 
 def _named(found: re.Match[str]) -> str:

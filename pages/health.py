@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import streamlit as st
 
 from engine.domain.facade import ConsolePort
-from engine.domain.views import HealthFigure
+from engine.domain.operations_views import HealthFigure
 from pages import charts, parts
 from pages import format as fmt
 from pages.format import Html, safe

@@ -8,8 +8,9 @@ from decimal import Decimal
 import streamlit as st
 
 from engine.domain.facade import ConsolePort
+from engine.domain.operations_views import HealthFigure
 from engine.domain.portfolio import BookSnapshot, EngineSnapshot, SleeveView
-from engine.domain.views import EquityCurve, HealthFigure
+from engine.domain.views import EquityCurve
 from engine.runtime.titles import is_strategy, title_of
 from pages import appearance, books, charts, desk, parts, tables
 from pages import format as fmt

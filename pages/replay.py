@@ -8,7 +8,8 @@ from typing import Any
 import streamlit as st
 
 from engine.domain.facade import ConsolePort
-from engine.domain.views import CoverageRow, ReplayView, StrategyForm
+from engine.domain.library_views import CoverageRow, ReplayView
+from engine.domain.views import StrategyForm
 from engine.runtime.replay_words import Condition, conditions
 from engine.runtime.titles import titles_of
 from pages import appearance, books, charts, desk, forms, jobs, parts, shelf, tables

@@ -1,4 +1,4 @@
-"""Research: would this have worked after costs, and how likely is it luck? Backtests of stored candles as jobs."""
+"""Research: would this have worked after costs, and how likely is it luck? Backtests and studies as jobs."""
 
 from __future__ import annotations
 
@@ -8,16 +8,43 @@ from engine.domain.facade import ConsolePort
 from engine.domain.research import BacktestRow
 from engine.domain.views import JobState
 from engine.runtime.titles import title_of
-from pages import appearance, jobs, parts, research_compare, research_form, research_history, research_result
+from pages import (
+    appearance,
+    jobs,
+    parts,
+    research_compare,
+    research_form,
+    research_history,
+    research_result,
+    research_studies,
+)
 from pages import format as fmt
 from pages.guard import guarded, live, tabs
 
 _MOST_OFFERED = 200
+_PARTS = ("Backtests", "Studies")
 
 
 def render(console: ConsolePort) -> None:
-    """Draw the page."""
-    st.header("Research", anchor=False)
+    """Draw the page: backtests, or studies that search settings; only the chosen part is drawn."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.header("Research", anchor=False, width="content")
+        part = st.segmented_control(
+            "What to look at",
+            _PARTS,
+            default=_PARTS[0],
+            required=True,
+            key="research-part",
+            label_visibility="collapsed",
+            persist_state="session",
+        )
+    if part == _PARTS[1]:
+        research_studies.draw(console)
+    else:
+        _backtests(console)
+
+
+def _backtests(console: ConsolePort) -> None:
     jobs.running(console, ("backtest",))
     live(_started, every_s=2)(console)
     guarded(_tabs)(console)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -108,7 +109,8 @@ def trades(chart: RunChart) -> dict[str, Any]:
     found = chart.trades
     figure["data"] = [{**trace, "showlegend": False} for trace in figure["data"]]
     if found:
-        figure["data"] += [*_ways(found, colours), _stops(found, colours), *_ends(found, colours)]
+        levels = [_stops(found, colours), *_targets(found, colours)]
+        figure["data"] += [*_ways(found, colours), *levels, *_ends(found, colours)]
     figure["layout"] = {**figure["layout"], "showlegend": bool(found), "hovermode": "closest"}
     figure["layout"]["margin"] = {**figure["layout"]["margin"], "t": 30}
     return figure
@@ -173,12 +175,23 @@ def _way(trade: RunTrade) -> tuple[tuple[float | None, float | None], ...]:
 
 
 def _stops(found: Sequence[RunTrade], colours: Palette) -> dict[str, Any]:
-    points: list[tuple[float | None, float | None]] = []
-    for trade in found:
-        if trade.stop_price is not None:
-            level, end = float(trade.stop_price), trade.exit_at or trade.entry_at
-            points += [(trade.entry_at.timestamp() * 1000, level), (end.timestamp() * 1000, level), (None, None)]
+    points = _levels([(trade, trade.stop_price) for trade in found])
     return _segments("Stop", points, {"color": colours.warn, "width": 1.5, "dash": "dot"})
+
+
+def _targets(found: Sequence[RunTrade], colours: Palette) -> list[dict[str, Any]]:
+    """Nothing where no trade had a target, so that the legend names only what is drawn."""
+    points = _levels([(trade, trade.target_price) for trade in found])
+    return [_segments("Target", points, {"color": colours.second, "width": 1.5, "dash": "dot"})] if points else []
+
+
+def _levels(found: Sequence[tuple[RunTrade, Decimal | None]]) -> list[tuple[float | None, float | None]]:
+    points: list[tuple[float | None, float | None]] = []
+    for trade, price in found:
+        if price is not None:
+            level, end = float(price), trade.exit_at or trade.entry_at
+            points += [(trade.entry_at.timestamp() * 1000, level), (end.timestamp() * 1000, level), (None, None)]
+    return points
 
 
 def _segments(name: str, points: Sequence[tuple[float | None, float | None]], line: dict[str, Any]) -> dict[str, Any]:

@@ -9,14 +9,15 @@ import streamlit as st
 
 from engine.domain.errors import BadInput
 from engine.domain.facade import ConsolePort
-from engine.domain.views import CoverageRow, JobView, StrategyForm
+from engine.domain.library_views import CoverageRow, finer_timeframes
+from engine.domain.views import JobView, StrategyForm
 from pages import format as fmt
 from pages import forms, jobs, parts
 from pages.jobs import Start
 
 _FOLLOW = "research-follow"
-_CASH, _FEE_BPS, _SLIPPAGE_BPS = 10_000, 10.0, 0.0
-_CHOICES: Mapping[str, tuple[str, Mapping[str, str]]] = {
+_CASH, _FEE_BPS, _SLIPPAGE_BPS, _IMPACT = 10_000, 10.0, 0.0, 1.0
+CHOICES: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "engine": ("Engine", {"kernel": "kernel: compiled, fastest", "replay": "replay: the engine itself, slower"}),
     "brake": (
         "Brake",
@@ -35,6 +36,18 @@ _CHOICES: Mapping[str, tuple[str, Mapping[str, str]]] = {
 }
 """Label and choices of each key of the request that is one of a few words."""
 
+WAYS_OUT: Mapping[str, tuple[str, str]] = {
+    "take_profit": (
+        "Take-profit, x stop distance",
+        "A target so far from the entry, as a multiple of the distance of its stop.",
+    ),
+    "trail": (
+        "Trailing stop, x stop distance",
+        "The stop stays so far behind the best price of completed candles since the entry; it never moves back.",
+    ),
+}
+"""Settings of the section risk that a backtest may have of its own: label and what is said about it."""
+
 
 def draw(console: ConsolePort) -> None:
     """Draw the form and the button that starts it."""
@@ -46,7 +59,7 @@ def draw(console: ConsolePort) -> None:
     st.multiselect(
         "Instruments and timeframe",
         list(stored),
-        format_func=lambda key: _series_title(stored[key]),
+        format_func=lambda key: series_title(stored[key]),
         key="research-series",
         persist_state="session",
     )
@@ -54,6 +67,8 @@ def draw(console: ConsolePort) -> None:
     _range()
     chosen = _chosen(stored)
     _conditions(chosen)
+    _inside(finer_timeframes(stored.values(), chosen))
+    _ways_out()
     blocked = errors[0] if errors else "" if chosen else "Choose at least one series of candles"
     jobs.start_button(
         console, Start("research", "Start backtest", lambda identity: _begin(console, identity), blocked=blocked)
@@ -94,6 +109,12 @@ def _request(console: ConsolePort) -> dict[str, Any]:
         "to": str(state.get("research-to", "")).strip(),
         **{key: state.get(f"research-{key}", "") for key in ("engine", "brake", "costs")},
     }
+    request["impact"] = f"{state.get('research-impact', _IMPACT):g}"
+    if (detail := state.get("research-detail", "")) in finer_timeframes(console.coverage(), chosen):
+        request["detail"] = detail
+    given = {name: value for name in WAYS_OUT if (value := state.get(f"research-{name}")) is not None}
+    if given:
+        request["risk"] = {name: f"{value:g}" for name, value in given.items()}
     if request["costs"] == "plain":
         request["fee_bps"] = f"{state.get('research-fee', _FEE_BPS):g}"
         request["slippage_bps"] = f"{state.get('research-slippage', _SLIPPAGE_BPS):g}"
@@ -135,7 +156,8 @@ def _settings(form: StrategyForm) -> tuple[str, ...]:
     return draft.errors
 
 
-def _series_title(row: CoverageRow) -> str:
+def series_title(row: CoverageRow) -> str:
+    """A stored series with its length and its span."""
     span = f"{row.first:%Y-%m-%d} to {row.last:%Y-%m-%d}"
     return f"{fmt.instrument(row.instrument)} · {row.timeframe} · {row.rows:,} candles, {span}"
 
@@ -167,6 +189,31 @@ def _conditions(chosen: Sequence[CoverageRow]) -> None:
         _choice("funding")
 
 
+def _inside(finer: Sequence[str]) -> None:
+    """What an order moves the price, and what decides the path inside a candle."""
+    slots = st.columns(3)
+    slots[0].number_input(
+        "Market impact, Y", 0.0, 10.0, _IMPACT, 0.1, key="research-impact", persist_state="session",
+        help="An order pays Y x volatility x square root of its share of the candle's volume. Measured values are about "
+        "1; 0 is none.",
+    )  # fmt: skip
+    slots[1].selectbox(
+        "Detail timeframe", ["", *finer], format_func=lambda one: one or "none: assume the worse path",
+        key="research-detail", persist_state="session",
+        help="Stored candles of this length decide whether stop or target came first inside a candle.",
+    )  # fmt: skip
+
+
+def _ways_out() -> None:
+    """Target and trailing stop; where left empty, as the settings of the installation say."""
+    slots = st.columns(3)
+    for slot, (name, (label, tip)) in zip(slots, WAYS_OUT.items(), strict=False):
+        slot.number_input(
+            label, 0.01, 100.0, None, 0.1, key=f"research-{name}", persist_state="session",
+            placeholder="as in Settings", help=f"{tip} A strategy without a stop has none.",
+        )  # fmt: skip
+
+
 def _choice(key: str) -> None:
-    label, words = _CHOICES[key]
+    label, words = CHOICES[key]
     st.selectbox(label, list(words), format_func=words.__getitem__, key=f"research-{key}", persist_state="session")

@@ -7,7 +7,17 @@ from collections.abc import Mapping
 import streamlit as st
 
 from engine.domain.facade import ConsolePort
-from engine.domain.research import BacktestRow, BacktestView, ExitRow, RegimeRow, Standing, Statistic, Unit, YearRow
+from engine.domain.research import (
+    BacktestRow,
+    BacktestView,
+    ExitRow,
+    RegimeRow,
+    RunVerdict,
+    Standing,
+    Statistic,
+    Unit,
+    YearRow,
+)
 from pages import appearance, charts, export, parts, research_charts, research_trades, tables
 from pages import format as fmt
 from pages.export import Export
@@ -51,9 +61,13 @@ def verdict(row: BacktestRow) -> None:
     if row.verdict is None:
         parts.notice("This run has no verdict.", "warn")
         return
-    level = row.verdict.level
-    title = f"{level[:1].upper()}{level[1:]}"
-    parts.notice(Html(f"<b>{safe(title)}</b>{parts.bullets(row.verdict.reasons)}"), _TONES[row.verdict.standing])
+    verdict_notice(row.verdict)
+
+
+def verdict_notice(found: RunVerdict) -> None:
+    """The same of a verdict that is known."""
+    title = f"{found.level[:1].upper()}{found.level[1:]}"
+    parts.notice(Html(f"<b>{safe(title)}</b>{parts.bullets(found.reasons)}"), _TONES[found.standing])
 
 
 def figure(value: float | None, unit: Unit, currency: str) -> str:
@@ -124,7 +138,8 @@ def _figures(view: BacktestView) -> None:
     tables.draw(_figure_columns(unit), view.statistics, "No figure was measured.")
     st.caption(
         "Interval: 95 %, stationary block bootstrap of the returns; the true figure may well lie anywhere in it. "
-        "Buy and hold: bought at the first candle, held to the last, same costs."
+        "Buy and hold: bought at the first candle, held to the last, same costs. Hold at 20 % volatility: each day "
+        "only as much of it as had a volatility of 20 % a year over the 30 days before, never borrowed, same costs."
     )
     left, right = st.columns(2, gap="medium")
     with left:
@@ -141,6 +156,7 @@ def _figure_columns(unit: str) -> tuple[Column[Statistic], ...]:
         Column("Value", lambda row: figure(row.value, row.unit, unit), numeric=True),
         Column("95 % interval", lambda row: interval(row, unit) or fmt.NONE, numeric=True),
         Column("Buy and hold", lambda row: figure(row.hold, row.unit, unit), numeric=True),
+        Column("Hold at 20 % volatility", lambda row: figure(row.steady, row.unit, unit), numeric=True),
         Column("What it means", meaning, wraps=True),
     )
 

@@ -10,7 +10,7 @@ import streamlit as st
 from engine.domain.commands import Role
 from engine.domain.errors import BadInput
 from engine.domain.facade import ConsolePort
-from engine.domain.views import BackupRow, SessionRow, SettingRow, UserRow
+from engine.domain.operations_views import BackupRow, SessionRow, SettingRow, UserRow
 from pages import actions, appearance, confirm, jobs, parts, tables
 from pages import format as fmt
 from pages.access import missing_role

@@ -8,7 +8,8 @@ import streamlit as st
 
 from engine.domain.commands import Role
 from engine.domain.facade import ConsolePort
-from engine.domain.views import JobState, ReplayView
+from engine.domain.library_views import ReplayView
+from engine.domain.views import JobState
 from engine.runtime.titles import titles_of
 from pages import actions, appearance, confirm, parts
 from pages import format as fmt

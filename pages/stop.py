@@ -10,14 +10,14 @@ from engine.domain.commands import EmergencyStop
 from engine.domain.facade import ConsolePort
 from engine.domain.facts import StopStep
 from engine.domain.portfolio import BookSnapshot, EngineSnapshot, StopView
-from engine.runtime.titles import title_of, with_titles
+from engine.runtime.titles import title_of
 from pages import appearance, books, confirm, parts
 from pages import format as fmt
 from pages.access import missing_role_for
 from pages.format import Html, safe
 from pages.guard import live
 
-KEY = "stop"
+KEY = confirm.STOP
 _ALL = "every book"
 _SHOWN = 8
 
@@ -128,7 +128,7 @@ def progress(book: BookSnapshot, view: StopView, zone: str) -> Html:
 
 def waited_for(view: StopView) -> str:
     """What a stop waits for, in the names people know."""
-    return fmt.named(with_titles(view.waiting_for))
+    return fmt.named(view.waiting_for)
 
 
 def _step(step: StopStep, proof: tuple[str, datetime] | None, zone: str) -> Html:

@@ -12,7 +12,7 @@ from engine.domain.instruments import InstrumentKey
 from engine.domain.orders import Refused
 from engine.domain.portfolio import BookSnapshot, Idea, SleeveView
 from engine.domain.views import StrategyForm
-from engine.runtime.titles import title_of
+from engine.runtime.titles import place_of, title_of
 from pages import allocation, appearance, books, charts, confirm, desk, forms, overview, parts, tables
 from pages import format as fmt
 from pages.access import missing_role_for
@@ -49,7 +49,8 @@ def _attribution(console: ConsolePort) -> None:
         parts.notice("The P&L curve of each strategy starts a minute after its first fill.")
         return
     named = [replace(series, name=title_of(series.name), unit=curve.currency) for series in curve.sleeves]
-    charts.show(charts.lines(named), "strategies-attribution", "P&L by strategy over time")
+    places = [place_of(series.name) for series in curve.sleeves]
+    charts.show(charts.lines(named, places=places), "strategies-attribution", "P&L by strategy over time")
     st.caption(f"P&L by strategy · {overview.basis(curve, book)}")
 
 
@@ -213,5 +214,5 @@ def refused_columns(look: appearance.Appearance) -> tuple[Column[Refused], ...]:
         Column("Rule", lambda row: row.rule),
         Column("Value", lambda row: row.value, numeric=True),
         Column("Limit", lambda row: row.limit, numeric=True),
-        Column("Why", lambda row: row.detail, wraps=True),
+        Column("Why", lambda row: fmt.named(row.detail), wraps=True),
     )

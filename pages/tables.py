@@ -19,6 +19,8 @@ from pages.guard import live
 Row = TypeVar("Row")
 
 PAGE_SIZE = 25
+_WIDE = 5
+"""Columns from which on a telephone would have to scroll sideways."""
 _EPOCH = date(2009, 1, 1)
 
 
@@ -66,20 +68,31 @@ class Stored(Generic[Row]):
 
 
 def html(columns: Sequence[Column[Row]], rows: Sequence[Row], nothing: str = "Nothing here.") -> Html:
-    """The table as safe HTML; numbers right-aligned; ``nothing`` fills an empty one in words."""
+    """The table as safe HTML; numbers right-aligned; ``nothing`` fills an empty one in words.
+
+    On a telephone each row of a wide one becomes a block in which every value stands under its heading.
+    """
+    stacks = len(columns) >= _WIDE
     head = "".join(f"<th{_class(column, '')}>{safe(column.name)}</th>" for column in columns)
     if not rows:
         body = f'<tr><td class="qd-empty" colspan="{len(columns)}">{safe(nothing)}</td></tr>'
     else:
-        body = "".join(_row(columns, row) for row in rows)
-    return Html(
-        f'<div class="qd-scroll"><table class="qd"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+        body = "".join(_row(columns, row, stacks) for row in rows)
+    kind = "qd qd-stack" if stacks else "qd"
+    drawn = f'<table class="{kind}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    return Html(f'<div class="qd-scroll">{drawn}</div>')
+
+
+def _row(columns: Sequence[Column[Row]], row: Row, stacks: bool) -> str:
+    cells = (
+        f"<td{_class(column, 'qd-wrap')}{_heading(column) if stacks else ''}>{safe(column.cell(row))}</td>"
+        for column in columns
     )
-
-
-def _row(columns: Sequence[Column[Row]], row: Row) -> str:
-    cells = (f"<td{_class(column, 'qd-wrap')}>{safe(column.cell(row))}</td>" for column in columns)
     return f"<tr>{''.join(cells)}</tr>"
+
+
+def _heading(column: Column[Row]) -> str:
+    return f' data-heading="{safe(column.name)}"'
 
 
 def _class(column: Column[Row], wrapping: str) -> str:

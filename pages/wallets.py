@@ -8,7 +8,7 @@ from decimal import Decimal
 import streamlit as st
 
 from engine.domain.facade import ConsolePort
-from engine.domain.views import HoldingRow, WalletOwners, WalletView
+from engine.domain.wallet_views import HoldingRow, WalletOwners, WalletView
 from pages import appearance, books, figures, parts, tables, theme
 from pages import format as fmt
 from pages.format import Html

@@ -1,7 +1,9 @@
-"""Runs the real command line in processes of its own."""
+"""Runs the real command line, in processes of its own or in this one."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import select
@@ -13,8 +15,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
+
+from engine.runtime.cli.main import main
 
 ROOT = Path(__file__).resolve().parents[1]
 PASSWORD = "a long enough pass phrase"
@@ -85,6 +90,31 @@ class Engine:
             process.kill()
             pytest.fail(f"the engine did not get ready: {line} {Path(log.name).read_text()[-2000:]}")
         return process
+
+
+class SameProcess(Engine):
+    """The same commands carried out by this process, which has imported everything already; engines get their own."""
+
+    def __call__(self, *words: str, stdin: str = "") -> Said:
+        """Carry out one command; only its exit code, its output and the data folder are left of it."""
+        if words[0] in ("run", "console"):
+            return super().__call__(*words, stdin=stdin)
+        out, err = io.TextIOWrapper(io.BytesIO(), "utf-8", newline=""), io.StringIO()
+        mask = os.umask(0o022)
+        try:
+            with (
+                mock.patch.dict(os.environ, self.environment(), clear=True),
+                mock.patch.object(sys, "stdin", io.StringIO(stdin)),
+                contextlib.redirect_stdout(out),
+                contextlib.redirect_stderr(err),
+            ):
+                code = main(list(words))
+        finally:
+            os.umask(mask)
+        out.flush()
+        written = out.buffer
+        assert isinstance(written, io.BytesIO)
+        return Said(code, written.getvalue().decode(), err.getvalue())
 
 
 def end(process: subprocess.Popen[str], by: int = signal.SIGTERM) -> int:

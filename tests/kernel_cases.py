@@ -28,6 +28,9 @@ class Cases:
         self._many = many
         self._bars = int(self._rng.integers(5, 120))
         self._move = self._one_of(0.002, 0.01, 0.05, 0.15)
+        self._wild = many and self._perhaps(0.15)
+        if self._wild:
+            self._move = self._one_of(0.1, 0.2)
 
     def request(self) -> KernelRequest:
         """A whole request."""
@@ -54,6 +57,7 @@ class Cases:
 
     def _instrument(self, coin: str) -> Instrument:
         kind = self._one_of(*Kind) if self._many else Kind.SPOT
+        kind = Kind.PERPETUAL if self._wild else kind
         return Instrument(
             self._one_of("aa", "aa", "bb") if self._many else "aa",
             coin,
@@ -62,7 +66,7 @@ class Cases:
             Decimal(self._one_of("0.01", "0.1", "0.5", "1", "0.001")),
             Decimal(self._one_of("0.00001", "0.001", "0.1", "0.01")),
             Decimal(self._one_of("0", "5", "10", "100")),
-            Decimal(1) if kind is Kind.SPOT else Decimal(self._one_of("1", "2", "5", "20")),
+            Decimal(1) if kind is Kind.SPOT else Decimal("20" if self._wild else self._one_of("1", "2", "5", "20")),
         )
 
     def _candles(self, instrument: Instrument) -> CandleArrays:
@@ -84,6 +88,8 @@ class Cases:
 
     def _volume(self) -> FloatArray:
         volume = np.round(self._rng.uniform(0, self._one_of(1e6, 500.0, 50.0, 5.0), self._bars), 3)
+        if self._wild:
+            volume[self._rng.random(self._bars) < 0.5] = 0.0  # stops find nobody to sell to
         if self._perhaps(0.3):
             volume[self._rng.random(self._bars) < 0.2] = 0.0
         return volume
@@ -130,7 +136,13 @@ class Cases:
             "max_price_age_bars": self._one_of(2, 1, 5),
             "max_orders_per_minute": self._one_of(60, 1),
             "failed_trades_limit": self._one_of(3, 1, 100),
+            "take_profit": self._one_of(None, None, Decimal(1), Decimal("0.5"), Decimal("2.25")),
+            "trail": self._one_of(None, None, Decimal(1), Decimal("0.4"), Decimal("1.7")),
         }
+        if self._wild:
+            most = ("max_position_share", "max_exposure", "max_concentration", "max_leverage")
+            values |= dict.fromkeys(most, Decimal(10)) | {"mode": RiskMode.AGGRESSIVE, "sizer": Sizer.RISK}
+            values |= {"daily_loss": Decimal("0.5"), "strategy_drawdown": Decimal(1), "brake_drawdown": Decimal("0.4")}
         return RiskConfig(**values)
 
     def _costs(self) -> PaperCosts:

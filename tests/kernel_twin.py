@@ -21,7 +21,7 @@ from engine.simulation.replay_source import ReplaySource
 from engine.trading.config import BrakeMode
 from engine.trading.sleeves import Opinion, Sleeve, opinion_of
 
-PURPOSES = ("entry", "exit", "stop", "flatten", "external")
+PURPOSES = ("entry", "exit", "stop", "flatten", "external", "netting", "target", "trailing stop")
 Row = tuple[int, str, int, Decimal, Decimal, str, str]
 
 
@@ -43,7 +43,8 @@ def replay_of(request: KernelRequest) -> ReplayResult:
     funding: dict[InstrumentKey, FundingSeries | None] = {
         one.instrument.key: one.funding for one in request.series if one.instrument.can_short
     }
-    source = ReplaySource(series, funding)
+    fine = {one.instrument.key: one.fine.candles for one in request.series if one.fine is not None}
+    source = ReplaySource(series, funding, fine=fine)
     config = ReplayConfig(
         dict.fromkeys(request.views, "{}"),
         request.cash,

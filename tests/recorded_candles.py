@@ -27,6 +27,11 @@ def recorded(coin: str, bars: int | None = None) -> tuple[Instrument, CandleArra
     return instrument, candles if bars is None else candles.tail(bars)
 
 
+def recorded_minutes(coin: str) -> CandleArrays:
+    """One-minute candles of a coin against USDT at Binance, 26 July to 25 August 2024; skips where they are missing."""
+    return _read(shared_path(f"data/spot_binance/{coin}_USDT-1m_202408.parquet"))[1]
+
+
 @cache
 def _read(path: Path) -> tuple[Instrument, CandleArrays]:
     with TemporaryDirectory() as folder:

@@ -65,6 +65,7 @@ def record(**changes: Any) -> dict[str, Any]:
         "cost_share": figure(0.22),
     }
     hold = {"net_return": figure(1.21), "sharpe": figure(1.62), "max_drawdown": figure(-0.315)}
+    steady = {"net_return": figure(0.47), "sharpe": figure(1.71), "max_drawdown": figure(-0.129)}
     made = {
         "id": "b-1", "made_at": "2026-03-14T09:00:00.000000Z", "revision": "0.1.0+1a2b3c", "engine": "kernel",
         "strategy": "momentum", "settings": {"fast_ema_bars": 24, "slow_ema_bars": 72}, "series": series,
@@ -72,6 +73,7 @@ def record(**changes: Any) -> dict[str, Any]:
         "brake": "latch", "cash": "10000", "currency": "USDT", "seed": 7, "bars": 20_160, "seconds": 1.4, "study": None,
         "trial": None, "final_equity": "11832.25", "fees": "423.15", "funding": "0", "stopped_at": None,
         "stop_reason": "", "trades": [trade(index) for index in range(105)], "metrics": metrics, "buy_and_hold": hold,
+        "volatility_hold": steady,
         "years": [
             {"year": 2023, "net_return": 0.021, "max_drawdown": -0.03, "sharpe": 0.8, "trades": 15, "hold_return": 0.2},
             {"year": 2024, "net_return": 0.159, "max_drawdown": -0.1266, "sharpe": 0.95, "trades": 90,

@@ -116,6 +116,11 @@ def healthy(page: Any) -> None:
     assert page.get_by_text("This part of the page failed").count() == 0
 
 
+def drawn(page: Any) -> None:
+    """Wait until the page's script has come to its end."""
+    page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for(state="attached")
+
+
 def fills(folder: Path) -> int:
     status = json.loads((folder / "status.json").read_text(encoding="utf-8"))
     return int(status["fills"])
@@ -130,7 +135,7 @@ def every_page(page: Any, address: str) -> None:
     for name in PAGES:
         page.goto(f"{address}/{name}")
         page.get_by_role("heading", level=2).first.wait_for()
-        page.wait_for_timeout(1500)
+        drawn(page)
         healthy(page)
 
 

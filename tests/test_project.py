@@ -27,7 +27,6 @@ LONGEST_FILE = 350
 LONGEST_FUNCTION = 45
 # What may be longer, and how long at most: declarations, and the one decision path, that read better in one piece.
 LONG_FILES = {
-    "engine/domain/views.py": 500,
     "engine/trading/core.py": 450,
     "engine/trading/decisions.py": 500,
 }
@@ -154,6 +153,44 @@ def test_functions_when_measured_then_none_is_too_long() -> None:
                 lines = (node.end_lineno or 0) - node.lineno + 1 - (words.count("\n") + 1 if words else 0)
                 found += [f"{file.relative_to(ROOT)}: {node.name}"] if lines > LONGEST_FUNCTION else []
     assert set(found) - LONG_FUNCTIONS == set()
+
+
+# -- time ------------------------------------------------------------------------------------------------------------
+
+CLOCK_READS = {"now", "utcnow", "today", "time", "time_ns", "monotonic", "monotonic_ns"}
+# Who may ask the computer itself what time it is, and why: everything else is given a clock.
+MAY_READ_THE_CLOCK = {
+    "engine/runtime/clock.py": "it is the clock",
+    "engine/simulation/pacing.py": "waits in wall time between simulated candles; a port with a stand-in",
+    "engine/runtime/engine.py": "the heartbeat must beat whatever the clock of the market does",
+    "engine/runtime/supervisor.py": "judges that heartbeat by the same measure",
+    "engine/runtime/jobs.py": "how long a caller waits for another process",
+    "engine/runtime/studies.py": "dates the trials of a study that runs in a process of its own",
+    "engine/runtime/cli/progress.py": "how often a terminal is told",
+    "engine/runtime/cli/status.py": "how long a command waits for another process",
+    "engine/runtime/cli/trading.py": "how long a command waits for another process",
+    "engine/storage/lock.py": "tells who holds a folder before anything is built that has a clock",
+    "engine/storage/lease.py": "dates the note a restore leaves, while no engine runs",
+    "engine/storage/migrate.py": "names what is set aside before anything is built that has a clock",
+    "engine/storage/backup.py": "names archives by when they were made",
+    "engine/storage/restore.py": "names what is set aside, while no engine runs",
+    "engine/storage/candle_import.py": "age of a folder by the file system, which dates by this clock",
+    "pages/format.py": "ages are counted to the moment a page is drawn",
+    "pages/confirm.py": "how long a page has shown a receipt",
+    "pages/actions.py": "how long a page holds a button that was pressed",
+}
+
+
+def clock_reads(file: Path) -> list[str]:
+    """Every place that asks the computer for the time; measured durations (``perf_counter``) are none."""
+    calls = [node.func for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+    named = [call for call in calls if isinstance(call, ast.Attribute) and call.attr in CLOCK_READS]
+    return [ast.unparse(call) for call in named if ast.unparse(call.value) in ("time", "datetime", "date")]
+
+
+def test_time_when_read_then_it_comes_from_a_clock_that_was_given() -> None:
+    readers = {str(file.relative_to(ROOT)) for file in files(*PRODUCT) if clock_reads(file)}
+    assert readers == set(MAY_READ_THE_CLOCK)
 
 
 # -- what must not stand anywhere ------------------------------------------------------------------------------------

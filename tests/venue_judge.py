@@ -285,6 +285,7 @@ _READ = {
     "started": _started,
     "accepted": _accepted,
     "resized": _resized,
+    "moved": _nothing,
     "triggered": _nothing,
     "waited": _nothing,
     "ended": _ended,

@@ -14,38 +14,35 @@ from typing import Any, Protocol
 
 from engine.domain.commands import Actor, CommandBody, Receipt
 from engine.domain.instruments import InstrumentKey
-from engine.domain.portfolio import EngineSnapshot
-from engine.domain.research import Research
-from engine.domain.tax_views import TaxReport
-from engine.domain.views import (
+from engine.domain.library_views import CoverageRow, GapRow, ReplayView
+from engine.domain.operations_views import (
     AlertRow,
-    AuditRow,
     BackupRow,
-    ChainView,
     ChannelView,
     ConnectionView,
-    CoverageRow,
-    EquityCurve,
     ExchangeView,
-    FillRow,
-    FormField,
-    GapRow,
     HealthFigure,
-    JobView,
-    JournalRow,
-    LogRow,
-    OrderRow,
-    PageOf,
-    ReplayView,
-    RiskView,
-    Series,
     SessionRow,
     SettingRow,
+    UserRow,
+)
+from engine.domain.portfolio import EngineSnapshot
+from engine.domain.research import Research
+from engine.domain.studies import Studies
+from engine.domain.tax_views import TaxReport
+from engine.domain.trail_views import AuditRow, ChainView, JournalRow, LogRow
+from engine.domain.views import (
+    EquityCurve,
+    FillRow,
+    FormField,
+    JobView,
+    OrderRow,
+    PageOf,
+    Series,
     StrategyForm,
     TradeChart,
-    UserRow,
-    WalletView,
 )
+from engine.domain.wallet_views import RiskView, WalletView
 
 
 class TradingDesk(Protocol):
@@ -260,5 +257,5 @@ class Operations(Protocol):
         """Base currency to a display currency, with the rate's source; None where there is no rate."""
 
 
-class ConsolePort(TradingDesk, Records, Portfolio, Library, Research, Operations, Protocol):
+class ConsolePort(TradingDesk, Records, Portfolio, Library, Research, Studies, Operations, Protocol):
     """Everything above."""

@@ -107,6 +107,19 @@ class Netted:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class BestPrice:
+    """The best price of a position has moved: the highest high (long) or lowest low (short) of its completed candles.
+
+    What trailing stops stay behind; counted from the candle of the latest entry on. ``price`` in quote.
+    """
+
+    sleeve: str
+    instrument: InstrumentKey
+    price: Decimal
+    at: datetime
+
+
 Fact = (
     OrderIntent
     | OrderUpdate
@@ -121,6 +134,7 @@ Fact = (
     | SleeveConfigured
     | BookConfigured
     | Netted
+    | BestPrice
 )
 
 
@@ -154,11 +168,12 @@ class CancelRequest:
 
 @dataclass(frozen=True, slots=True)
 class AmendRequest:
-    """A resting order whose quantity must become ``quantity`` (base)."""
+    """A resting order that must change: its ``quantity`` (base), its ``stop_price`` (quote); None stays as it is."""
 
     client_id: str
-    quantity: Decimal
+    quantity: Decimal | None
     reason: str
+    stop_price: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)

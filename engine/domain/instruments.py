@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 from enum import Enum
 from typing import NewType
 
@@ -84,6 +84,16 @@ class Instrument:
     def round_price(self, price: Decimal) -> Decimal:
         """Price in quote, rounded to the nearest tick (half to even)."""
         return (price / self.tick_size).to_integral_value(ROUND_HALF_EVEN) * self.tick_size
+
+    def price_beyond(self, price: Decimal, distance: Decimal) -> Decimal:
+        """Price in quote ``distance`` away (signed), on the tick and never nearer than asked; may be zero or below.
+
+        >>> coin = Instrument("v", "BTC", "USDT", Kind.SPOT, Decimal("0.5"), Decimal("0.001"))
+        >>> coin.price_beyond(Decimal(100), Decimal("7.1")), coin.price_beyond(Decimal(100), Decimal("-7.1"))
+        (Decimal('107.5'), Decimal('92.5'))
+        """
+        rounding = ROUND_CEILING if distance > 0 else ROUND_FLOOR
+        return ((price + distance) / self.tick_size).to_integral_value(rounding) * self.tick_size
 
 
 def venue_of(key: InstrumentKey) -> str:

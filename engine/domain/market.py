@@ -146,7 +146,20 @@ class FeedStatus:
     detail: str
 
 
-MarketEvent = Bars | Quotes | FundingRate | FeedStatus
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """Finer candles that close at one instant, inside the bars that decide, sorted by (venue, symbol).
+
+    They fill what works at a simulated venue; nothing is decided or valued by them. ``ending`` names the instruments
+    whose longer candle ends with this one.
+    """
+
+    at: datetime
+    candles: tuple[Candle, ...]
+    ending: frozenset[InstrumentKey]
+
+
+MarketEvent = Bars | Quotes | FundingRate | FeedStatus | Detail
 
 
 @dataclass(frozen=True, slots=True)

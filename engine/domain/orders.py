@@ -65,7 +65,8 @@ class OrderState(Enum):
         return self in _FINAL
 
 
-_FINAL = frozenset({OrderState.FILLED, OrderState.CANCELLED, OrderState.REJECTED, OrderState.ABANDONED})
+# A tuple, not a set: an Enum is found in it by identity, without the cost of hashing it.
+_FINAL = (OrderState.FILLED, OrderState.CANCELLED, OrderState.REJECTED, OrderState.ABANDONED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +94,17 @@ class OrderIntent:
     reduce_only : bool
         Never opens or turns a position.
     parent_id : str or None
-        For a protective stop: the entry it protects. The venue keeps it dormant until the parent fills and covers
-        just the filled quantity.
+        For a protective stop or target: the entry it belongs to. The venue keeps it dormant until the parent fills and
+        covers just the filled quantity.
     reason : str
         One line a trader understands.
+    pair_id : str or None
+        For a target: the stop that covers the same quantity. The two are one at the venue (one cancels the other): they
+        hold coins back once, what the target fills its stop loses, and where the stop triggers or ends, or becomes
+        smaller, so does its target.
+    trail_distance : Decimal or None
+        For a stop that follows the market: quote, positive; how far it stays behind the best price. The engine moves
+        it, at closes; the venue does not.
     """
 
     client_id: str
@@ -113,6 +121,8 @@ class OrderIntent:
     reduce_only: bool = False
     parent_id: str | None = None
     reason: str = ""
+    pair_id: str | None = None
+    trail_distance: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +153,10 @@ ON_REQUEST = "cancelled on request"
 
 @dataclass(frozen=True, slots=True)
 class OrderUpdate:
-    """What a venue said about an order: ``filled`` cumulative in base, ``quantity`` only where the venue changed it."""
+    """What a venue said about an order: ``filled`` cumulative in base, ``quantity`` only where the venue changed it.
+
+    ``stop_price`` is where the stop lies now, quote; None where the report does not say.
+    """
 
     client_id: str
     venue: str

@@ -39,7 +39,8 @@ class VenuePosition:
 class Position:
     """What a sleeve holds. ``quantity`` signed base; prices in quote; money in base currency of the book.
 
-    ``unrealised`` is None while there is no trustworthy mark.
+    ``unrealised`` is None while there is no trustworthy mark. ``stop_price`` and ``target_price`` are where its latest
+    stop and take-profit lie now; ``trails`` whether that stop follows the market.
     """
 
     sleeve: str
@@ -55,6 +56,8 @@ class Position:
     opened_at: datetime
     stop_price: Decimal | None
     notional: Decimal | None
+    target_price: Decimal | None = None
+    trails: bool = False
 
 
 @dataclass(frozen=True, slots=True)

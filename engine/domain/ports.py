@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Protocol
 
 from engine.domain.facts import Fact, Notice
@@ -55,8 +56,16 @@ class Orders(Protocol):
     def cancel(self, client_id: str) -> OrderUpdate:
         """Ask for cancellation; the returned state is the venue's evidence."""
 
-    def amend(self, client_id: str, quantity: Any) -> OrderUpdate:
-        """Change the quantity (base, Decimal) of a resting order."""
+    def amend(
+        self, client_id: str, quantity: Decimal | None = None, stop_price: Decimal | None = None
+    ) -> OrderUpdate:
+        """Change a resting order's quantity (base) or the price of its stop (quote); None leaves it as it is.
+
+        A position is never without its stop meanwhile: where a venue cannot change an order in place, the gateway has
+        the new one accepted before the old one ends. The target paired with a stop follows the stop's quantity. A stop
+        that has triggered or ended is answered as it is, where only its price was to change; a price that the market
+        has passed already is taken, and triggers at once.
+        """
 
 
 class Evidence(Protocol):

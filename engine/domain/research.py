@@ -62,7 +62,8 @@ class Statistic:
     """A figure of a run.
 
     ``low`` and ``high`` bound it with 95 % confidence, None where that was not measured. ``value`` None is undefined,
-    and ``reason`` says why. ``hold`` is the same figure of buying at the start and holding, None where there is none.
+    and ``reason`` says why. ``hold`` is the same figure of buying at the start and holding, ``steady`` that of holding at
+    a constant volatility; None where there is none.
     """
 
     key: str
@@ -74,6 +75,7 @@ class Statistic:
     reason: str
     meaning: str
     hold: float | None = None
+    steady: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +142,7 @@ class RunTrade:
     stop_price: Decimal | None
     strategy: str
     bars_held: int
+    target_price: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)

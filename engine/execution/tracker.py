@@ -22,6 +22,7 @@ class TrackedOrder:
     """An order as the engine believes it.
 
     ``filled`` sums the booked fills, ``reported`` is the venue's own figure, ``told`` the last report as it came.
+    ``stop_price`` is where the stop lies now, quote; it moves where the stop trails.
     """
 
     intent: OrderIntent
@@ -33,9 +34,16 @@ class TrackedOrder:
     updated_at: datetime | None = None
     trade_ids: set[str] = field(default_factory=set)
     told: tuple[OrderState, Decimal] | None = None
+    stop_price: Decimal | None = None
 
     def __post_init__(self) -> None:
         self.quantity = self.quantity or self.intent.quantity
+        self.stop_price = self.stop_price or self.intent.stop_price
+
+    @property
+    def is_moved(self) -> bool:
+        """Whether its stop no longer lies where it was first set."""
+        return self.stop_price != self.intent.stop_price
 
     @property
     def remaining(self) -> Decimal:
@@ -59,6 +67,7 @@ class Tracker:
         self._orders: dict[str, TrackedOrder] = {}
         self._open: dict[str, TrackedOrder] = {}
         self._open_on: dict[InstrumentKey, dict[str, TrackedOrder]] = {}
+        self._target_of: dict[str, TrackedOrder] = {}
         self.ignored_reports = 0
 
     def add(self, intent: OrderIntent) -> TrackedOrder:
@@ -67,12 +76,16 @@ class Tracker:
         if order is None:
             order = self._orders[intent.client_id] = TrackedOrder(intent)
             self._hold_open(order)
+            if intent.pair_id is not None:
+                self._target_of[intent.pair_id] = order
         return order
 
     def drop(self, client_id: str) -> None:
         """Forget an intent that was never made durable nor sent."""
         assert self._orders[client_id].state is OrderState.INTENT, client_id
-        self._close(self._orders.pop(client_id))
+        order = self._orders.pop(client_id)
+        self._close(order)
+        self._target_of.pop(order.intent.pair_id or "", None)
 
     def get(self, client_id: str) -> TrackedOrder | None:
         """The order of that id, or None."""
@@ -88,8 +101,9 @@ class Tracker:
         if order is None:
             return False
         same_size = update.quantity is None or update.quantity == order.quantity
+        same_price = update.stop_price is None or update.stop_price == order.stop_price
         named = update.venue_order_id in (None, order.venue_order_id)
-        if not same_size or not named:
+        if not (same_size and same_price and named):
             return False
         overtaken = update.state is not order.state and advance(order.state, update.state) is order.state
         return order.told == (update.state, update.filled) or (overtaken and update.filled <= order.reported)
@@ -110,6 +124,8 @@ class Tracker:
         order.updated_at = update.at
         if update.quantity is not None and not state.is_final:
             order.quantity = update.quantity
+        if update.stop_price is not None:
+            order.stop_price = update.stop_price
         self._file(order)
         return order
 
@@ -148,7 +164,9 @@ class Tracker:
     def _forget_oldest(self) -> None:
         for client_id in self._orders:
             if client_id not in self._open:
-                del self._orders[client_id]
+                gone = self._orders.pop(client_id)
+                if self._target_of.get(gone.intent.pair_id or "") is gone:
+                    del self._target_of[gone.intent.pair_id or ""]
                 return
 
     def _hold_open(self, order: TrackedOrder) -> None:
@@ -195,10 +213,21 @@ class Tracker:
 
     def stops(self, sleeve: str, key: InstrumentKey) -> list[TrackedOrder]:
         """A sleeve's protective stops that may still trigger, oldest first."""
+        return self._protecting(sleeve, key, Purpose.STOP)
+
+    def target_of(self, stop_id: str) -> TrackedOrder | None:
+        """The latest take-profit beside a stop, also where it has ended; None where it never had one."""
+        return self._target_of.get(stop_id)
+
+    def targets(self, sleeve: str, key: InstrumentKey) -> list[TrackedOrder]:
+        """A sleeve's take-profits that may still fill, oldest first."""
+        return self._protecting(sleeve, key, Purpose.TARGET)
+
+    def _protecting(self, sleeve: str, key: InstrumentKey, purpose: Purpose) -> list[TrackedOrder]:
         return [
             order
             for order in self.open_on(key)
-            if order.intent.purpose is Purpose.STOP and order.intent.sleeve == sleeve and not order.state.is_final
+            if order.intent.purpose is purpose and order.intent.sleeve == sleeve and not order.state.is_final
         ]
 
     def has_unknown(self, key: InstrumentKey) -> bool:
@@ -216,17 +245,24 @@ class Tracker:
     def state(self) -> list[Any]:
         """JSON values of every order still known."""
         from_codec = [
-            [o.state.value, str(o.quantity), str(o.filled), str(o.reported), o.venue_order_id, sorted(o.trade_ids)]
+            [
+                o.state.value, str(o.quantity), str(o.filled), str(o.reported), o.venue_order_id, sorted(o.trade_ids),
+                str(o.stop_price) if o.is_moved else None,
+            ]
             for o in self._orders.values()
         ]
         return [[i, row] for i, row in zip(self._orders, from_codec, strict=True)]
 
     def restore(self, intents: Mapping[str, OrderIntent], rows: list[Any]) -> None:
-        """Take over a checkpoint; ``intents`` holds the intent of every row."""
-        for client_id, (state, quantity, filled, reported, venue_order_id, trade_ids) in rows:
+        """Take over a checkpoint; ``intents`` holds the intent of every row. Older rows do not say where stops lie."""
+        for client_id, (state, quantity, filled, reported, venue_order_id, trade_ids, *moved_to) in rows:
             order = TrackedOrder(intents[client_id], OrderState(state), Decimal(quantity), Decimal(filled))
+            if moved_to and moved_to[0] is not None:
+                order.stop_price = Decimal(moved_to[0])
             order.reported, order.venue_order_id, order.trade_ids = Decimal(reported), venue_order_id, set(trade_ids)
             self._orders[client_id] = order
+            if order.intent.pair_id is not None:
+                self._target_of[order.intent.pair_id] = order
             if not order.is_settled:
                 self._hold_open(order)
 

@@ -71,6 +71,33 @@ class FillEffect:
     closed_trade: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Worth:
+    """What equity is made of between two bookings: only the prices are left to be asked.
+
+    Attributes
+    ----------
+    cash : Decimal
+        Base currency.
+    parts : tuple of (InstrumentKey, Decimal, Decimal)
+        Account positions: signed base, and the cost (quote) that a derivative's value is counted beyond; 0 for spot.
+    """
+
+    cash: Decimal
+    parts: tuple[tuple[InstrumentKey, Decimal, Decimal], ...]
+
+    def at(self, price_of: PriceOf) -> Decimal | None:
+        """Equity in base currency; None while a held instrument has no trustworthy mark."""
+        total = self.cash
+        for key, quantity, cost in self.parts:
+            mark = price_of(key)
+            if mark is None:
+                return None
+            total += mark * quantity
+            total -= cost
+        return total
+
+
 @dataclass(slots=True)
 class Ledger:
     """Positions and balances of one book.
@@ -89,6 +116,7 @@ class Ledger:
     capital: Decimal = ZERO
     fills: int = 0
     _accounts: dict[InstrumentKey, Booked] = field(default_factory=dict)
+    _worth: Worth | None = None
     _in_order: list[tuple[str, InstrumentKey, Holding]] = field(default_factory=list)
 
     def register(self, instrument: Instrument) -> None:
@@ -166,6 +194,7 @@ class Ledger:
                 holding.trade_pnl, holding.opened_at = ZERO, None
 
     def _account(self, key: InstrumentKey, change: Decimal, price: Decimal) -> Booked:
+        self._worth = None
         before = self._accounts.get(key, FLAT)
         booked = self._accounts[key] = book_change(before.quantity, before.cost, change, price)
         return booked
@@ -233,16 +262,21 @@ class Ledger:
 
     def equity(self, price_of: PriceOf) -> Decimal | None:
         """Cash + spot at mark + unrealised P&L of derivatives; None while a held instrument has no trustworthy mark."""
-        total = self.cash()
-        for key, account in self._accounts.items():
-            if not account.quantity and not account.cost:
-                continue
-            mark = price_of(key)
-            if mark is None:
-                return None
-            total += mark * account.quantity
-            total -= account.cost if self.instruments[key].kind is Kind.PERPETUAL else ZERO
-        return total
+        return self.worth().at(price_of)
+
+    def worth(self) -> Worth:
+        """What equity is made of, until the next booking; added up once."""
+        if self._worth is None:
+            parts = [
+                (key, account.quantity, account.cost if self.instruments[key].kind is Kind.PERPETUAL else ZERO)
+                for key, account in self.accounts()
+            ]
+            self._worth = Worth(self.cash(), tuple(parts))
+        return self._worth
+
+    def accounts(self) -> Iterator[tuple[InstrumentKey, Booked]]:
+        """Every account position that is not flat, in the order they were first opened."""
+        return ((key, account) for key, account in self._accounts.items() if account.quantity or account.cost)
 
     def unrealised(self, price_of: PriceOf, sleeve: str | None = None) -> Decimal:
         """Open P&L at the marks known, base currency; positions without a mark are left out."""
@@ -254,6 +288,7 @@ class Ledger:
         return total
 
     def _move(self, venue: str, currency: str, amount: Decimal) -> None:
+        self._worth = None
         self.balances[(venue, currency)] = self.balances.get((venue, currency), ZERO) + amount
 
     def _totals(self, sleeve: str) -> SleeveTotals:
@@ -286,6 +321,7 @@ class Ledger:
         self.holdings = {(s, k): _holding(h) for s, k, h in state["holdings"]}
         self._in_order = []
         self.sleeves = {s: _totals(t) for s, t in state["sleeves"]}
+        self._worth = None
         self._accounts = {InstrumentKey(k): Booked(Decimal(q), Decimal(c), ZERO) for k, q, c in state["accounts"]}
 
 

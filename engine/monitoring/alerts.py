@@ -12,8 +12,9 @@ import structlog
 from engine.domain.commands import Actor
 from engine.domain.errors import BadInput, QuarterdeckError, StorageError
 from engine.domain.facts import Notice, Severity
+from engine.domain.operations_views import AlertRow, ChannelView
 from engine.domain.ports import Clock
-from engine.domain.views import AlertRow, ChannelView, PageOf
+from engine.domain.views import PageOf
 from engine.monitoring.channels import CHANNELS, Channel, check_address
 from engine.monitoring.config import AlertConfig
 from engine.monitoring.delivery import Delivery, channel_key, trial_notice

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from engine.domain.errors import BadInput, StorageError
 from engine.domain.facts import Notice, Severity
+from engine.domain.operations_views import HealthFigure
 from engine.domain.ports import Clock
-from engine.domain.views import HealthFigure, Series
+from engine.domain.views import Series
 from engine.monitoring.config import HealthConfig, HealthLimits
 from engine.monitoring.ports import AlertSink, SampleStore
 from engine.monitoring.probes import PROBES, EngineFigures, Levels, Look, Probe, ProbeRow, Sample, Settling

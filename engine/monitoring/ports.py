@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from engine.domain.facts import Notice, Severity
 from engine.domain.market import FloatArray, IntArray
-from engine.domain.views import AlertRow, ChannelView
+from engine.domain.operations_views import AlertRow, ChannelView
 
 
 class Waiting(Protocol):

@@ -17,6 +17,10 @@ _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
 
+def unwatched() -> None:
+    """Nobody watches: what a long calculation calls at each of its steps where it was given nothing else."""
+
+
 def kernel(function: Callable[_P, _R]) -> Callable[_P, _R]:
     """Compile a loop with numba and keep the machine code on disk.
 

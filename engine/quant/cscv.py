@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations, islice
 
@@ -13,7 +13,7 @@ from engine.quant.arrays import FloatArray
 from engine.quant.overfitting import returns_table
 
 MOST_BLOCKS = 20
-_BATCH = 512
+_BATCH, _MOST_CELLS = 512, 2**20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,10 +40,10 @@ class BacktestOverfitting:
     rows_used: int
 
 
-def _halves(blocks: int) -> Iterator[FloatArray]:
-    """Every choice of half the blocks as rows of 0 and 1, some hundred at a time, so that memory stays flat."""
+def _halves(blocks: int, most: int) -> Iterator[FloatArray]:
+    """Every choice of half the blocks as rows of 0 and 1, at most ``most`` at a time, so that memory stays flat."""
     choices = combinations(range(blocks), blocks // 2)
-    while batch := list(islice(choices, _BATCH)):
+    while batch := list(islice(choices, min(_BATCH, most))):
         chosen = np.zeros((len(batch), blocks))
         np.put_along_axis(chosen, np.array(batch), 1.0, axis=1)
         yield chosen
@@ -104,12 +104,52 @@ def backtest_overfitting(trial_returns: ArrayLike, blocks: int = 16) -> Backtest
         raise ValueError(f"blocks is {blocks}; it must be even, from 4 to {MOST_BLOCKS}")
     if trials < 2 or rows < 2 * blocks:
         raise ValueError(f"{trials} trials with {rows} returns each; {blocks} blocks need 2 and {2 * blocks} at least")
+    return overfitting_of([block_sums(table, blocks)])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BlockSums:
+    """What `backtest_overfitting` needs of some trials: all may be too many to hold their returns at once.
+
+    Attributes
+    ----------
+    sums, squares : float64[blocks, n]
+        Of the moves around each trial's mean, and of their squares, by block.
+    centers : float64[n]
+        Those means.
+    size : int
+        Rows of a block.
+    """
+
+    sums: FloatArray
+    squares: FloatArray
+    centers: FloatArray
+    size: int
+
+
+def block_sums(table: FloatArray, blocks: int) -> BlockSums:
+    """Sums of some trials, a column each, over ``blocks`` equal blocks of rows; the oldest that are over are left out.
+
+    A column's sums depend on nothing but the column, so that trials may be summed up some at a time.
+    """
+    columns = np.asfortranarray(table)
+    rows, trials = columns.shape
     size = rows // blocks
-    moves = table[rows - size * blocks :] - (centers := table.mean(axis=0))
-    sums = moves.reshape(blocks, size, trials).sum(axis=1)
-    squares = (moves**2).reshape(blocks, size, trials).sum(axis=1)
+    sums, squares, centers = np.empty((blocks, trials)), np.empty((blocks, trials)), np.empty(trials)
+    for n in range(trials):
+        centers[n] = columns[:, n].mean()
+        moves = (columns[rows - size * blocks :, n] - centers[n]).reshape(blocks, size)
+        sums[:, n], squares[:, n] = moves.sum(axis=1), (moves**2).sum(axis=1)
+    return BlockSums(sums, squares, centers, size)
+
+
+def overfitting_of(parts: Sequence[BlockSums]) -> BacktestOverfitting:
+    """`backtest_overfitting` of the trials of all parts, in their order; each part has the same blocks."""
+    sums, squares = (np.hstack([getattr(part, name) for part in parts]) for name in ("sums", "squares"))
+    centers, size, blocks = np.concatenate([part.centers for part in parts]), parts[0].size, len(parts[0].sums)
+    trials = len(centers)
     ranks, results = [], []
-    for chosen in _halves(blocks):
+    for chosen in _halves(blocks, max(1, _MOST_CELLS // trials)):
         sides = (_sharpes(half @ sums, half @ squares, centers, size * blocks // 2) for half in (chosen, 1.0 - chosen))
         rank, result = _rank_of_best(*sides)
         ranks.append(rank)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from engine.quant.arrays import FloatArray, IntArray, read_only, read_only_together, require_at_least
+from engine.quant.arrays import FloatArray, IntArray, read_only, read_only_together, require_at_least, unwatched
 
 BPS = 1e-4
 
@@ -71,11 +71,15 @@ class HeldTrades:
 
 @dataclass(frozen=True, slots=True)
 class NullPlan:
-    """How the null is drawn: draws (at least 100), seed, and the cost of each side in basis points of its notional."""
+    """How the null is drawn: draws (at least 100), seed, and the cost of each side in basis points of its notional.
+
+    ``watch`` is called at each draw; what it raises ends the drawing.
+    """
 
     draws: int = 1_000
     seed: int = 0
     cost_bps: float = 0.0
+    watch: Callable[[], None] = field(default=unwatched, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Refuse too few draws or a negative cost with a ValueError."""
@@ -134,6 +138,7 @@ def _drawn(prices: FloatArray, trades: HeldTrades, plan: NullPlan) -> FloatArray
     last = len(prices) - 1
     results = np.empty(plan.draws)
     for row in range(plan.draws):
+        plan.watch()
         if apart:
             entries, mixed = _placed(generator, last, trades)
         else:
@@ -256,7 +261,11 @@ def _walked(returns: FloatArray) -> tuple[float, float]:
 
 
 def trade_order(
-    trade_returns: ArrayLike, reorder: Reorder = Reorder.SHUFFLED, draws: int = 1_000, seed: int = 0
+    trade_returns: ArrayLike,
+    reorder: Reorder = Reorder.SHUFFLED,
+    draws: int = 1_000,
+    seed: int = 0,
+    watch: Callable[[], None] = unwatched,
 ) -> TradeOrder:
     """Monte Carlo of the order of trades: how deep the drawdown could have been with the same trades.
 
@@ -271,6 +280,8 @@ def trade_order(
         At least 100.
     seed : int
         At least 0.
+    watch : callable
+        Called at each draw; what it raises ends the drawing.
 
     Returns
     -------
@@ -294,6 +305,9 @@ def trade_order(
         raise ValueError(f"there are {len(series)} trade returns; two finite ones are needed at least")
     generator = np.random.default_rng(seed)
     replace = reorder is Reorder.WITH_REPLACEMENT
-    results = np.array([_walked(generator.choice(series, len(series), replace=replace)) for _ in range(draws)])
+    results = np.empty((draws, 2))
+    for row in range(draws):
+        watch()
+        results[row] = _walked(generator.choice(series, len(series), replace=replace))
     drawdown, wealth = _walked(series)
     return TradeOrder(drawdown, wealth, results[:, 0], results[:, 1])

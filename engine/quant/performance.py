@@ -224,3 +224,77 @@ def breakeven_payoff_ratio(rate: float) -> float:
     0.4706
     """
     return (1.0 - rate) / rate if rate > 0.0 else math.nan
+
+
+def exact_win_rate(wins: int, trades: int, confidence: float = 0.95) -> WinRate:
+    """Win rate with the exact interval of Clopper and Pearson (1934): never too narrow, wider than Wilson's.
+
+    Parameters, errors and undefined numbers as `win_rate`.
+
+    Examples
+    --------
+    >>> rate = exact_win_rate(34, 50)
+    >>> round(rate.low, 4), round(rate.high, 4), exact_win_rate(5, 5).high
+    (0.533, 0.8048, 1.0)
+    """
+    if trades == 0 or not 0 <= wins <= trades or not 0.0 < confidence < 1.0:
+        return win_rate(wins, trades, confidence)
+    outside = (1.0 - confidence) / 2.0
+    low, high = _rate_of_tail(wins, trades, outside), 1.0 - _rate_of_tail(trades - wins, trades, outside)
+    return WinRate(wins, trades, wins / trades, low, high)
+
+
+def win_rate_p_value(wins: int, trades: int, fair_rate: float = 0.5) -> float:
+    """Chance of so many wins or more where each trade wins with ``fair_rate``: one-sided binomial test.
+
+    A small one speaks against that rate only; it does not speak for a profit, which needs the payoff too.
+
+    Parameters
+    ----------
+    wins, trades : int
+        ``0 <= wins <= trades``.
+    fair_rate : float
+        In (0, 1), e.g. the rate at which the payoff earns nothing.
+
+    Returns
+    -------
+    float
+        0 to 1; 1 without trades.
+
+    Raises
+    ------
+    ValueError
+        When the counts contradict each other or the rate is outside (0, 1).
+
+    Examples
+    --------
+    >>> round(win_rate_p_value(7, 10), 6), win_rate_p_value(0, 10)
+    (0.171875, 1.0)
+    """
+    if not 0 <= wins <= trades:
+        raise ValueError(f"{wins} wins of {trades} trades is impossible")
+    if not 0.0 < fair_rate < 1.0:
+        raise ValueError(f"fair_rate is {fair_rate}; it must lie between 0 and 1")
+    return _upper_tail(wins, trades, fair_rate)
+
+
+def _upper_tail(wins: int, trades: int, rate: float) -> float:
+    """P(X >= wins) of a binomial count, from its own terms, so that a small one keeps its digits."""
+    if wins <= 0:
+        return 1.0
+    first = math.lgamma(trades + 1) - math.lgamma(wins + 1) - math.lgamma(trades - wins + 1)
+    first += wins * math.log(rate) + (trades - wins) * math.log1p(-rate)
+    above = np.arange(wins, trades, dtype=np.float64)
+    steps = np.log((trades - above) / (above + 1.0)) + math.log(rate) - math.log1p(-rate)
+    logs = first + np.concatenate(([0.0], np.cumsum(steps)))
+    return min(1.0, float(np.exp(logs).sum()))
+
+
+def _rate_of_tail(wins: int, trades: int, tail: float) -> float:
+    """The rate at which so many wins or more have the chance ``tail``; by halving, since the chance rises with it."""
+    if wins == 0:
+        return 0.0
+    low, high = 0.0, 1.0
+    while (middle := (low + high) / 2.0) not in (low, high):
+        low, high = (middle, high) if _upper_tail(wins, trades, middle) < tail else (low, middle)
+    return high

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from engine.quant.arrays import FloatArray, IntArray, finite_series, require_at_least
+from engine.quant.arrays import FloatArray, IntArray, finite_series, require_at_least, unwatched
 
 Statistic = Callable[[FloatArray], float]
 
@@ -37,12 +37,15 @@ class Resampling:
         Mean block length, at least 1; chosen from the data when left out.
     length_bars : int, optional
         Returns in each resample; as many as observed when left out. A shorter one answers what a shorter run may show.
+    watch : callable
+        Called at each resample; what it raises ends the drawing.
     """
 
     resamples: int = 1_000
     seed: int = 0
     block_bars: float | None = None
     length_bars: int | None = None
+    watch: Callable[[], None] = field(default=unwatched, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Refuse a plan that cannot be carried out with a ValueError."""
@@ -191,6 +194,7 @@ def distributions(
     block_bars = 1.0 if math.isnan(chosen) else chosen
     drawn = {name: np.empty(plan.resamples) for name in statistics}
     for row, indices in enumerate(stationary_draws(len(series), block_bars, plan)):
+        plan.watch()
         sample = series[indices]
         for name, statistic in statistics.items():
             drawn[name][row] = statistic(sample)

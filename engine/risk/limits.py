@@ -68,6 +68,20 @@ class RiskConfig(BaseModel):
     daily_loss: Decimal = Field(
         default=Decimal("0.03"), gt=0, le=Decimal("0.50"), description="Largest loss in a day, share of equity"
     )
+    take_profit: Decimal | None = Field(
+        default=None,
+        gt=0,
+        le=100,
+        description="Take-profit: distance of the target from the entry, multiple of the stop distance; empty: none. "
+        "From the next entry on; a strategy without a stop has none",
+    )
+    trail: Decimal | None = Field(
+        default=None,
+        gt=0,
+        le=100,
+        description="Trailing stop: distance behind the best price of completed bars since the entry, multiple of the "
+        "stop distance; empty: the stop does not move. From the next entry on; a strategy without a stop has none",
+    )
     max_position_share: Decimal = Field(
         default=Decimal("0.30"),
         gt=0,

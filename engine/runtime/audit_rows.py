@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from engine.domain.commands import REQUIRED_ROLE, CommandStatus, Receipt
+from engine.runtime.titles import with_titles
 
 _KINDS = frozenset(kind.__name__ for kind in REQUIRED_ROLE)
 _ID = re.compile(r" \[command (\S+)\]$")
@@ -49,4 +50,4 @@ def outcome_words(receipt: Receipt | None) -> str:
     """
     if receipt is None:
         return "never stored, so not carried out"
-    return _OUTCOMES[receipt.status] + (f": {receipt.detail}" if receipt.detail else "")
+    return _OUTCOMES[receipt.status] + (f": {with_titles(receipt.detail)}" if receipt.detail else "")

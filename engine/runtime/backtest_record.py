@@ -13,6 +13,7 @@ from engine.simulation.backtest_trades import RoundTrip
 from engine.simulation.evaluation import Evaluation
 from engine.simulation.evaluation_figures import Figure
 from engine.simulation.evaluation_market import RegimeResult, YearResult
+from engine.simulation.fine_candles import inside_bar
 
 SIDES = {1: "long", -1: "short"}
 
@@ -44,6 +45,8 @@ def record_of(run: BacktestRun, evaluation: Evaluation) -> dict[str, Any]:
         "stop_reason": _stop_reason(run),
         "refused": run.refused,
         "rejected_prices": run.rejected_prices,
+        "detail": None if run.detail is None else run.detail.record(),
+        "inside_bar": inside_bar(run.detail),
         "trades": [trade_record(trade, run.setup.strategy) for trade in run.trades],
         "open_trades": [trade_record(trade, run.setup.strategy) for trade in run.open_trades],
         "metrics": _figures(evaluation.metrics),
@@ -76,6 +79,7 @@ def trade_record(trade: RoundTrip, strategy: str) -> dict[str, Any]:
         "funding": plain(trade.funding),
         "pnl": plain(trade.pnl),
         "stop_price": _money(trade.stop_price),
+        "target_price": _money(trade.target_price),
         "strategy": strategy,
         "bars_held": trade.bars_held,
     }
@@ -121,6 +125,7 @@ def _comparisons(evaluation: Evaluation) -> dict[str, Any]:
         ],
         "regimes": [_regime(regime) for regime in evaluation.regimes],
         "buy_and_hold": _figures(evaluation.buy_and_hold),
+        "volatility_hold": _figures(evaluation.volatility_hold),
         "double_costs": {
             "final_equity": plain(double.final_equity),
             "net_return": double.net_return.value,

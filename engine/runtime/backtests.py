@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +13,17 @@ import numpy as np
 from engine.domain.codec import utc_text
 from engine.domain.errors import BadInput
 from engine.domain.market import FloatArray, IntArray
+from engine.domain.ports import Clock
 from engine.runtime.backtest_record import record_of
+from engine.runtime.clock import SystemClock
 from engine.runtime.code_revision import code_revision
 from engine.runtime.job_files import JobCancelled
-from engine.runtime.replay_data import FACT_KEYS, ReplayData, file_candles, file_funding, read_file_facts
+from engine.runtime.replay_data import FACT_KEYS, ReplayData, file_candles, file_fine, file_funding, read_file_facts
 from engine.runtime.replay_request import KEYS as REPLAY_KEYS
 from engine.runtime.replay_request import ReplayRequest, read_request, require_known
 from engine.runtime.replays import Report
 from engine.simulation.backtest import BacktestEngine, BacktestRun, BacktestSetup, run_backtest
-from engine.simulation.evaluation import Evaluation, EvaluationPlan, evaluate
+from engine.simulation.evaluation import Evaluation, EvaluationCancelled, EvaluationPlan, evaluate
 from engine.simulation.evaluation_luck import StudyFacts
 from engine.simulation.run_files import Curve
 from engine.storage.candle_import import ImportWatch
@@ -81,8 +82,8 @@ def read_backtest(values: Mapping[str, Any]) -> BacktestRequest:
     values : mapping
         ``strategy`` (a name), ``settings`` {field: value}, ``engine`` (``kernel``, the default, or ``replay``),
         ``seed`` (0 to 2**32 - 1, default 0), ``draws`` (100 to 100,000, default 1,000), and what `read_request` takes
-        of ``cash``, ``from``, ``to``, ``costs``, ``fee_bps``, ``slippage_bps``, ``risk`` and ``brake``. Without
-        ``brake`` it latches, but is off for a strategy without a stop.
+        of ``cash``, ``from``, ``to``, ``costs``, ``fee_bps``, ``slippage_bps``, ``impact``, ``risk`` and ``brake``.
+        Without ``brake`` it latches, but is off for a strategy without a stop.
 
     Raises
     ------
@@ -120,7 +121,11 @@ def _whole(name: str, value: Any, bounds: tuple[int, int]) -> int:
 
 
 def backtest(
-    request: BacktestRequest, data: ReplayData, report: Report | None = None, study: StudyFacts | None = None
+    request: BacktestRequest,
+    data: ReplayData,
+    report: Report | None = None,
+    study: StudyFacts | None = None,
+    clock: Clock | None = None,
 ) -> BacktestResult:
     """Run and evaluate.
 
@@ -132,6 +137,8 @@ def backtest(
         Told the share done (0 to 1) and what is being done; False cancels.
     study : StudyFacts, optional
         Of the study this run belongs to; a run alone is one trial.
+    clock : Clock, optional
+        Dates the record; wall time of this computer by default.
 
     Raises
     ------
@@ -144,15 +151,16 @@ def backtest(
     currency = data.currency
     run = _ran(request, data, report)
     started = time.perf_counter()
-    evaluation = evaluate(run, EvaluationPlan(request.draws, request.seed, study or StudyFacts()))
+    evaluation = _evaluated(run, EvaluationPlan(request.draws, request.seed, study or StudyFacts()), report)
     facts = {"currency": currency, "evaluation_seconds": round(time.perf_counter() - started, 3)}
     report(1.0, "done")
-    return BacktestResult(run, evaluation, facts | _asked(request, data) | record_of(run, evaluation))
+    facts |= {"made_at": utc_text((clock or SystemClock()).now())} | _asked(request, data)
+    return BacktestResult(run, evaluation, facts | record_of(run, evaluation))
 
 
 def _ran(request: BacktestRequest, data: ReplayData, report: Report) -> BacktestRun:
     asked = request.replay
-    setup = BacktestSetup(asked.config, data.series, data.funding, asked.start, asked.stop)
+    setup = BacktestSetup(asked.config, data.series, data.funding, asked.start, asked.stop, data.fine)
 
     def progress(done: int, total: int) -> bool:
         share = _READING_SHARE + (_RUNNING_SHARE - _READING_SHARE) * done / max(1, total)
@@ -164,12 +172,22 @@ def _ran(request: BacktestRequest, data: ReplayData, report: Report) -> Backtest
     return run
 
 
+def _evaluated(run: BacktestRun, plan: EvaluationPlan, report: Report) -> Evaluation:
+    def progress(done: int, total: int) -> bool:
+        share = _RUNNING_SHARE + (1.0 - _RUNNING_SHARE) * done / max(1, total)
+        return report(share, "measuring, drawing luck, and running again at twice the costs")
+
+    try:
+        return evaluate(run, plan, progress)
+    except EvaluationCancelled as error:
+        raise JobCancelled("cancelled; there is no result") from error
+
+
 def _asked(request: BacktestRequest, data: ReplayData) -> dict[str, Any]:
     """What was asked for and of what, so that it can be run again."""
     asked = request.replay.record()
     ((name, settings),) = asked["strategies"].items()
     return {
-        "made_at": utc_text(datetime.now(UTC)),
         "revision": code_revision(),
         "strategy": name,
         "settings": settings,
@@ -189,8 +207,8 @@ def backtest_files(paths: Sequence[Path], options: Mapping[str, Any], report: Re
     paths : sequence of Path
         Parquet or CSV files, in any order; read with the checks of an import.
     options : mapping
-        Keys of `read_backtest`, those of `engine.runtime.replay_data.read_file_facts`, and ``funding`` (paths of
-        funding files) or ``no_funding`` (True: perpetuals pay none).
+        Keys of `read_backtest`, those of `engine.runtime.replay_data.read_file_facts`, ``funding`` (paths of funding
+        files) or ``no_funding`` (True: perpetuals pay none), and ``detail`` (paths of files of finer candles).
     report : callable, optional
         Told share and text; False cancels.
 
@@ -202,7 +220,7 @@ def backtest_files(paths: Sequence[Path], options: Mapping[str, Any], report: Re
         ``report`` said so.
     """
     report = report or _go_on
-    require_known(options, KEYS | FACT_KEYS | {"funding", "no_funding"})
+    require_known(options, KEYS | FACT_KEYS | {"funding", "no_funding", "detail"})
     facts = read_file_facts(options)
     request = read_backtest({key: value for key, value in options.items() if key in KEYS and value is not None})
 
@@ -213,4 +231,5 @@ def backtest_files(paths: Sequence[Path], options: Mapping[str, Any], report: Re
     series, rejected = file_candles(paths, facts, request.replay.stop, ImportWatch(watch))
     without = bool(options.get("no_funding"))
     funding = file_funding(map(Path, options.get("funding") or ()), facts, series, without=without)
-    return backtest(request, ReplayData(series, funding, rejected), report)
+    fine = file_fine(map(Path, options.get("detail") or ()), facts, request.replay.stop, ImportWatch(watch))
+    return backtest(request, ReplayData(series, funding, rejected, fine), report)

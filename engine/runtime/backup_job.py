@@ -16,4 +16,6 @@ def make_backup(arguments: Mapping[str, Any], watch: JobWatch) -> JobOutcome:
     watch.progress(0.0, "copying and checking the databases")
     report = backup(data, data / BACKUP_FOLDER)
     detail = f"{report.path.name}: {report.files} files, {report.journal_rows:,} journal rows checked"
+    if report.left_out:
+        detail += f"; {len(report.left_out)} older backtests are not inside, it would grow too large"
     return JobOutcome(detail, {"name": report.path.name, "bytes": report.bytes, "journal_rows": report.journal_rows})

@@ -69,6 +69,11 @@ class RunningBook:
             journal.close()
 
 
+def never_halted(_book: str) -> str:
+    """No reason to start a book HALTED."""
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What every book of one engine shares."""
@@ -80,8 +85,8 @@ class Parts:
     journal_of: Callable[[str], Journal]
     observe: Callable[[Book], Observer]
     wait: Callable[[float], None]
-    halt: str = ""
-    """Why every book must start HALTED, empty where none must."""
+    halt_of: Callable[[str], str] = never_halted
+    """Why a book, by its name, must start HALTED; empty where it need not. One that is new never must."""
 
 
 def installation_id(folder: Path) -> str:
@@ -121,12 +126,12 @@ def build_demo(parts: Parts, demo: DemoSettings) -> RunningBook:
         venue: {parts.settings.base_currency: demo.capital, **{c: Decimal(q) for c, q in OWN_COINS[venue].items()}}
         for venue in OWN_COINS
     }
-    venues, journals = _venues(folder, source.instruments(), demo.costs, start)
-    times = [venue.bars_time for venue in venues.values() if venue.bars_time is not None]
+    venues = _venues(folder, source.instruments(), demo.costs, start)
+    times = [venue.bars_time for venue in venues.by_name.values() if venue.bars_time is not None]
     if times:
         source.resume_at(max(times))
     book.speed = demo.speed
-    return _start(parts, book, source, venues, journals, demo)
+    return _start(parts, book, source, venues, demo)
 
 
 def build_paper(parts: Parts, paper: PaperSettings) -> RunningBook:
@@ -148,11 +153,11 @@ def build_paper(parts: Parts, paper: PaperSettings) -> RunningBook:
     instruments = [_listed(paper.exchange, symbol) for symbol in paper.symbols]
     book = _book(parts, config, instruments)
     start = {paper.exchange: {parts.settings.base_currency: paper.capital}}
-    venues, journals = _venues(folder, instruments, paper.costs, start)
-    seen = venues[paper.exchange].bars_time
+    venues = _venues(folder, instruments, paper.costs, start)
+    seen = venues.by_name[paper.exchange].bars_time
     if seen is not None:
         source.resume_at(max(seen, parts.clock.now() - LONGEST_CATCH_UP))
-    return _start(parts, book, source, venues, journals, paper)
+    return _start(parts, book, source, venues, paper)
 
 
 def _book(parts: Parts, config: BookConfig, instruments: Sequence[Instrument]) -> Book:
@@ -164,39 +169,47 @@ def _book(parts: Parts, config: BookConfig, instruments: Sequence[Instrument]) -
     return book
 
 
+@dataclass(frozen=True, slots=True)
+class _Venues:
+    """The simulated venues of a book by name, and their journals."""
+
+    by_name: Mapping[str, PaperVenue]
+    journals: tuple[FileVenueJournal, ...]
+
+
 def _venues(
     folder: Path, instruments: Sequence[Instrument], costs: PaperCosts, start: Mapping[str, Mapping[str, Decimal]]
-) -> tuple[dict[str, PaperVenue], tuple[FileVenueJournal, ...]]:
+) -> _Venues:
     venues, journals = {}, []
     for name, balances in start.items():
         journal = FileVenueJournal(folder / f"{name}.jsonl", fsync=True)
         journals.append(journal)
         own = [instrument for instrument in instruments if instrument.venue == name]
         venues[name] = PaperVenue.open(name, own, costs, journal, balances)
-    return venues, tuple(journals)
+    return _Venues(venues, tuple(journals))
 
 
 def _start(
     parts: Parts,
     book: Book,
     source: MarketSource,
-    venues: Mapping[str, PaperVenue],
-    journals: tuple[FileVenueJournal, ...],
+    venues: _Venues,
     first: BookSettings,
 ) -> RunningBook:
     name = book.config.name
     core = TradingCore(book)
-    loop = TradingLoop(core, parts.journal_of(name), venues, parts.clock, parts.observe(book))
+    loop = TradingLoop(core, parts.journal_of(name), venues.by_name, parts.clock, parts.observe(book))
     loop.load()
-    if not loop.has_checkpoint and not book.ledger.fills:
-        _begin(parts, loop, source, venues, first)
-    _move_capital(loop, venues)
+    is_new = not loop.has_checkpoint and not book.ledger.fills
+    if is_new:
+        _begin(parts, loop, source, venues.by_name, first)
+    _move_capital(loop, venues.by_name)
     _offer_markets(loop)
     book.reach(_first_time(source, parts.clock))
-    _halt(loop, parts.halt)
+    _halt(loop, "" if is_new else parts.halt_of(name))
     recovered = recover(loop, parts.wait)
     reconciler = Reconciler(loop, parts.clock)
-    return RunningBook(name, loop, StopDriver(loop, parts.clock), reconciler, source, journals, recovered)
+    return RunningBook(name, loop, StopDriver(loop, parts.clock), reconciler, source, venues.journals, recovered)
 
 
 def _halt(loop: TradingLoop, reason: str) -> None:

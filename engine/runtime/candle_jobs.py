@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,10 @@ from engine.domain.codec import utc_text
 from engine.domain.errors import BadInput, VenueError, VenueUnreachable
 from engine.domain.instruments import Instrument, InstrumentKey
 from engine.domain.market import Candle, CandleArrays, Timeframe, from_ms, to_ms
+from engine.domain.ports import Clock
 from engine.exchanges import EXCHANGES
 from engine.exchanges.public_market import PublicMarket
 from engine.market.checks import check_candles
-from engine.runtime.clock import SystemClock
 from engine.runtime.form_words import for_the_form
 from engine.runtime.funding_shelf import FundingShelf
 from engine.runtime.job_files import JobCancelled
@@ -42,7 +41,7 @@ def import_task(arguments: Mapping[str, Any], watch: JobWatch) -> JobOutcome:
             CandleStore(Path(arguments["candles"])),
             upload,
             arguments["name"],
-            ImportOptions(facts.instrument, datetime.now(UTC), facts.flags),
+            ImportOptions(facts.instrument, watch.clock.now(), facts.flags),
             ImportWatch(watch.progress, watch.cancelled),
         )
     except BadInput as error:
@@ -98,12 +97,12 @@ def download_task(arguments: Mapping[str, Any], watch: JobWatch) -> JobOutcome:
     stopped when it is started again.
     """
     timeframe = Timeframe.parse(arguments["timeframe"])
-    with _opened(arguments) as market:
+    with _opened(arguments, watch.clock) as market:
         watch.progress(0.0, f"asking {arguments['exchange']}")
         market.sync_clock()
         market.check_timeframe(timeframe)
         (instrument,) = market.instruments([arguments["symbol"]])
-        fetch = _Fetch(market, instrument, timeframe, CandleStore(Path(arguments["candles"])))
+        fetch = _Fetch(market, instrument, timeframe, CandleStore(Path(arguments["candles"])), watch.clock)
         spans = [(int(arguments["since_ms"]), int(arguments["until_ms"]))]
         return _fetched(fetch, spans, watch)
 
@@ -113,21 +112,21 @@ def backfill_task(arguments: Mapping[str, Any], watch: JobWatch) -> JobOutcome:
     store, timeframe = CandleStore(Path(arguments["candles"])), Timeframe.parse(arguments["timeframe"])
     key = InstrumentKey(arguments["instrument"])
     gaps = store.gaps(key, timeframe)
-    with _opened(arguments) as market:
+    with _opened(arguments, watch.clock) as market:
         watch.progress(0.0, f"asking {arguments['exchange']}")
         market.sync_clock()
         market.check_timeframe(timeframe)
-        fetch = _Fetch(market, store.instrument(key), timeframe, store)
+        fetch = _Fetch(market, store.instrument(key), timeframe, store, watch.clock)
         outcome = _fetched(fetch, [(to_ms(gap.start), to_ms(gap.stop)) for gap in gaps], watch)
     left = sum(gap.missing_bars for gap in store.gaps(key, timeframe))
     detail = outcome.detail + (f"; {left:,} the exchange does not have either" if left else "; nothing is missing now")
     return JobOutcome(detail, {**outcome.result, "still_missing": left})
 
 
-def _opened(arguments: Mapping[str, Any]) -> closing[PublicMarket]:
+def _opened(arguments: Mapping[str, Any], clock: Clock) -> closing[PublicMarket]:
     """A public market for the length of a block; its connection is closed whatever happens."""
     row = EXCHANGES[arguments["exchange"]]
-    return closing(PublicMarket(row, SystemClock(), rest_url=arguments.get("rest_url") or None))
+    return closing(PublicMarket(row, clock, rest_url=arguments.get("rest_url") or None))
 
 
 @dataclass(slots=True)
@@ -138,6 +137,7 @@ class _Fetch:
     instrument: Instrument
     timeframe: Timeframe
     store: CandleStore
+    clock: Clock
     read: int = 0
     refused: int = 0
     added: int = 0
@@ -158,7 +158,7 @@ class _Fetch:
         """Store what has gathered."""
         if not self.waiting:
             return
-        now = datetime.now(UTC)
+        now = self.clock.now()
         kept, report = check_candles(arrays_of(self.waiting, self.timeframe), now)
         digest = hashlib.sha256(b"".join(column.tobytes() for column in (kept.opened_at_ms, kept.close, kept.volume)))
         source = f"{self.market_title} public candles"

@@ -13,6 +13,7 @@ from engine.domain.views import JobView
 from engine.runtime.library import LibraryDesk
 from engine.runtime.operations import Operations
 from engine.runtime.research import ResearchDesk
+from engine.runtime.research_studies import StudyDesk
 from engine.runtime.services import Services
 from engine.tax.export import csv_of
 
@@ -20,7 +21,7 @@ _PERPETUAL = re.compile(r"^[^-_]+_[^-_]+_[^-_]+-|-(futures|mark|funding)\b")
 """File names that say perpetual themselves; any other is taken for spot unless the form says otherwise."""
 
 
-class Console(Operations, LibraryDesk, ResearchDesk):
+class Console(Operations, LibraryDesk, ResearchDesk, StudyDesk):
     """Everything of `engine.domain.facade.ConsolePort`, bound to who asks.
 
     Parameters
@@ -36,6 +37,7 @@ class Console(Operations, LibraryDesk, ResearchDesk):
         Operations.__init__(self, services, who, handle)
         LibraryDesk.__init__(self, services, self.require)
         ResearchDesk.__init__(self, services, who, self.require)
+        StudyDesk.__init__(self, services, who, self.require)
 
     def tax_report(self, book: str, year: int, zone: str) -> TaxReport:
         """Realised gains FIFO over the year."""
@@ -88,6 +90,41 @@ class Console(Operations, LibraryDesk, ResearchDesk):
         run = self._research_shelf.ended(run_id)
         self._audit_change("backtest_deleted", run_id, f"{run.strategy} on {', '.join(run.instruments)}")
         super().delete_backtest(run_id)
+
+    def start_study(self, job_id: str, request: Mapping[str, Any]) -> JobView:
+        """Start a study; who started it is audited, a repeat of the same id is not."""
+        begin = super().start_study
+        return self._audited_start("study_started", job_id, lambda: begin(job_id, request))
+
+    def continue_study(self, job_id: str, name: str, trials: int) -> JobView:
+        """Go on with a study; audited like its start."""
+        begin = super().continue_study
+        return self._audited_start("study_continued", job_id, lambda: begin(job_id, name, trials))
+
+    def look_at_holdout(self, job_id: str, name: str) -> JobView:
+        """Look once at the holdout of a study; who did is audited."""
+        begin = super().look_at_holdout
+        return self._audited_start("holdout_looked_at", job_id, lambda: begin(job_id, name))
+
+    def note_study(self, name: str, text: str) -> None:
+        """Replace the note of a study; who wrote it is audited."""
+        self.require(Role.OPERATOR)
+        super().note_study(name, text)
+        self._audit_change("study_noted", name, f"{len(text.strip())} characters")
+
+    def archive_study(self, name: str, archived: bool) -> None:
+        """Leave a study out of lists, or take it back; who did is audited."""
+        self.require(Role.OPERATOR)
+        super().archive_study(name, archived)
+        self._audit_change("study_archived" if archived else "study_taken_back", name, "")
+
+    def _audited_start(self, action: str, job_id: str, begin: Callable[[], JobView]) -> JobView:
+        self.require(Role.OPERATOR)
+        known = self._services.jobs.knows(job_id)
+        job = begin()
+        if not known:
+            self._audit_change(action, job_id, job.title)
+        return job
 
     def cancel_job(self, job_id: str) -> None:
         """Ask a job to stop; who asked is audited."""

@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 from engine.domain.errors import BadInput, StorageError
 from engine.domain.instruments import Instrument, InstrumentKey, Kind
 from engine.market.funding import FundingSeries
-from engine.simulation.run_files import recorded
 from engine.storage.candle_import import FundingFile
 from engine.storage.candle_segments import folder_name, locked, write_atomic
+from engine.storage.record_folder import recorded
 
 
 class FundingShelf:

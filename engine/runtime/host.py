@@ -21,8 +21,9 @@ from engine.runtime.housekeeping import Housekeeper
 from engine.runtime.jobs import Jobs
 from engine.runtime.operations import CONSOLE_SETTINGS
 from engine.runtime.replay_views import FOLDER as REPLAYS
-from engine.runtime.replay_views import sweep_deleted
 from engine.runtime.research_shelf import FOLDER as RESEARCH
+from engine.runtime.research_studies_shelf import StudyShelf
+from engine.runtime.run_shelf import sweep_deleted
 from engine.runtime.sentinel import order_stop_by_file
 from engine.runtime.services import Services
 from engine.runtime.start_report import tell_of_start
@@ -84,7 +85,7 @@ class Host:
         clock = SystemClock()
         redactor = Redactor()
         logs.configure(first.settings.data_dir, first.settings.log_level, redactor, to_stderr=self._log_to_stderr)
-        effective = self._given or self._with_console(first)
+        effective = self._given or self._with_console(first, clock)
         supervisor = Supervisor(effective.settings, clock)
         supervisor.start()
         self._services = self._open(effective, supervisor, clock, redactor)
@@ -99,14 +100,14 @@ class Host:
         if supervisor.start_report is not None:
             tell_of_start(supervisor.start_report, self._services.alerts, clock.now())
 
-    def _with_console(self, first: Effective) -> Effective:
+    def _with_console(self, first: Effective, clock: SystemClock) -> Effective:
         """Settings again, with those changed in the console, if there are any."""
         path = first.settings.data_dir / "control.sqlite"
         if not path.exists():
             return first
         key = load_or_create_key(first.settings.data_dir / "keys" / "journal.key")
         try:
-            control = ControlStore(path, key)
+            control = ControlStore(path, key, clock)
             try:
                 values = control.settings.values(CONSOLE_SETTINGS)
             finally:
@@ -128,6 +129,7 @@ class Host:
         trail = Trail(SqlPeople(writer, reader), control.audit, clock, PasswordHasher())
         money = MoneyReader(effective.settings.money_file)
         alerts = AlertCentre(AlertStore(control.file), vault, clock, clean=redactor.clean)
+        jobs = Jobs(folder)
         return Services(
             settings=effective,
             folder=folder,
@@ -141,7 +143,8 @@ class Host:
             access=Access(trail, effective.settings.access),
             alerts=alerts,
             monitor=Monitor(telemetry, alerts, effective.settings.health, clock, folder),
-            jobs=Jobs(folder),
+            jobs=jobs,
+            studies=StudyShelf(folder, jobs),
             taxes=Taxes(money, clock),
             chain_key=load_or_create_key(folder / "keys" / "journal.key"),
         )
@@ -159,6 +162,7 @@ class Host:
             if housekeeper is not None:
                 housekeeper.store()  # what the loop observed at its end
             services.money.close()
+            services.studies.close()
         for engine in self._people_engines:
             engine.dispose()
         _current = None

@@ -16,7 +16,7 @@ from uuid import uuid4
 from engine.domain.codec import utc_from_text, utc_text
 from engine.domain.errors import BadInput, QuarterdeckError, StorageError
 from engine.domain.views import JobState
-from engine.simulation.run_files import recorded
+from engine.storage.record_folder import RecordFolder, recorded
 
 _JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}")
 _LOG_TAIL_BYTES = 4000
@@ -88,6 +88,7 @@ class JobFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._files = RecordFolder(path, "delete the folder of this job")
 
     @property
     def job_id(self) -> str:
@@ -112,14 +113,14 @@ class JobFolder:
 
     def read_order(self) -> tuple[JobOrder, datetime]:
         """What is to be done and when it was asked for; raises `StorageError` where the file is damaged."""
-        body = self._read(_ORDER)
+        body = self._files.read(_ORDER)
         if body is None:
             raise StorageError(f"{self.path / _ORDER} is missing; delete the folder")
         try:
             order = JobOrder(str(body["kind"]), str(body["title"]), str(body["task"]), dict(body["arguments"]))
             return order, utc_from_text(body["asked_at"])
         except (KeyError, TypeError, ValueError) as error:
-            raise self._damaged(_ORDER, error) from error
+            raise self._files.damaged(_ORDER, error) from error
 
     def write_life(self, life: Life) -> None:
         """Store which process works on it."""
@@ -128,13 +129,13 @@ class JobFolder:
 
     def read_life(self) -> Life | None:
         """The process that works on it, None before it was started."""
-        body = self._read(_LIFE)
+        body = self._files.read(_LIFE)
         if body is None:
             return None
         try:
             return Life(int(body["pid"]), float(body["pid_started"]), utc_from_text(body["started_at"]))
         except (KeyError, TypeError, ValueError) as error:
-            raise self._damaged(_LIFE, error) from error
+            raise self._files.damaged(_LIFE, error) from error
 
     def write_progress(self, progress: Progress) -> None:
         """Store how far it is; a disk that is full stops no job."""
@@ -143,11 +144,11 @@ class JobFolder:
 
     def read_progress(self) -> Progress:
         """How far it is; nothing at first."""
-        body = self._read(_PROGRESS) or {}
+        body = self._files.read(_PROGRESS) or {}
         try:
             return Progress(min(1.0, max(0.0, float(body.get("share", 0.0)))), str(body.get("text", "")))
         except (TypeError, ValueError) as error:
-            raise self._damaged(_PROGRESS, error) from error
+            raise self._files.damaged(_PROGRESS, error) from error
 
     def write_end(self, end: End) -> None:
         """Store how it ended."""
@@ -161,14 +162,14 @@ class JobFolder:
 
     def read_end(self) -> End | None:
         """How it ended, None while it has not."""
-        body = self._read(_END)
+        body = self._files.read(_END)
         if body is None:
             return None
         try:
             state = JobState(body["state"])
             return End(state, str(body["detail"]), utc_from_text(body["ended_at"]), dict(body["result"]))
         except (KeyError, TypeError, ValueError) as error:
-            raise self._damaged(_END, error) from error
+            raise self._files.damaged(_END, error) from error
 
     def ask_to_stop(self) -> None:
         """Leave word that the job is not wanted any more."""
@@ -192,20 +193,6 @@ class JobFolder:
     def _write(self, name: str, body: Mapping[str, Any]) -> None:
         with recorded(self.path):
             write_json(self.path / name, body)
-
-    def _read(self, name: str) -> dict[str, Any] | None:
-        try:
-            body = json.loads((self.path / name).read_text("utf-8"))
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError) as error:
-            raise self._damaged(name, error) from error
-        if not isinstance(body, dict):
-            raise self._damaged(name, TypeError(f"{body!r:.60} is no object"))
-        return body
-
-    def _damaged(self, name: str, error: Exception) -> StorageError:
-        return StorageError(f"{self.path / name} is damaged ({error}); delete the folder of this job")
 
 
 def checked_job_id(job_id: str) -> str:

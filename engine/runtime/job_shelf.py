@@ -19,7 +19,7 @@ from engine.domain.ports import Clock
 from engine.domain.views import JobState, JobView
 from engine.runtime.job_files import End, JobFolder, JobOrder, checked_job_id
 from engine.runtime.job_processes import JobProcesses
-from engine.simulation.run_files import recorded
+from engine.storage.record_folder import recorded
 
 _log = structlog.get_logger(__name__)
 _LEAST_SHARE = 0.01

@@ -8,15 +8,15 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from engine.domain.errors import QuarterdeckError, StorageError
+from engine.domain.ports import Clock
 from engine.domain.views import JobState
+from engine.runtime.clock import SystemClock
 from engine.runtime.job_files import End, JobCancelled, JobFolder, Progress
 from engine.storage.candle_import import ImportCancelled
 
@@ -34,9 +34,17 @@ class JobOutcome:
 
 
 class JobWatch:
-    """What a task sees of the people who wait for it."""
+    """What a task sees of the people who wait for it; ``clock`` dates what it records.
 
-    def __init__(self, folder: JobFolder) -> None:
+    Parameters
+    ----------
+    folder : JobFolder
+    clock : Clock, optional
+        Wall time of this computer by default: a worker is a process of its own.
+    """
+
+    def __init__(self, folder: JobFolder, clock: Clock | None = None) -> None:
+        self.clock = clock or SystemClock()
         self._folder = folder
         self._told_at = self._asked_at = float("-inf")
         self._stop = False
@@ -49,14 +57,14 @@ class JobWatch:
 
     def progress(self, share: float, text: str) -> None:
         """Say how far the job is (0 to 1); told at most five times a second, so it may be called often."""
-        now = time.monotonic()
+        now = self.clock.monotonic()
         if now - self._told_at >= _TELL_EVERY_S:
             self._told_at = now
             self._folder.write_progress(Progress(share, text))
 
     def cancelled(self) -> bool:
         """Whether somebody wants the job stopped; may be called often."""
-        now = time.monotonic()
+        now = self.clock.monotonic()
         if not self._stop and now - self._asked_at >= _ASK_EVERY_S:
             self._asked_at = now
             self._stop = self._folder.is_asked_to_stop()
@@ -94,11 +102,11 @@ def work(folder: JobFolder, name: str) -> JobState:
     try:
         order, _ = folder.read_order()
         outcome = find_task(name)(order.arguments, watch)
-        end = End(JobState.DONE, outcome.detail, datetime.now(UTC), outcome.result)
+        end = End(JobState.DONE, outcome.detail, watch.clock.now(), outcome.result)
     except (JobCancelled, ImportCancelled) as error:
-        end = End(JobState.CANCELLED, str(error), datetime.now(UTC), {})
+        end = End(JobState.CANCELLED, str(error), watch.clock.now(), {})
     except QuarterdeckError as error:
-        end = End(JobState.FAILED, str(error), datetime.now(UTC), {})
+        end = End(JobState.FAILED, str(error), watch.clock.now(), {})
     folder.write_end(end)
     return end.state
 

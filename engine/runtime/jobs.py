@@ -230,8 +230,9 @@ class Jobs:
     def _hurry(self, folder: JobFolder) -> None:
         """End the process of a job that was asked to stop and has not."""
         if folder.is_asked_to_stop():
-            asked = self._asked_to_stop.setdefault(folder.job_id, time.monotonic())
-            if time.monotonic() - asked >= self._rules.grace_s:
+            now = self._clock.monotonic()
+            asked = self._asked_to_stop.setdefault(folder.job_id, now)
+            if now - asked >= self._rules.grace_s:
                 self._processes.kill(folder)
 
     def _launch(self, folder: JobFolder) -> None:

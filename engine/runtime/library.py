@@ -10,8 +10,9 @@ from typing import Any
 from engine.domain.commands import Role
 from engine.domain.errors import BadInput, CandleError
 from engine.domain.instruments import InstrumentKey, venue_of
+from engine.domain.library_views import CoverageRow, GapRow, ReplayView
 from engine.domain.market import Timeframe, to_ms
-from engine.domain.views import CoverageRow, FillRow, GapRow, JobView, PageOf, ReplayView, TradeChart
+from engine.domain.views import FillRow, JobView, PageOf, TradeChart
 from engine.exchanges import EXCHANGES
 from engine.runtime.candle_jobs import UPLOAD, backfill_task, download_task, funding_task, import_task
 from engine.runtime.form_words import for_the_form
@@ -19,7 +20,7 @@ from engine.runtime.funding_shelf import FundingShelf
 from engine.runtime.job_files import JobOrder
 from engine.runtime.job_worker import Task, task_name
 from engine.runtime.records import chart_of
-from engine.runtime.replay_data import FACT_KEYS, SeriesNames, read_file_facts, read_series_names
+from engine.runtime.replay_data import FACT_KEYS, SeriesNames, read_detail, read_file_facts, read_series_names
 from engine.runtime.replay_request import KEYS, read_instant, read_request, require_known
 from engine.runtime.replay_views import KIND, ReplayShelf
 from engine.runtime.replays import replay_task
@@ -162,7 +163,8 @@ class LibraryDesk:
         """Start a replay of stored candles as a run of its own, named after its job.
 
         Beside the keys of the facade: ``fee_bps`` and ``slippage_bps`` with plain costs, ``risk`` {limit: value}
-        (default: the limits of the settings), and ``funding`` ``none`` to replay perpetuals without it.
+        (default: the limits of the settings), ``funding`` ``none`` to replay perpetuals without it, and ``detail``, the
+        timeframe of stored candles that decide what happens inside those replayed.
 
         Raises
         ------
@@ -170,11 +172,14 @@ class LibraryDesk:
             Anything in the request that cannot be used; it is named.
         """
         self._require_role(Role.OPERATOR)
-        require_known(request, KEYS | {"series", "funding"})
+        require_known(request, KEYS | {"series", "funding", "detail"})
         asked = {"risk": self._services.settings.settings.risk.model_dump(mode="json"), **request}
         checked = read_request({key: value for key, value in asked.items() if key in KEYS})
         names = read_series_names(request.get("series"))
         self._require_series(names, (checked.start, checked.stop))
+        fine = read_detail(request.get("detail"), names)
+        if fine is not None:
+            self._require_series([(key, fine) for key, _ in names], (checked.start, checked.stop))
         instruments = [self._services.candles.instrument(key) for key, _ in names]
         if len({instrument.quote for instrument in instruments}) > 1:
             raise BadInput("the series are priced in different coins; replay them apart")

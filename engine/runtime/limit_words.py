@@ -13,6 +13,9 @@ _SIZING = ("mode", "max_position_share", "max_exposure", "max_concentration", "m
 """Settings from which the size of a position follows."""
 
 
+_WAYS_OUT = ("take_profit", "trail")
+
+
 @dataclass(frozen=True, slots=True)
 class LimitsReview:
     """What new limits would do.
@@ -50,6 +53,8 @@ def review_limits(book: BookSnapshot, values: str) -> LimitsReview:
     brakes = not book.latched and 0 < after.brake_drawdown <= book.drawdown
     resized = any(getattr(before, name) != getattr(after, name) for name in _SIZING)
     lines = ["In force at once, for every order from now on.", _RESIZED if resized else _KEPT]
+    if any(getattr(before, name) != getattr(after, name) for name in _WAYS_OUT):
+        lines.append("Targets and trailing stops come with the next entries: what is held keeps those it has.")
     if brakes:
         lines.append(
             f"The drawdown is {_percent(book.drawdown)} now, at or past the new brake of "

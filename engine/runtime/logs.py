@@ -11,7 +11,7 @@ from pathlib import Path
 
 import structlog
 
-from engine.domain.views import LogRow
+from engine.domain.trail_views import LogRow
 from engine.security.redact import RedactionFilter, Redactor
 
 KEPT_LINES = 2000

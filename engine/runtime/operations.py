@@ -11,19 +11,18 @@ from datetime import datetime
 from config.settings import load
 from engine.domain.commands import Role
 from engine.domain.errors import BadInput, CannotRecord, QuarterdeckError
-from engine.domain.views import (
+from engine.domain.operations_views import (
     AlertRow,
     BackupRow,
     ChannelView,
     ConnectionView,
     ExchangeView,
     HealthFigure,
-    PageOf,
-    Series,
     SessionRow,
     SettingRow,
     UserRow,
 )
+from engine.domain.views import PageOf, Series
 from engine.exchanges import EXCHANGES
 from engine.exchanges.accounts import check_account
 from engine.exchanges.client import Credentials

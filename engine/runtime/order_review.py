@@ -115,8 +115,10 @@ def close_words(book: BookSnapshot, position: Position, whole: bool) -> tuple[st
     lines = []
     if position.stop_price is None:
         lines.append("It has no stop; what is left of it has none either." if not whole else "It has no stop.")
-    else:
+    elif position.target_price is None:
         lines.append("Its stop is cancelled with it." if whole else "Its stop shrinks with it.")
+    else:
+        lines.append("Its stop and target are cancelled with it." if whole else "Its stop and target shrink with it.")
     running = any(sleeve.strategy == position.sleeve and sleeve.running for sleeve in book.sleeves)
     if running:
         lines.append("Its strategy is running and may open it again; pause it first if it should not.")

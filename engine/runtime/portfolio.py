@@ -15,16 +15,8 @@ from engine.domain.errors import BadInput
 from engine.domain.instruments import InstrumentKey, Kind, venue_of
 from engine.domain.market import FloatArray
 from engine.domain.portfolio import Balance, BookSnapshot
-from engine.domain.views import (
-    Figure,
-    FormField,
-    HoldingRow,
-    RiskView,
-    StrategyForm,
-    StressRow,
-    WalletOwners,
-    WalletView,
-)
+from engine.domain.views import Figure, FormField, StrategyForm
+from engine.domain.wallet_views import HoldingRow, RiskView, StressRow, WalletOwners, WalletView
 from engine.quant.stress import SCENARIOS
 from engine.risk import figures
 from engine.risk.limits import RiskConfig, limit_rows

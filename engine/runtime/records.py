@@ -11,19 +11,10 @@ from typing import Any
 from engine.domain.commands import Receipt, Role
 from engine.domain.errors import BadInput
 from engine.domain.instruments import InstrumentKey
-from engine.domain.market import CandleArrays
+from engine.domain.market import CandleArrays, to_ms
 from engine.domain.orders import OrderState
-from engine.domain.views import (
-    AuditRow,
-    ChainView,
-    EquityCurve,
-    FillRow,
-    JournalRow,
-    LogRow,
-    OrderRow,
-    PageOf,
-    TradeChart,
-)
+from engine.domain.trail_views import AuditRow, ChainView, JournalRow, LogRow
+from engine.domain.views import EquityCurve, FillRow, OrderRow, PageOf, TradeChart
 from engine.runtime import logs
 from engine.runtime.audit_rows import command_of, outcome_words, without_id
 from engine.runtime.csv_export import csv_bytes
@@ -43,7 +34,10 @@ class Records(Desk):
     def equity_curve(self, book: str, since: datetime | None, points: int = 1500) -> EquityCurve:
         """Equity and drawdown by market time, thinned without losing extremes."""
         currency = self.snapshot().book(book).base_currency
-        return self._services.telemetry.equity.curve(book, since, points, currency)
+        curve = self._services.telemetry.equity.curve(book, since, points, currency)
+        first = int(curve.at_ms[0]) if len(curve.at_ms) else 0
+        rearmed = map(to_ms, self._services.money.rearmed_at(book))
+        return replace(curve, rearmed_ms=tuple(at_ms for at_ms in rearmed if at_ms >= first))
 
     def fills(self, book: str, page: int, size: int, filters: Mapping[str, str]) -> PageOf[FillRow]:
         """Fills, newest first."""
@@ -58,17 +52,19 @@ class Records(Desk):
         return PageOf(rows, found.total, found.page, found.size)
 
     def trade_chart(self, book: str, instrument: InstrumentKey, sleeve: str | None, bars: int = 300) -> TradeChart:
-        """Candles with the sleeve's fills and stop."""
+        """Candles with the sleeve's fills, stop and target."""
         snapshot = self.snapshot().book(book)
         candles = self._history(book, instrument, bars)
         filters = stored.FillFilters(instrument=instrument, sleeve=sleeve)
         fills = self._services.money.fills(book, filters, 1, 200).rows
         held = [p for p in snapshot.positions if p.instrument == instrument and sleeve in (None, p.sleeve)]
         stop = next((float(p.stop_price) for p in held if p.stop_price is not None), None)
+        target = next((float(p.target_price) for p in held if p.target_price is not None), None)
         entry = float(held[0].entry_price) if len(held) == 1 else None
         first = int(candles.opened_at_ms[0]) if len(candles) else 0
         shown = tuple(_fill(row) for row in fills if row.fill.at.timestamp() * 1000 >= first)
-        return replace(chart_of(instrument, candles, snapshot.simulated, shown, stop), entry_price=entry)
+        chart = chart_of(instrument, candles, snapshot.simulated, shown, stop)
+        return replace(chart, entry_price=entry, target_price=target)
 
     def _history(self, book: str, instrument: InstrumentKey, bars: int) -> CandleArrays:
         thread = self._services.supervisor.thread

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,9 @@ from engine.domain.errors import BadInput
 from engine.domain.instruments import Instrument, InstrumentKey, Kind
 from engine.domain.market import CandleArrays, Timeframe, from_ms, to_ms
 from engine.market.funding import FundingSeries
+from engine.runtime.clock import SystemClock
 from engine.simulation.instrument_table import FactOverrides, instrument_for
-from engine.simulation.replay_source import Funding
+from engine.simulation.replay_source import Fine, Funding
 from engine.storage.candle_import import ImportOptions, ImportWatch, import_file, read_funding
 from engine.storage.candle_names import NameFlags
 from engine.storage.candles import CandleStore
@@ -30,11 +31,15 @@ SeriesNames = Sequence[tuple[InstrumentKey, Timeframe]]
 
 @dataclass(frozen=True, slots=True)
 class ReplayData:
-    """Candles by instrument, funding of every perpetual (None: replayed without), and rows the checks left out."""
+    """Candles by instrument, funding of every perpetual (None: replayed without), and rows the checks left out.
+
+    ``fine`` has finer candles that decide what happens inside these, of some instruments or none.
+    """
 
     series: Mapping[Instrument, CandleArrays]
     funding: Funding = field(default_factory=dict)
     rejected_rows: int = 0
+    fine: Fine = field(default_factory=dict)
 
     @property
     def currency(self) -> str:
@@ -47,7 +52,10 @@ class ReplayData:
     def record(self) -> list[dict[str, Any]]:
         """Range and SHA-256 of every series, sorted by instrument: what the run was fed, however it was stored."""
         ordered = sorted(self.series.items(), key=lambda item: item[0].key)
-        return [_record(instrument, candles, self.funding.get(instrument.key)) for instrument, candles in ordered]
+        return [
+            _record(one, candles, self.funding.get(one.key)) | _detail_record(self.fine.get(one.key))
+            for one, candles in ordered
+        ]
 
 
 def read_series_names(values: Any) -> SeriesNames:
@@ -80,6 +88,29 @@ def read_series_names(values: Any) -> SeriesNames:
 def stored_candles(store: CandleStore, names: SeriesNames, stop: datetime | None) -> dict[Instrument, CandleArrays]:
     """Candles of the store that close by ``stop``; raises as `CandleStore.read`."""
     return {store.instrument(key): _until(store.read(key, timeframe), stop) for key, timeframe in names}
+
+
+def read_detail(value: Any, names: SeriesNames) -> Timeframe | None:
+    """The timeframe of finer candles as a page or JSON gives it; "" and None mean none.
+
+    Raises
+    ------
+    BadInput
+        It is no timeframe, or does not divide that of the series.
+    """
+    if value in (None, ""):
+        return None
+    fine = Timeframe.parse(str(value))
+    for key, length in names:
+        if fine >= length or length.ms % fine.ms:
+            raise BadInput(f"detail timeframe {fine} does not divide the {length} candles of {key}; take a shorter one")
+    return fine
+
+
+def stored_fine(store: CandleStore, names: SeriesNames, detail: Any, stop: datetime | None) -> Fine:
+    """Finer candles of the store for every series named; raises as `read_detail` and `CandleStore.read`."""
+    fine = read_detail(detail, names)
+    return {} if fine is None else {key: _until(store.read(key, fine), stop) for key, _ in names}
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +171,24 @@ def file_candles(
     """
     with tempfile.TemporaryDirectory(prefix="quarterdeck-replay-") as folder:
         store = CandleStore(Path(folder))
-        options = ImportOptions(facts.instrument, datetime.now(UTC), facts.flags)
+        options = ImportOptions(facts.instrument, SystemClock().now(), facts.flags)
         results = [import_file(store, path, path.name, options, watch) for path in sorted(set(paths))]
         names = read_series_names(sorted({(result.instrument.key, str(result.timeframe)) for result in results}))
         rejected = sum(result.report.rows_rejected for result in results)
         return stored_candles(store, names, stop), rejected
+
+
+def file_fine(paths: Iterable[Path], facts: FileFacts, stop: datetime | None, watch: ImportWatch) -> Fine:
+    """Finer candles from files, named as those of candles; a stated timeframe is not theirs.
+
+    Raises as `file_candles`.
+    """
+    files = sorted(set(paths))
+    if not files:
+        return {}
+    own = replace(facts, flags=replace(facts.flags, timeframe=None))
+    series, _ = file_candles(files, own, stop, watch)
+    return {instrument.key: candles for instrument, candles in series.items()}
 
 
 def file_funding(
@@ -207,6 +251,15 @@ def _record(instrument: Instrument, candles: CandleArrays, funding: FundingSerie
     if instrument.kind is Kind.PERPETUAL:
         record["funding_rates"] = 0 if funding is None else len(funding)
     return record
+
+
+def _detail_record(candles: CandleArrays | None) -> dict[str, Any]:
+    if candles is None:
+        return {}
+    at_ms = candles.opened_at_ms
+    first, last = (utc_text(from_ms(int(at_ms[row]))) if len(candles) else "" for row in (0, -1))
+    facts = {"timeframe": str(candles.timeframe), "bars": len(candles), "first": first, "last": last}
+    return {"detail": {**facts, "sha256": _hash(candles)}}
 
 
 def _hash(candles: CandleArrays) -> str:

@@ -22,13 +22,14 @@ from engine.trading.config import BrakeMode
 from engine.trading.sleeves import build_strategy
 
 KEYS = frozenset(
-    {"strategies", "settings", "cash", "from", "to", "brake", "costs", "fee_bps", "slippage_bps", "risk", "speed"}
+    "strategies settings cash from to brake costs fee_bps slippage_bps impact risk speed".split()
 )
 DEFAULT_CASH = "10000"
 MAX_CASH = Decimal(10) ** 12
 MAX_SPEED = 1_000_000
 _RESET = re.compile(r"reset-after=([1-9]\d{0,3})")
 _PLAIN_FEE_BPS = "10"
+_MOST_IMPACT = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,15 +221,23 @@ def _costs(values: Mapping[str, Any]) -> tuple[str, PaperCosts]:
     if name == "default":
         if stated:
             raise BadInput(f"{', '.join(stated)} can only be given with costs plain")
-        return name, PaperCosts()
+        return name, _with_impact(PaperCosts(), values)
     if name != "plain":
         raise BadInput(f"costs {name!r:.80} is not default or plain")
     fee = _decimal("fee_bps", stated.get("fee_bps", _PLAIN_FEE_BPS))
     slippage = _decimal("slippage_bps", stated.get("slippage_bps", 0))
     try:
-        return name, PaperCosts.plain(fee, slippage)
+        return name, _with_impact(PaperCosts.plain(fee, slippage), values)
     except ValidationError as error:
         raise BadInput(f"fee_bps {fee} and slippage_bps {slippage} must be 0 to 1000 basis points") from error
+
+
+def _with_impact(costs: PaperCosts, values: Mapping[str, Any]) -> PaperCosts:
+    given = values.get("impact")
+    impact = _decimal("impact", 0 if given in (None, "") else given)
+    if not 0 <= impact <= _MOST_IMPACT:
+        raise BadInput(f"impact {impact} must be 0 (none) to {_MOST_IMPACT}; measured values are about 1")
+    return costs.model_copy(update={"impact": impact})
 
 
 def _risk(values: Any) -> RiskConfig:

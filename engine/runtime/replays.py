@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,15 @@ from engine.runtime.replay_data import (
     FACT_KEYS,
     ReplayData,
     file_candles,
+    file_fine,
     file_funding,
     read_file_facts,
     read_series_names,
     stored_candles,
+    stored_fine,
 )
 from engine.runtime.replay_request import KEYS, ReplayRequest, read_request, require_known
+from engine.simulation.fine_candles import detail_facts, inside_bar
 from engine.simulation.opinions import PrecomputedOpinions
 from engine.simulation.replay import EquityPoint, Replay, ReplayResult
 from engine.simulation.replay_source import ReplaySource
@@ -101,12 +104,19 @@ def run_replay(request: ReplayRequest, data: ReplayData, audience: Audience | No
     """
     audience = audience or Audience()
     currency = data.currency
-    source = ReplaySource(data.series, data.funding, request.start, request.stop)
+    source = ReplaySource(data.series, data.funding, request.start, request.stop, data.fine)
     opinions = PrecomputedOpinions({instrument.key: candles for instrument, candles in data.series.items()})
     run = _Run(Replay(source, request.config, opinions), source, request, audience)
     facts = {"currency": currency, "rejected_rows": data.rejected_rows}
-    facts |= {"series": data.record(), "settings": request.record()}
+    facts |= {"series": data.record(), "settings": request.record()} | _inside(source)
     return run.finish(run.drive(facts), facts)
+
+
+def _inside(source: ReplaySource) -> dict[str, Any]:
+    """How it was decided what happened inside a candle, in numbers and in words."""
+    spans = [(instrument.key, source.span(instrument.key)) for instrument in source.instruments()]
+    facts = detail_facts([(source.fine(key), stop - first) for key, (first, stop) in spans])
+    return {"detail": None if facts is None else facts.record(), "inside_bar": inside_bar(facts)}
 
 
 @dataclass(slots=True)
@@ -146,7 +156,8 @@ class _Run:
                 while pace.is_early(event.at):
                     self._tell()
                 self._replay.step(event)
-                self._replay.pass_over()
+                if not self._request.speed:  # a paced run shows every bar when it comes
+                    self._replay.pass_over()
                 now = time.perf_counter()
                 if now - told >= _TELL_EVERY_S:
                     told = now
@@ -270,9 +281,11 @@ def replay_task(arguments: Mapping[str, Any], watch: JobWatch) -> JobOutcome:
     folder = RunFolder(Path(arguments["data"]) / "replays" / str(arguments["run_id"]))
     given = arguments["request"]
     request = read_request({key: value for key, value in given.items() if key in KEYS})
-    folder.write_request({"request": dict(given), "started_at": utc_text(datetime.now(UTC))})
+    folder.write_request({"request": dict(given), "started_at": utc_text(watch.clock.now())})
     watch.progress(0.0, "reading candles")
-    series = stored_candles(CandleStore(Path(arguments["candles"])), read_series_names(given["series"]), request.stop)
+    store, names = CandleStore(Path(arguments["candles"])), read_series_names(given["series"])
+    series = stored_candles(store, names, request.stop)
+    fine = stored_fine(store, names, given.get("detail"), request.stop)
     shelf = FundingShelf(Path(arguments["data"]) / "funding")
     funding = shelf.funding_of(series, without=given.get("funding") == "none")
 
@@ -281,7 +294,7 @@ def replay_task(arguments: Mapping[str, Any], watch: JobWatch) -> JobOutcome:
         return not watch.cancelled()
 
     audience = Audience(report, folder, lambda: not watch.unattended())
-    summary = run_replay(request, ReplayData(series, funding), audience)
+    summary = run_replay(request, ReplayData(series, funding, fine=fine), audience)
     detail = (
         f"{summary['bars']:,} candles, {summary['trades']:,} trades, "
         f"final equity {summary['final_equity']} {summary['currency']}"
@@ -304,8 +317,8 @@ def replay_files(
     strategies : mapping of str to mapping
         Name to its settings; what is not stated keeps its default.
     options : mapping, optional
-        Keys of `read_request` but ``strategies`` and ``settings``, those of `read_file_facts`, and ``funding``
-        (paths of funding files) or ``no_funding`` (True: perpetuals pay none).
+        Keys of `read_request` but ``strategies`` and ``settings``, those of `read_file_facts`, ``funding`` (paths of
+        funding files) or ``no_funding`` (True: perpetuals pay none), and ``detail`` (paths of files of finer candles).
     progress : callable, optional
         Told share and text; False cancels.
 
@@ -322,7 +335,7 @@ def replay_files(
         ``progress`` said so.
     """
     options, report = options or {}, progress or _go_on
-    require_known(options, (KEYS | FACT_KEYS | {"funding", "no_funding"}) - {"strategies", "settings"})
+    require_known(options, (KEYS | FACT_KEYS | {"funding", "no_funding", "detail"}) - {"strategies", "settings"})
     facts = read_file_facts(options)
     asked = {key: value for key, value in options.items() if key in KEYS and value is not None}
     request = read_request({**asked, "strategies": list(strategies), "settings": dict(strategies)})
@@ -334,4 +347,5 @@ def replay_files(
     series, rejected = file_candles(paths, facts, request.stop, ImportWatch(watch))
     without = bool(options.get("no_funding"))
     funding = file_funding(map(Path, options.get("funding") or ()), facts, series, without=without)
-    return run_replay(request, ReplayData(series, funding, rejected), Audience(report))
+    fine = file_fine(map(Path, options.get("detail") or ()), facts, request.stop, ImportWatch(watch))
+    return run_replay(request, ReplayData(series, funding, rejected, fine), Audience(report))

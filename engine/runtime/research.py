@@ -28,13 +28,14 @@ from engine.runtime.job_files import JobOrder
 from engine.runtime.job_worker import task_name
 from engine.runtime.library import chart_length
 from engine.runtime.records import chart_of
-from engine.runtime.replay_data import SeriesNames, read_series_names
+from engine.runtime.replay_data import SeriesNames, read_detail, read_series_names
 from engine.runtime.replay_request import require_known
 from engine.runtime.research_compare import comparison
 from engine.runtime.research_job import REQUEST_KEYS, backtest_task, checked_request
 from engine.runtime.research_report import report_of
-from engine.runtime.research_shelf import KIND, ResearchShelf, paged
+from engine.runtime.research_shelf import KIND, ResearchShelf
 from engine.runtime.research_trades import chosen_trades
+from engine.runtime.run_shelf import paged
 from engine.runtime.services import Services
 from engine.runtime.titles import title_of
 from engine.storage.candles import Coverage
@@ -78,10 +79,16 @@ class ResearchDesk:
         """
         self._require_role(Role.OPERATOR)
         require_known(request, REQUEST_KEYS)
-        asked = {"risk": self._services.settings.settings.risk.model_dump(mode="json"), **request}
+        limits = self._services.settings.settings.risk.model_dump(mode="json")
+        own = request.get("risk", {})
+        asked = {**request, "risk": {**limits, **own} if isinstance(own, Mapping) else own}
         checked = checked_request(asked)
         names = read_series_names(request.get("series"))
-        self._require_held(names, (checked.replay.start, checked.replay.stop))
+        span = (checked.replay.start, checked.replay.stop)
+        self._require_held(names, span)
+        fine = read_detail(request.get("detail"), names)
+        if fine is not None:
+            self._require_held([(key, fine) for key, _ in names], span)
         instruments = [self._services.candles.instrument(key) for key, _ in names]
         if len({instrument.quote for instrument in instruments}) > 1:
             raise BadInput("the series are priced in different coins; test them apart")
@@ -153,7 +160,7 @@ class ResearchDesk:
             The note is too long, or holds control characters.
         """
         self._require_role(Role.OPERATOR)
-        kept = _checked_note(text)
+        kept = checked_note(text)
         actor = self._who_asks()
         self._research_shelf.note(run_id, RunNote(kept, actor.name, self._services.clock.now()) if kept else None)
 
@@ -207,7 +214,8 @@ def _says(row: BacktestRow, text: str) -> bool:
     return text in words
 
 
-def _checked_note(text: str) -> str:
+def checked_note(text: str) -> str:
+    """A note as it is kept; raises `BadInput` where it is too long or holds control characters."""
     kept = text.strip().replace("\r\n", "\n")
     if len(kept) > MOST_NOTE_CHARACTERS:
         raise BadInput(f"the note has {len(kept):,} characters; at most {MOST_NOTE_CHARACTERS:,} are kept")

@@ -17,8 +17,7 @@ from engine.domain.codec import utc_from_text, utc_text
 from engine.domain.errors import StorageError
 from engine.domain.market import FloatArray, IntArray
 from engine.domain.research import RunNote
-from engine.simulation.run_files import recorded
-from engine.storage.candle_segments import write_atomic
+from engine.storage.record_folder import RecordFolder
 
 _REQUEST, _RESULT, _CURVE, _TRADES, _NOTE = "request.json", "result.json", "curve.npz", "trades.jsonl", "note.json"
 _TRADE_PARTS = ("trades", "open_trades")
@@ -43,6 +42,7 @@ class ResearchFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._files = RecordFolder(path, "delete this backtest and run it again")
 
     @property
     def run_id(self) -> str:
@@ -51,34 +51,33 @@ class ResearchFolder:
 
     def write_request(self, request: Mapping[str, Any]) -> None:
         """Begin the run."""
-        self._write(_REQUEST, _json(request))
+        self._files.write(_REQUEST, _json(request))
 
     def write_result(self, record: Mapping[str, Any], curve: StoredCurve) -> None:
         """Complete the run; trades, open ones last, get a file of their own, so that a list of runs reads none."""
         rest = {name: value for name, value in record.items() if name not in _TRADE_PARTS}
-        self._write(_CURVE, _curve_bytes(curve))
-        self._write(_TRADES, _lines([trade for part in _TRADE_PARTS for trade in record.get(part, ())]))
-        self._write(_RESULT, _json(rest))
+        self._files.write(_CURVE, _curve_bytes(curve))
+        self._files.write(_TRADES, _lines([trade for part in _TRADE_PARTS for trade in record.get(part, ())]))
+        self._files.write(_RESULT, _json(rest))
 
     def write_note(self, note: RunNote | None) -> None:
         """Replace the note; None removes it."""
         if note is not None:
-            self._write(_NOTE, _json({"text": note.text, "by": note.by, "at": utc_text(note.at)}))
-            return
-        with recorded(self.path):
-            (self.path / _NOTE).unlink(missing_ok=True)
+            self._files.write(_NOTE, _json({"text": note.text, "by": note.by, "at": utc_text(note.at)}))
+        else:
+            self._files.remove(_NOTE)
 
     def request(self) -> dict[str, Any]:
         """What was asked for; empty before the run began."""
-        return self._read(_REQUEST) or {}
+        return self._files.read(_REQUEST) or {}
 
     def result(self) -> dict[str, Any] | None:
         """What came of it without its trades, None while it is not complete."""
-        return self._read(_RESULT)
+        return self._files.read(_RESULT)
 
     def note(self) -> RunNote | None:
         """What a person wrote about it."""
-        body = self._read(_NOTE)
+        body = self._files.read(_NOTE)
         if body is None:
             return None
         try:
@@ -115,23 +114,7 @@ class ResearchFolder:
 
     def damaged(self, name: str, error: Exception) -> StorageError:
         """What to say about a file that cannot be read."""
-        return StorageError(f"{self.path / name} is damaged ({error}); delete this backtest and run it again")
-
-    def _write(self, name: str, content: bytes) -> None:
-        with recorded(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
-            write_atomic(self.path / name, content)
-
-    def _read(self, name: str) -> dict[str, Any] | None:
-        try:
-            body = json.loads((self.path / name).read_text("utf-8"))
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError) as error:
-            raise self.damaged(name, error) from error
-        if not isinstance(body, dict):
-            raise self.damaged(name, TypeError("no object"))
-        return body
+        return self._files.damaged(name, error)
 
 
 def _json(body: Mapping[str, Any]) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +11,12 @@ from engine.runtime.backtests import KEYS, BacktestRequest, backtest, read_backt
 from engine.runtime.engine import VERSION
 from engine.runtime.funding_shelf import FundingShelf
 from engine.runtime.job_worker import JobOutcome, JobWatch
-from engine.runtime.replay_data import ReplayData, read_series_names, stored_candles
+from engine.runtime.replay_data import ReplayData, read_series_names, stored_candles, stored_fine
 from engine.runtime.research_files import ResearchFolder, StoredCurve
 from engine.runtime.research_shelf import FOLDER
 from engine.storage.candles import CandleStore
 
-REQUEST_KEYS = KEYS | {"series", "funding"}
+REQUEST_KEYS = KEYS | {"series", "funding", "detail"}
 
 
 def checked_request(values: Mapping[str, Any]) -> BacktestRequest:
@@ -38,10 +37,12 @@ def backtest_task(arguments: Mapping[str, Any], watch: JobWatch) -> JobOutcome:
     run_id, given = str(arguments["run_id"]), arguments["request"]
     folder = ResearchFolder(Path(arguments["data"]) / FOLDER / run_id)
     request = checked_request(given)
-    folder.write_request({"request": dict(given), "started_at": utc_text(datetime.now(UTC))})
+    folder.write_request({"request": dict(given), "started_at": utc_text(watch.clock.now())})
     watch.progress(0.0, "reading candles")
     names = read_series_names(given["series"])
-    series = stored_candles(CandleStore(Path(arguments["candles"])), names, request.replay.stop)
+    store = CandleStore(Path(arguments["candles"]))
+    series = stored_candles(store, names, request.replay.stop)
+    fine = stored_fine(store, names, given.get("detail"), request.replay.stop)
     shelf = FundingShelf(Path(arguments["data"]) / "funding")
     funding = shelf.funding_of(series, without=given.get("funding") == "none")
 
@@ -49,7 +50,7 @@ def backtest_task(arguments: Mapping[str, Any], watch: JobWatch) -> JobOutcome:
         watch.progress(share, text)
         return not watch.cancelled()
 
-    result = backtest(request, ReplayData(series, funding), report)
+    result = backtest(request, ReplayData(series, funding, fine=fine), report, clock=watch.clock)
     record = {"id": run_id, "revision": VERSION, "study": None, "trial": None, **result.record}
     folder.write_result(record, StoredCurve(*result.curve()))
     summary = {name: record[name] for name in ("final_equity", "currency", "bars", "verdict")}

@@ -121,10 +121,10 @@ def _head(view: BacktestView, title: str) -> str:
 
 def _results(view: BacktestView) -> str:
     unit = view.row.currency
-    heads = ("Figure", "Value", "95 % from", "to", "Buy and hold", "What it means")
+    heads = ("Figure", "Value", "95 % from", "to", "Buy and hold", "Hold at 20 % volatility", "What it means")
     return (
         f"<h2>Equity</h2>{curve_svg(view.curve)}"
-        f"<h2>Figures</h2>{_table(heads, (_figure(row, unit) for row in view.statistics), {1, 2, 3, 4}, {5})}"
+        f"<h2>Figures</h2>{_table(heads, (_figure(row, unit) for row in view.statistics), {1, 2, 3, 4, 5}, {6})}"
         f"<h2>At twice the costs</h2>{_table(_SHORT, (_check(row, unit) for row in view.doubled), {1}, {2})}"
         f"<h2>Luck and overfitting</h2>{_table(_SHORT, (_check(row, unit) for row in view.checks), {1}, {2})}"
     )
@@ -184,7 +184,7 @@ def _conditions(view: BacktestView) -> str:
 
 
 def _figure(row: Statistic, currency: str) -> tuple[str, ...]:
-    figures = (shown(value, row.unit, currency) for value in (row.value, row.low, row.high, row.hold))
+    figures = (shown(value, row.unit, currency) for value in (row.value, row.low, row.high, row.hold, row.steady))
     return (row.title, *figures, _meaning(row))
 
 

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from decimal import InvalidOperation
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from engine.domain.errors import BadInput
 from engine.domain.research import BacktestRow, BacktestView, RunNote, RunTrade
-from engine.domain.views import JobState, JobView, PageOf
-from engine.runtime.job_files import checked_job_id
+from engine.domain.views import JobView
+from engine.runtime.job_shelf import ENDED
 from engine.runtime.jobs import Jobs
 from engine.runtime.research_files import ResearchFolder
 from engine.runtime.research_views import asked_row, row_of, trade_of, view_of
-from engine.simulation.run_files import recorded
+from engine.runtime.run_shelf import RunShelf
+from engine.storage.backup_research import RESEARCH_FOLDER
 
 KIND = "backtest"
-FOLDER = "research"
-MAX_PAGE = 10_000
-_RUNNING = (JobState.QUEUED, JobState.RUNNING)
+FOLDER = RESEARCH_FOLDER
 _BROKEN = (KeyError, IndexError, TypeError, ValueError, InvalidOperation)
 
 
@@ -31,28 +26,22 @@ class ResearchShelf:
     """Reads, notes and deletes runs; a complete one is read from the disk once, but for its note."""
 
     def __init__(self, data: Path, jobs: Jobs) -> None:
-        self._folder = data / FOLDER
-        self._jobs = jobs
+        self._shelf = RunShelf(data / FOLDER, jobs, KIND)
         self._rows: dict[str, BacktestRow] = {}
         self._trades: dict[str, tuple[RunTrade, ...]] = {}
 
     def folder(self, run_id: str) -> ResearchFolder:
         """Where a run lies; raises `BadInput` for what cannot be an id."""
-        return ResearchFolder(self._folder / checked_job_id(run_id))
+        return ResearchFolder(self._shelf.path(run_id))
 
     def rows(self) -> tuple[BacktestRow, ...]:
         """Every run, newest first; raises `StorageError` where they cannot be read."""
-        jobs = {job.job_id: job for job in self._jobs.views(KIND)}
-        stored = [path.name for path in self._folder.glob("[!.]*") if path.is_dir()] if self._folder.exists() else []
-        found = [self._row(run_id, jobs.get(run_id)) for run_id in {*jobs, *stored}]
+        found = [self._row(run_id, job) for run_id, job in self._shelf.runs().items()]
         return tuple(sorted(found, key=lambda row: (row.job.started_at, row.run_id), reverse=True))
 
     def row(self, run_id: str) -> BacktestRow:
         """One run; raises `BadInput` for an unknown one."""
-        job = self._jobs.view(run_id) if self._jobs.knows(run_id) else None
-        if not self.folder(run_id).path.exists() and (job is None or job.kind != KIND):
-            raise BadInput(f"there is no backtest {run_id!r}")
-        return self._row(run_id, job)
+        return self._row(run_id, self._shelf.job(run_id))
 
     def done(self, run_id: str) -> BacktestRow:
         """One run with a result; raises `BadInput` where it has none."""
@@ -101,25 +90,14 @@ class ResearchShelf:
     def ended(self, run_id: str) -> BacktestRow:
         """A run that may be deleted; raises `BadInput` for an unknown one and for one that runs or waits."""
         row = self.row(run_id)
-        if row.job.state in _RUNNING:
-            raise BadInput(f"backtest {run_id} is {row.job.state.value}; cancel it first, then delete it")
+        self._shelf.require_ended(row.job)
         return row
 
     def delete(self, run_id: str) -> None:
-        """Remove the files and the job of a run that has ended; raises `BadInput`, `CannotRecord`.
-
-        The folder loses its name before its content, so that no half of a run is ever listed.
-        """
-        folder = self.folder(self.ended(run_id).run_id).path
-        gone = folder.with_name(f".{uuid4().hex}")
-        if folder.exists():
-            with recorded(folder):
-                folder.rename(gone)
-        if self._jobs.knows(run_id):
-            self._jobs.forget(run_id)
+        """Remove the files and the job of a run that has ended; raises `BadInput`, `CannotRecord`."""
+        self._shelf.delete(self.ended(run_id).run_id)
         self._rows.pop(run_id, None)
         self._trades.pop(run_id, None)
-        shutil.rmtree(gone, ignore_errors=True)
 
     def _row(self, run_id: str, job: JobView | None) -> BacktestRow:
         folder = self.folder(run_id)
@@ -127,45 +105,13 @@ class ResearchShelf:
         if known is not None:
             return replace(known, note=note)
         result = folder.result()
-        job = job or _remembered(folder, result)
+        job = job or self._shelf.remembered(run_id, folder.started_at(), result)
         try:
             if result is None:
-                return asked_row(run_id, job, self._asked(folder), note)
+                return asked_row(run_id, job, self._shelf.asked(run_id, folder.request()), note)
             row = row_of(result, job, note)
         except _BROKEN as error:
             raise folder.damaged("result.json", error) from error
-        if job.state not in _RUNNING:
+        if job.state in ENDED:
             self._rows[run_id] = row
         return row
-
-    def _asked(self, folder: ResearchFolder) -> Mapping[str, Any]:
-        request = folder.request().get("request")
-        if isinstance(request, Mapping):
-            return request
-        asked = self._jobs.order(folder.run_id).arguments.get("request") if self._jobs.knows(folder.run_id) else {}
-        return asked if isinstance(asked, Mapping) else {}
-
-
-def paged(rows: Sequence[Any], page: int, size: int) -> PageOf[Any]:
-    """One page of rows; raises `BadInput` for a page below 1 or a size outside 1 to 10,000."""
-    if page < 1 or not 1 <= size <= MAX_PAGE:
-        raise BadInput(f"page {page} of {size} rows: pages count from 1 and hold 1 to {MAX_PAGE:,} rows")
-    return PageOf(tuple(rows[(page - 1) * size : page * size]), len(rows), page, size)
-
-
-def _remembered(folder: ResearchFolder, result: Mapping[str, Any] | None) -> JobView:
-    """The job of a run that the list of jobs has forgotten."""
-    started_at = folder.started_at() or datetime.fromtimestamp(0, UTC)
-    done = result is not None
-    return JobView(
-        job_id=folder.run_id,
-        kind=KIND,
-        title=folder.run_id,
-        state=JobState.DONE if done else JobState.FAILED,
-        share=1.0 if done else 0.0,
-        detail="done" if done else "it ended without a result",
-        started_at=started_at,
-        seconds=float((result or {}).get("seconds") or 0.0),
-        seconds_left=None,
-        result="",
-    )

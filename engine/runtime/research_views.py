@@ -74,7 +74,7 @@ def row_of(record: Record, job: JobView, note: RunNote | None) -> BacktestRow:
         net_return=_number(metrics["net_return"]["value"]),
         sharpe=_number(metrics["sharpe"]["value"]),
         max_drawdown=_number(metrics["max_drawdown"]["value"]),
-        verdict=_verdict(record["verdict"]),
+        verdict=verdict_of(record["verdict"]),
         note=note,
     )
 
@@ -118,6 +118,7 @@ def trade_of(number: int, body: Record) -> RunTrade:
         stop_price=_money(body.get("stop_price")),
         strategy=str(body.get("strategy") or ""),
         bars_held=int(body.get("bars_held") or 0),
+        target_price=_money(body.get("target_price")),
     )
 
 
@@ -159,19 +160,20 @@ def histogram(shares: Sequence[float]) -> Histogram:
 
 
 def _statistics(record: Record) -> Iterator[Statistic]:
-    metrics, hold = record["metrics"], record.get("buy_and_hold") or {}
+    metrics, hold, steady = record["metrics"], record.get("buy_and_hold") or {}, record.get("volatility_hold") or {}
     for key in (*FIGURES, *(name for name in metrics if name not in FIGURES)):
         if key in metrics:
-            beside = hold.get(key) or {}
-            yield _statistic(key, words_of(key), metrics[key], _number(beside.get("value")))
+            found = _statistic(key, words_of(key), metrics[key])
+            held, steadied = (_number((one.get(key) or {}).get("value")) for one in (hold, steady))
+            yield replace(found, hold=held, steady=steadied)
 
 
-def _statistic(key: str, words: Words, body: Record, hold: float | None = None) -> Statistic:
+def _statistic(key: str, words: Words, body: Record) -> Statistic:
     value = _number(body.get("value"))
     reason = str(body.get("reason") or "")
     return Statistic(
         key, words.title, words.unit, value, _number(body.get("low")), _number(body.get("high")),
-        reason or ("" if value is not None else "not measured"), words.meaning, hold,
+        reason or ("" if value is not None else "not measured"), words.meaning,
     )  # fmt: skip
 
 
@@ -232,7 +234,8 @@ def _exit(body: Record) -> ExitRow:
     return ExitRow(str(body["reason"]), int(body["trades"]), Decimal(str(body["pnl"])))
 
 
-def _verdict(body: Record) -> RunVerdict:
+def verdict_of(body: Record) -> RunVerdict:
+    """The verdict of a record; raises KeyError or ValueError where it is none."""
     level = level_of(str(body["level"]))
     return RunVerdict(level.value, str(body["line"]), tuple(map(str, body.get("reasons") or ())), STANDINGS[level])
 
@@ -253,6 +256,9 @@ def _conditions(record: Record) -> Iterator[tuple[str, str]]:
     for part in record["series"]:
         words = (f"{name} {part[name]}" for name in ("timeframe", "bars", "first", "last", "sha256") if name in part)
         yield f"candles {part['instrument']}", ", ".join(words)
+        if "detail" in part:
+            yield f"detail {part['instrument']}", ", ".join(f"{name} {value}" for name, value in part["detail"].items())
+    yield "inside a bar", str(record.get("inside_bar", "pessimistic"))
     for name in _STATED:
         value = record.get(name)
         yield from _flat(value, name) if isinstance(value, Mapping) else ((name, str(value)),)

@@ -44,7 +44,7 @@ FIGURES: Mapping[str, Words] = {
 """The figures of a run in the order in which they are shown."""
 
 DOUBLED: Mapping[str, Words] = {
-    "final_equity": Words("Final equity", Unit.MONEY, "What is left when fees, spread and slippage are twice as high."),
+    "final_equity": Words("Final equity", Unit.MONEY, "What is left when fees, spread, slippage and impact are twice as high."),
     "net_return": FIGURES["net_return"],
     "sharpe": FIGURES["sharpe"],
 }
@@ -108,7 +108,7 @@ STANDINGS: Mapping[Level, Standing] = {
     Level.LOSES: Standing.FAILS,
 }
 
-COSTS: Mapping[str, str] = {"fees": "Fees", "spread_and_slippage": "Spread and slippage", "funding": "Funding"}
+COSTS: Mapping[str, str] = {"fees": "Fees", "spread_and_slippage": "Spread, slippage and impact", "funding": "Funding"}
 
 ENGINES: Mapping[str, str] = {"kernel": "kernel (compiled)", "replay": "replay (the engine itself)"}
 

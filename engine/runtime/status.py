@@ -73,6 +73,7 @@ def _book(book: BookSnapshot) -> dict[str, Any]:
                 "mark": _money(p.mark),
                 "unrealised": _money(p.unrealised),
                 "stop_price": _money(p.stop_price),
+                "target_price": _money(p.target_price),
             }
             for p in book.positions
         ],

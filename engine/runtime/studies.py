@@ -15,16 +15,18 @@ from typing import Any
 from engine.domain.codec import utc_text
 from engine.domain.errors import BadInput, CommandRefused
 from engine.runtime.backtests import KEYS as BACKTEST_KEYS
-from engine.runtime.backtests import BacktestRequest, backtest, read_backtest
+from engine.runtime.backtests import BacktestRequest, BacktestResult, backtest, read_backtest
 from engine.runtime.code_revision import code_revision
 from engine.runtime.job_files import JobCancelled
-from engine.runtime.replay_data import FACT_KEYS, ReplayData, file_candles, file_funding, read_file_facts
+from engine.runtime.replay_data import FACT_KEYS, ReplayData, file_candles, file_fine, file_funding, read_file_facts
 from engine.runtime.replay_request import require_known
 from engine.runtime.replays import Report
+from engine.runtime.research_files import StoredCurve
+from engine.runtime.research_studies_files import StudyFolder
 from engine.runtime.study_record import study_record
 from engine.simulation.backtest_setup import BacktestSetup
 from engine.simulation.evaluation_luck import StudyFacts
-from engine.simulation.search_space import Bounds, checked_fixed, space_of
+from engine.simulation.search_space import Bounds, Dimension, checked_fixed, space_of
 from engine.simulation.spread import SpreadPlan, spread
 from engine.simulation.study import (
     AT_ONCE,
@@ -37,7 +39,7 @@ from engine.simulation.study import (
     run_study,
 )
 from engine.simulation.study_judgement import Judgement, judge_study
-from engine.simulation.study_layout import LayoutPlan, Span, layout_of
+from engine.simulation.study_layout import Layout, LayoutPlan, Span, layout_of
 from engine.storage.candle_import import ImportWatch
 from engine.storage.research import (
     HoldoutTouch,
@@ -122,18 +124,28 @@ def read_study(values: Mapping[str, Any]) -> StudyRequest:
     ranges = {name: _bounds(name, text) for name, text in (values.get("ranges") or {}).items()}
     fixed = checked_fixed(config, values.get("fixed") or {})
     space_of(config, fixed, ranges)
-    name = values.get("study") or ""
-    if not isinstance(name, str) or (name and not _NAME.fullmatch(name)):
-        raise BadInput(f"study {name!r:.80} is no name; take letters, digits, '-', '_' and '.', at most 80")
+    name = read_study_name(values)
     trials = _count("trials", values.get("trials", 100), MOST_TRIALS)
     folds, embargo = (
         _count("folds", values.get("folds", 4), 50),
         _count("embargo_days", values.get("embargo_days", 1), 366),
     )
     layout = LayoutPlan(folds, embargo)
-    workers = _count("workers", values.get("workers", 1), MOST_WORKERS)
-    spread_plan = SpreadPlan(str(values.get("scheduler") or ""), workers)
-    return StudyRequest(request, fixed, ranges, trials, layout, name, bool(values.get("holdout_report")), spread_plan)
+    report = bool(values.get("holdout_report"))
+    return StudyRequest(request, fixed, ranges, trials, layout, name, report, read_spread(values))
+
+
+def read_study_name(values: Mapping[str, Any]) -> str:
+    """``study``: a name, "" where one is to be made; raises `BadInput` for what is none."""
+    name = values.get("study") or ""
+    if not isinstance(name, str) or (name and not _NAME.fullmatch(name)):
+        raise BadInput(f"study {name!r:.80} is no name; take letters, digits, '-', '_' and '.', at most 80")
+    return name
+
+
+def read_spread(values: Mapping[str, Any]) -> SpreadPlan:
+    """``scheduler`` and ``workers``; raises `BadInput` for a number of workers that cannot be."""
+    return SpreadPlan(str(values.get("scheduler") or ""), _count("workers", values.get("workers", 1), MOST_WORKERS))
 
 
 def _strategy(request: BacktestRequest) -> str:
@@ -202,7 +214,7 @@ def study_files(
         ``report`` said so; what was stored stays, and the same call goes on.
     """
     report = report or (lambda _share, _text: True)
-    require_known(options, KEYS | FACT_KEYS | {"funding", "no_funding"})
+    require_known(options, KEYS | FACT_KEYS | {"funding", "no_funding", "detail"})
     facts = read_file_facts(options)
     request = read_study({key: value for key, value in options.items() if key in KEYS and value is not None})
 
@@ -213,7 +225,8 @@ def study_files(
     series, rejected = file_candles(paths, facts, request.backtest.replay.stop, ImportWatch(watch))
     without = bool(options.get("no_funding"))
     funding = file_funding(map(Path, options.get("funding") or ()), facts, series, without=without)
-    return study(request, ReplayData(series, funding, rejected), folder, report)
+    fine = file_fine(map(Path, options.get("detail") or ()), facts, request.backtest.replay.stop, ImportWatch(watch))
+    return study(request, ReplayData(series, funding, rejected, fine), folder, report)
 
 
 def study(request: StudyRequest, data: ReplayData, folder: Path, report: Report) -> dict[str, Any]:
@@ -227,33 +240,32 @@ def study(request: StudyRequest, data: ReplayData, folder: Path, report: Report)
     try:
         stored = store.begin(StoredStudy(name, _strategy(request.backtest), definition, datetime.now(UTC)))
         _require_open(request, plan, store, name)
-        _search(request, plan, _Log(store, name), report)
+        judgement = _search(request, plan, _Log(store, name), report)
         trials = store.trials(name)
-        judgement = judge_study(plan, trials)
         best = best_of(trials)
         assert best is not None, "the first trials are never abandoned"
         report(_SEARCHING, "measuring the best, and running it again at twice the costs")
         development = _run(request, data, plan, plan.layout.development, judgement)
         if request.holdout_report:
             _look(request, data, plan, store, (name, judgement))
-        record = study_record(stored, trials, judgement, store.touched(name))
-        revisions = list(store.revisions(name))
+        record = {
+            **study_record(stored, trials, judgement, store.touched(name)),
+            "revisions": list(store.revisions(name)),
+            "development": development.record,
+            "verdict": development.record["verdict"],
+            "seconds": round(time.perf_counter() - started, 3),
+        }
     finally:
         store.close()
+    StudyFolder(folder, name).write_record(record, StoredCurve(*development.curve()))
     report(1.0, "done")
-    return {
-        **record,
-        "revisions": revisions,
-        "development": development,
-        "verdict": development["verdict"],
-        "seconds": round(time.perf_counter() - started, 3),
-    }
+    return record
 
 
 def plan_of(request: StudyRequest, data: ReplayData) -> StudyPlan:
     """The study's plan on given candles; raises `BadInput` where they are too few."""
     asked = request.backtest.replay
-    setup = BacktestSetup(asked.config, data.series, data.funding, asked.start, asked.stop)
+    setup = BacktestSetup(asked.config, data.series, data.funding, asked.start, asked.stop, data.fine)
     space = space_of(BACKTESTS[setup.strategy].config, request.fixed, request.ranges)
     layout = layout_of(setup, request.layout)
     return StudyPlan(setup, request.backtest.engine, space, request.fixed, layout, request.backtest.seed)
@@ -261,20 +273,24 @@ def plan_of(request: StudyRequest, data: ReplayData) -> StudyPlan:
 
 def definition_of(request: StudyRequest, plan: StudyPlan, data: ReplayData) -> dict[str, Any]:
     """Everything that decides the trials, as JSON values; where two are equal, so are the trials."""
+    return {**definition_without_candles(request, plan.space, plan.layout), "series": data.record()}
+
+
+def definition_without_candles(request: StudyRequest, space: Sequence[Dimension], layout: Layout) -> dict[str, Any]:
+    """The part of the definition that is known before a candle is read, and so compared before a job is queued."""
     asked = request.backtest.replay.record()
     return {
-        "strategy": plan.setup.strategy,
+        "strategy": _strategy(request.backtest),
         "objective": OBJECTIVE,
-        "fixed": dict(plan.fixed),
-        "space": [one.record() for one in plan.space],
-        "folds": [one.record() for one in plan.layout.folds],
+        "fixed": dict(request.fixed),
+        "space": [one.record() for one in space],
+        "folds": [one.record() for one in layout.folds],
         "embargo_days": request.layout.embargo_days,
-        "development": plan.layout.development.record(),
-        "holdout": plan.layout.holdout.record(),
-        "seed": plan.seed,
+        "development": layout.development.record(),
+        "holdout": layout.holdout.record(),
+        "seed": request.backtest.seed,
         "at_once": AT_ONCE,
-        "engine": plan.engine.value,
-        "series": data.record(),
+        "engine": request.backtest.engine.value,
         **{key: asked[key] for key in ("cash", "costs", "risk", "brake")},
     }
 
@@ -284,15 +300,20 @@ def _name_of(strategy: str, definition: Mapping[str, Any]) -> str:
     return f"{strategy}-{hashlib.sha256(text.encode()).hexdigest()[:_NAME_DIGITS]}"
 
 
-def _search(request: StudyRequest, plan: StudyPlan, log: _Log, report: Report) -> None:
-    def progress(done: int, total: int, text: str) -> bool:
-        share = _READING + (_SEARCHING - _READING) * done / total
-        return report(share, f"{done:,} of {total:,} trials, {text}")
+def _search(request: StudyRequest, plan: StudyPlan, log: _Log, report: Report) -> Judgement:
+    """Run what is missing and judge all of it, by the same workers."""
 
-    with spread(FoldWork(development_setup(plan), plan.engine), request.spread) as runner:
-        finished = run_study(plan, log, request.trials, runner, progress)
-    if not finished:
-        raise JobCancelled(f"cancelled; {measured(log.trials()):,} trials are stored, the same command goes on")
+    begun = measured(log.trials())
+
+    def progress(done: int, total: int, text: str) -> bool:
+        ran = (done - begun) / max(1, total - begun)  # of this call, or the time left would be told too short
+        return report(_READING + (_SEARCHING - _READING) * ran, f"{done:,} of {total:,} trials, {text}")
+
+    work = FoldWork(development_setup(plan), plan.engine)
+    with spread(request.spread) as team:
+        if not run_study(plan, log, request.trials, team.runner(work), progress):
+            raise JobCancelled(f"cancelled; {measured(log.trials()):,} trials are stored, and it can go on from there")
+        return judge_study(plan, log.trials(), team)
 
 
 def _require_open(request: StudyRequest, plan: StudyPlan, store: ResearchStore, name: str) -> None:
@@ -307,15 +328,16 @@ def _require_open(request: StudyRequest, plan: StudyPlan, store: ResearchStore, 
         )
 
 
-def _run(request: StudyRequest, data: ReplayData, plan: StudyPlan, span: Span, judgement: Judgement) -> dict[str, Any]:
-    """Record of the best settings on a span, seen by no later candle."""
+def _run(request: StudyRequest, data: ReplayData, plan: StudyPlan, span: Span, judgement: Judgement) -> BacktestResult:
+    """The best settings on a span, seen by no later candle."""
     assert judgement.best is not None, "there is a complete trial"
     settings = {plan.setup.strategy: plan.settings(judgement.best.settings)}
     asked = request.backtest.replay
     replay = replace(asked, config=replace(asked.config, strategies=settings), start=span.start, stop=span.stop)
     series = {one: candles_until(candles, span) for one, candles in data.series.items()}
+    fine = {key: candles_until(candles, span) for key, candles in data.fine.items()}
     facts: StudyFacts = judgement.facts
-    return backtest(replace(request.backtest, replay=replay), replace(data, series=series), study=facts).record
+    return backtest(replace(request.backtest, replay=replay), replace(data, series=series, fine=fine), study=facts)
 
 
 def _look(
@@ -327,7 +349,7 @@ def _look(
 ) -> None:
     """Run the best on the holdout; what is found is shown only once the look is recorded for good."""
     name, judgement = found
-    record = _run(request, data, plan, plan.layout.holdout, judgement)
+    record = _run(request, data, plan, plan.layout.holdout, judgement).record
     assert judgement.best is not None, "there is a complete trial"
     store.touch(_touch_of(plan, name, judgement.best.settings, record))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from engine.domain.codec import utc_text
@@ -50,8 +51,10 @@ def study_record(
         },
         "plateau": _plateau(judgement),
         "selection": {
-            "walk_forward": list(judgement.selection.walk_forward),
+            "walk_forward": [one.unseen for one in judgement.selection.walk_forward],
+            "choices": [asdict(one) for one in judgement.selection.walk_forward],
             "k_fold": judgement.selection.k_fold,
+            "k_folds": [asdict(one) for one in judgement.selection.k_folds],
             "paths": list(judgement.selection.paths),
             "reason": judgement.selection.reason,
         },

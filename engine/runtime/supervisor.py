@@ -22,7 +22,7 @@ from engine.runtime.start_report import StartReport
 from engine.storage.ballast import Ballast
 from engine.storage.chain import load_or_create_key
 from engine.storage.control import ControlStore
-from engine.storage.lease import clear_restored, restored_reason
+from engine.storage.lease import clear_restored, halted_by_restore, note_halted, restored_reason
 from engine.storage.lock import FolderLock
 from engine.storage.migrate import migrate
 from engine.storage.money import MoneyStore
@@ -32,6 +32,8 @@ _log = structlog.get_logger(__name__)
 READY_TIMEOUT_S = 60.0
 END_TIMEOUT_S = 10.0
 WATCH_EVERY_S = 0.5
+BOOKS = frozenset({"demo", "paper"})
+"""Every book there can be; each is halted once after a restore, whenever it first starts."""
 
 
 class Supervisor:
@@ -53,7 +55,8 @@ class Supervisor:
         self._restart_times: deque[float] = deque()
         self._paper_wanted = settings.paper.enabled
         self._paper_must_start = False
-        self._halt = ""
+        self._halt = self._restored = ""
+        self._halted_by_restore: frozenset[str] = frozenset()
         self._ending = threading.Event()
         self._changing = threading.Lock()
         self._thread: EngineThread | None = None
@@ -89,8 +92,9 @@ class Supervisor:
         migrate(self.folder)
         self._key = load_or_create_key(self.folder / "keys" / "journal.key")
         self._installation = installation_id(self.folder)
-        self.control = ControlStore(self.folder / "control.sqlite", self._key)
-        self._halt = restored_reason(self.folder) or ""
+        self.control = ControlStore(self.folder / "control.sqlite", self._key, self.clock)
+        self._restored = restored_reason(self.folder) or ""
+        self._halted_by_restore = halted_by_restore(self.folder)
         self._keep_reserve()
         for text in found:
             self._notice("storage", "A database was repaired", text)
@@ -121,9 +125,23 @@ class Supervisor:
             raise EngineError(f"the engine was not ready within {READY_TIMEOUT_S:.0f} s; see the log")
         self._thread = thread
         self._last_snapshot = thread.snapshot
-        if self._halt:
+        self._halt = ""
+        if self._restored:
+            self._note_restored({book.name for book in self.snapshot().books})
+
+    def _note_restored(self, running: set[str]) -> None:
+        """Keep the mark of a restore until every book there can be was halted by it: one may start much later."""
+        if running <= self._halted_by_restore:
+            return
+        self._halted_by_restore |= running
+        if self._halted_by_restore >= BOOKS:
             clear_restored(self.folder)
-            self._halt = ""
+            self._restored = ""
+        else:
+            note_halted(self.folder, self._halted_by_restore)
+
+    def _halt_of(self, book: str) -> str:
+        return self._halt or ("" if book in self._halted_by_restore else self._restored)
 
     def _reason(self, failure: BaseException) -> QuarterdeckError:
         if isinstance(failure, QuarterdeckError):
@@ -132,7 +150,7 @@ class Supervisor:
 
     def _assemble(self) -> Assembly:
         """Runs on the engine's thread, which owns the money file's only writing connection."""
-        store = MoneyStore(self.settings.money_file, self._key)
+        store = MoneyStore(self.settings.money_file, self._key, self.clock)
         books: list[RunningBook] = []
         try:
             epoch = store.acquire_lease(self._installation)
@@ -170,7 +188,7 @@ class Supervisor:
             journal_of=lambda book: store.journal(book, epoch),
             observe=self.observations.observer,
             wait=time.sleep,
-            halt=self._halt,
+            halt_of=self._halt_of,
         )
 
     def stop(self) -> None:

@@ -10,7 +10,8 @@ from engine.domain.portfolio import BookSnapshot
 from engine.domain.ports import Clock
 from engine.domain.tax_views import TaxReport
 from engine.storage.money_reader import MoneyReader
-from engine.tax.report import tax_report
+from engine.tax.report import TaxYear, tax_report
+from engine.tax.trades import Valuation
 
 KEPT_S = 30.0
 REPORTS_KEPT = 16
@@ -78,5 +79,7 @@ class Taxes:
         at = self._clock.now()
         fills = tuple(self._money.fills_for_digest(book.name))
         funding = tuple(self._money.funding_paid(book.name))
-        report = tax_report(fills, funding, year, zone, book.base_currency, book.simulated)
+        report = tax_report(
+            fills, funding, TaxYear.of(year, zone), Valuation(book.base_currency), simulated=book.simulated
+        )
         return replace(report, counted_at=at)

@@ -6,9 +6,16 @@ import re
 
 from engine.strategies import BACKTESTS
 
-_BEFORE_A_QUANTITY = re.compile(r"\b[a-z_]+\b(?= -?[0-9])")
+_IN_A_SENTENCE = re.compile(
+    r"\b[a-z_]+\b(?= (?:-?[0-9]|is (?:running|paused)\b|configured\b|holds no |quarantined ))"
+    r"|(?<= of )[a-z_]+(?= (?:must be |is not a number))|^[a-z_]+(?=: )"
+)
+"""Where the engine's sentences name a sleeve: the same word elsewhere may be plain English."""
 NO_STRATEGY = {"manual": "By hand", "hedge": "Hedge", "external": "From outside"}
 """Sleeves that hold what no strategy ordered: they cannot run or pause and have no share of the capital."""
+_PLACES = {name: place for place, name in enumerate(BACKTESTS)} | {
+    name: -place for place, name in enumerate(NO_STRATEGY, start=1)
+}
 
 
 def title_of(sleeve: str) -> str:
@@ -31,12 +38,14 @@ def titles_of(names: str) -> str:
 
 
 def with_titles(text: str) -> str:
-    """A sentence of the engine with sleeves that stand before a quantity under their titles.
+    """A sentence of the engine with the sleeves it names under their titles.
 
     >>> with_titles("fills that close momentum -0.5 demo-b:BTC/USDT:USDT, manual 2 demo-a:ETH/USDT")
     'fills that close Trend momentum -0.5 demo-b:BTC/USDT:USDT, By hand 2 demo-a:ETH/USDT'
+    >>> with_titles("breakout is paused; its positions keep their stops"), with_titles("manual order by jo")
+    ('Channel breakout is paused; its positions keep their stops', 'manual order by jo')
     """
-    return _BEFORE_A_QUANTITY.sub(_titled, text)
+    return _IN_A_SENTENCE.sub(_titled, text)
 
 
 def _titled(found: re.Match[str]) -> str:
@@ -51,3 +60,16 @@ def is_strategy(sleeve: str) -> bool:
     (True, False)
     """
     return sleeve not in NO_STRATEGY
+
+
+def place_of(sleeve: str) -> int:
+    """Place of a sleeve among all there can be, for its colour: the same whatever else a book holds.
+
+    Strategies count from 0 in the order of the registry, to which new ones are appended; what no strategy ordered
+    counts from -1 downwards; a name that is not registered any more keeps a place made of its letters.
+
+    >>> place_of("momentum"), place_of("breakout"), place_of("manual"), place_of("old_idea")
+    (0, 2, -1, 817)
+    """
+    known = _PLACES.get(sleeve)
+    return known if known is not None else sum(sleeve.encode())

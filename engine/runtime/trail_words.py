@@ -8,6 +8,7 @@ from engine.domain.codec import decode_fact, plain
 from engine.domain.commands import Command, EmergencyStop, PlaceOrder, SetTrading
 from engine.domain.errors import StorageError
 from engine.domain.facts import (
+    BestPrice,
     BookConfigured,
     CommandDone,
     EquityMark,
@@ -18,9 +19,10 @@ from engine.domain.facts import (
     StopProgress,
 )
 from engine.domain.orders import CashFlow, Fill, FundingPaid, OrderIntent, OrderUpdate
-from engine.runtime.titles import title_of
+from engine.runtime.titles import title_of, with_titles
 
 KIND_WORDS = {
+    "BestPrice": "Best price",
     "BookConfigured": "Limits of the book",
     "CashFlow": "Cash moved",
     "Command": "Order of a person",
@@ -59,6 +61,7 @@ ACTION_WORDS = {
     "channel_not_added": "Could not add the alert channel",
     "channel_removed": "Removed an alert channel",
     "download_started": "Asked for a download of candles",
+    "holdout_looked_at": "Asked for the one look at a holdout",
     "import_started": "Asked for an import of candles",
     "job_cancelled": "Cancelled a job",
     "keys_added": "Connected an account",
@@ -80,6 +83,11 @@ ACTION_WORDS = {
     "setting_changed": "Changed a setting",
     "step_up": "Proved the password again",
     "step_up_failed": "Failed to prove the password",
+    "study_archived": "Put a study away",
+    "study_continued": "Continued a study",
+    "study_noted": "Wrote a note on a study",
+    "study_started": "Started a study",
+    "study_taken_back": "Took a study back",
     "user_added": "Added a person",
     "user_disabled": "Kept a person out",
     "user_enabled": "Let a person in again",
@@ -117,16 +125,16 @@ def journal_words(payload: str) -> str:
 def sentence_of(fact: Fact) -> str:
     """A fact as one sentence."""
     match fact:
-        case OrderIntent() | OrderUpdate() | Fill() | Netted():
+        case OrderIntent() | OrderUpdate() | Fill() | Netted() | BestPrice():
             return _about_orders(fact)
         case Command(actor=actor, reason=reason, body=body):
             return f"{actor.name} ({actor.source}): {_asked(body)}" + (f"; reason: {reason}" if reason else "")
         case CommandDone(status=status, detail=detail):
-            return f"{status.capitalize()}: {detail}"
+            return f"{status.capitalize()}: {with_titles(detail)}"
         case StateChanged(state=state, latched=latched, reason=reason):
-            return f"{state.value}{', latched until re-armed' if latched else ''}: {reason}"
+            return f"{state.value}{', latched until re-armed' if latched else ''}: {with_titles(reason)}"
         case StopProgress(step=step, detail=detail):
-            return f"Proven: {step.value} ({detail})"
+            return f"Proven: {step.value} ({with_titles(detail)})"
         case SleeveConfigured(strategy=name, running=running, weight=weight, instruments=instruments):
             way = "running" if running else "paused"
             share = f"{_rounded(weight * 100)} % of the capital"
@@ -135,17 +143,17 @@ def sentence_of(fact: Fact) -> str:
             return _about_money(fact)
 
 
-def _about_orders(fact: OrderIntent | OrderUpdate | Fill | Netted) -> str:
+def _about_orders(fact: OrderIntent | OrderUpdate | Fill | Netted | BestPrice) -> str:
     match fact:
         case OrderIntent(instrument=key, side=side, quantity=quantity, sleeve=sleeve, reason=reason):
             price = fact.limit_price or fact.stop_price
             at = f" at {plain(price)}" if price is not None else ""
-            why = f": {reason}" if reason else ""
+            why = f": {with_titles(reason)}" if reason else ""
             kind = f"{fact.purpose.value}, {fact.order_type.value} order{at}"
             return f"{title_of(sleeve)} wants to {side.value} {plain(quantity)} {market_name(key)} ({kind}){why}"
         case OrderUpdate(instrument=key, state=state, filled=filled, reason=reason):
             done = f", {plain(filled)} filled" if filled else ""
-            why = f": {reason}" if reason else ""
+            why = f": {with_titles(reason)}" if reason else ""
             return f"Order {fact.client_id} of {market_name(key)} is {state.value.replace('_', ' ')}{done}{why}"
         case Fill(instrument=key, side=side, quantity=quantity, price=price, fee=fee, fee_currency=coin):
             did = "Bought" if side.sign > 0 else "Sold"
@@ -153,6 +161,8 @@ def _about_orders(fact: OrderIntent | OrderUpdate | Fill | Netted) -> str:
         case Netted(instrument=key, quantity=quantity, price=price):
             both = f"{title_of(fact.long_sleeve)} and {title_of(fact.short_sleeve)}"
             return f"Set {plain(quantity)} {market_name(key)} of {both} off against each other at {plain(price)}"
+        case BestPrice(sleeve=sleeve, instrument=key, price=price):
+            return f"{market_name(key)} of {title_of(sleeve)} was worth {plain(price)} at best; its stop follows"
 
 
 def _about_money(fact: Fact) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
@@ -12,9 +12,12 @@ import numpy as np
 
 from engine.domain.errors import BadInput
 from engine.domain.market import FloatArray, IntArray
+from engine.exchanges.paper import PaperCosts
 from engine.simulation.backtest_engines import Outcome, by_kernel, by_replay
-from engine.simulation.backtest_setup import BacktestEngine, BacktestSetup, traded_series
-from engine.simulation.backtest_trades import MONEY_STEP, BacktestFill, RoundTrip, TradedSeries, round_trips
+from engine.simulation.backtest_setup import BacktestEngine, BacktestSetup, Market, market_of, traded_series
+from engine.simulation.backtest_trades import BacktestFill, RoundTrip, TradedSeries, round_trips
+from engine.simulation.costs_in_prices import paid_in_prices
+from engine.simulation.fine_candles import DetailFacts, detail_facts
 from engine.simulation.replay import Progress, require_weights
 
 __all__ = ["BacktestEngine", "BacktestRun", "BacktestSetup", "CostsPaid", "run_backtest"]
@@ -24,7 +27,7 @@ ZERO = Decimal(0)
 
 @dataclass(frozen=True, slots=True)
 class CostsPaid:
-    """Quote; fees and spread with slippage are positive when paid, funding when received."""
+    """Quote; fees, and spread with slippage and impact, are positive when paid, funding when received."""
 
     fees: Decimal
     spread_and_slippage: Decimal
@@ -44,6 +47,7 @@ class BacktestRun:
     ----------
     setup : BacktestSetup
     engine : BacktestEngine
+    market : Market
     series : tuple of TradedSeries
         Sorted by (venue, symbol).
     bars : int
@@ -71,6 +75,7 @@ class BacktestRun:
 
     setup: BacktestSetup
     engine: BacktestEngine
+    market: Market
     series: tuple[TradedSeries, ...]
     bars: int
     fills: tuple[BacktestFill, ...]
@@ -88,9 +93,17 @@ class BacktestRun:
     rejected_prices: int
     seconds: float
 
+    @property
+    def detail(self) -> DetailFacts | None:
+        """How many candles finer ones decided; None where none were given."""
+        return detail_facts([(one.fine, one.stop - one.first) for one in self.series])
+
 
 def run_backtest(
-    setup: BacktestSetup, engine: BacktestEngine = BacktestEngine.KERNEL, progress: Progress | None = None
+    setup: BacktestSetup,
+    engine: BacktestEngine = BacktestEngine.KERNEL,
+    progress: Progress | None = None,
+    market: Market | None = None,
 ) -> BacktestRun | None:
     """Run it; both engines give the same fills and the same result.
 
@@ -100,6 +113,8 @@ def run_backtest(
     engine : BacktestEngine
     progress : callable, optional
         Told what is done and what there is in all; False cancels.
+    market : Market, optional
+        Of this very setup, from `market_of`; checked and laid out anew where left out.
 
     Returns
     -------
@@ -116,25 +131,42 @@ def run_backtest(
     if not setup.config.cash.is_finite() or setup.config.cash <= 0:
         raise BadInput(f"cash {setup.config.cash} must be above 0; a backtest needs capital")
     require_weights(setup.config)
-    series = traded_series(setup)
-    by_engine = by_kernel if engine is BacktestEngine.KERNEL else by_replay
-    outcome = by_engine(setup, series, progress)
-    if outcome is None:
-        return None
-    return _told(setup, engine, series, outcome, time.perf_counter() - started)
+    market = market or market_of(setup)
+    return _run(_Job(setup, engine, market, traded_series(setup, market)), progress, started)
 
 
-def _told(
-    setup: BacktestSetup,
-    engine: BacktestEngine,
-    series: tuple[TradedSeries, ...],
-    outcome: Outcome,
-    seconds: float,
-) -> BacktestRun:
-    trades, open_trades = round_trips(outcome.fills, series)
+def run_again(run: BacktestRun, costs: PaperCosts, progress: Progress | None = None) -> BacktestRun | None:
+    """The same run at other costs, of the same candles and signals; result and errors as `run_backtest`."""
+    started = time.perf_counter()
+    setup = replace(run.setup, config=replace(run.setup.config, costs=costs))
+    return _run(_Job(setup, run.engine, run.market, run.series), progress, started)
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What is run, by what, on what."""
+
+    setup: BacktestSetup
+    engine: BacktestEngine
+    market: Market
+    series: tuple[TradedSeries, ...]
+
+
+def _run(job: _Job, progress: Progress | None, started: float) -> BacktestRun | None:
+    if job.engine is BacktestEngine.KERNEL:
+        outcome = by_kernel(job.setup, job.series, job.market, progress)
+    else:
+        outcome = by_replay(job.setup, job.series, progress)
+    return None if outcome is None else _told(job, outcome, time.perf_counter() - started)
+
+
+def _told(job: _Job, outcome: Outcome, seconds: float) -> BacktestRun:
+    setup, series = job.setup, job.series
+    trades, open_trades = round_trips(outcome.fills, series, setup.config.risk.take_profit)
     return BacktestRun(
         setup=setup,
-        engine=engine,
+        engine=job.engine,
+        market=job.market,
         series=series,
         bars=sum(one.stop - one.first for one in series),
         fills=outcome.fills,
@@ -146,21 +178,12 @@ def _told(
         exposure=_exposure(series, outcome),
         traded=_traded(outcome),
         final_equity=outcome.final_equity,
-        costs=CostsPaid(outcome.fees, _taken(setup, outcome.fills), outcome.funding),
+        costs=CostsPaid(outcome.fees, paid_in_prices(setup.config.costs, series, outcome.fills), outcome.funding),
         stopped_at=outcome.stopped_at,
         refused=outcome.refused,
         rejected_prices=outcome.rejected_prices,
         seconds=seconds,
     )
-
-
-def _taken(setup: BacktestSetup, fills: Sequence[BacktestFill]) -> Decimal:
-    """Spread and slippage in the prices paid; rounding to the tick, which is part of a price, moves it by a tick."""
-    taking = setup.config.costs.taking
-    if not taking:
-        return ZERO
-    paid = sum((f.quantity * f.price * taking / (1 + f.side.sign * taking) for f in fills), ZERO)
-    return paid.quantize(MONEY_STEP)
 
 
 def _exposure(series: Sequence[TradedSeries], outcome: Outcome) -> FloatArray:

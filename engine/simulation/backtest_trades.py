@@ -15,12 +15,13 @@ from engine.domain.market import CandleArrays, IntArray, from_ms
 from engine.domain.orders import Side
 from engine.ledger.ledger import EXACT
 from engine.market.funding import FundingSeries
+from engine.simulation.fine_candles import FineCandles
 from engine.simulation.price_grid import decimal_price
 from engine.simulation.strategy_values import StrategyValues
 
 ZERO = Decimal(0)
 MONEY_STEP = Decimal("1E-8")
-_LEVEL_REASONS = frozenset({"stop", "liquidation"})
+_LEVEL_REASONS = frozenset({"stop", "trailing stop", "target", "liquidation"})
 
 
 class Reason(Enum):
@@ -29,6 +30,8 @@ class Reason(Enum):
     ENTRY = "entry"
     SIGNAL = "signal"
     STOP = "stop"
+    TRAILING_STOP = "trailing stop"
+    TARGET = "target"
     BRAKE = "brake"
     LIQUIDATION = "liquidation"
 
@@ -77,8 +80,8 @@ class RoundTrip:
         Of the last exit; None while open.
     fees, funding, pnl : Decimal
         Quote; fees paid, funding received (negative when paid), and the result after both.
-    stop_price : Decimal, optional
-        Quote; as set with the first entry, from the close before it.
+    stop_price, target_price : Decimal, optional
+        Quote; as set with the first entry, from the close before it. A trailing stop has moved since.
     entry_bar, exit_bar : int
         Rows among the instrument's traded candles.
     """
@@ -97,6 +100,7 @@ class RoundTrip:
     stop_price: Decimal | None
     entry_bar: int
     exit_bar: int
+    target_price: Decimal | None = None
 
     @property
     def bars_held(self) -> int:
@@ -114,6 +118,15 @@ class TradedSeries:
     stop: int
     funding: FundingSeries | None
     values: StrategyValues
+    fine: FineCandles | None = None
+
+    def candle_of(self, at_ms: int) -> tuple[CandleArrays, int]:
+        """The candle that an execution of its close happened in, and its row: a finer one where these decide."""
+        bar = int(np.searchsorted(self.closed_ms(), at_ms))
+        if self.fine is None or not self.fine.decided[bar]:
+            return self.candles, self.first + bar
+        candles = self.fine.candles
+        return candles, int(np.searchsorted(candles.opened_at_ms, at_ms - candles.timeframe.ms))
 
     def closed_ms(self) -> IntArray:
         """int64[n]: when each traded candle closed."""
@@ -141,6 +154,7 @@ class _Pairing:
 
     series: TradedSeries
     closed_ms: IntArray
+    take_profit: Decimal | None = None
     trades: list[RoundTrip] = field(default_factory=list)
     current: _Open | None = None
 
@@ -177,7 +191,7 @@ class _Pairing:
     def _ended(self, trade: _Open, fill: BacktestFill) -> RoundTrip:
         pnl = (trade.received - trade.paid) * trade.side.sign - trade.fees + trade.funding
         bar = self._bar(fill.at_ms)
-        at_ms = fill.at_ms if fill.reason.value in _LEVEL_REASONS else self._opened_ms(bar)
+        at_ms = fill.at_ms if fill.reason.value in _LEVEL_REASONS else self._opened_ms(fill.at_ms)
         exit_ = (from_ms(at_ms), _average(trade.received, trade.left), fill.reason, bar)
         return self._trip(trade, exit_, pnl)
 
@@ -201,7 +215,7 @@ class _Pairing:
             instrument=self.series.instrument.key,
             side=trade.side,
             quantity=trade.entered,
-            entry_at=from_ms(self._opened_ms(bar)),
+            entry_at=from_ms(self._opened_ms(trade.entry_ms)),
             entry_price=_average(trade.paid, trade.entered),
             exit_at=at,
             exit_price=price,
@@ -212,23 +226,33 @@ class _Pairing:
             stop_price=self._stop_price(trade.side, bar),
             entry_bar=bar,
             exit_bar=exit_bar,
+            target_price=self._target_price(trade.side, bar),
         )
 
     def _stop_price(self, side: Side, bar: int) -> Decimal | None:
+        close, distance = self._decision(bar)
+        return None if distance is None else self.series.instrument.round_price(close - side.sign * distance)
+
+    def _target_price(self, side: Side, bar: int) -> Decimal | None:
+        close, distance = self._decision(bar)
+        if distance is None or self.take_profit is None:
+            return None
+        target = self.series.instrument.price_beyond(close, side.sign * self.take_profit * distance)
+        return target if target > 0 else None
+
+    def _decision(self, bar: int) -> tuple[Decimal, Decimal | None]:
+        """The close before a candle, and the distance of the stop that was known there."""
         row = self.series.first + bar - 1
         distance = float(self.series.values.distances[row]) if row >= 0 else 0.0
-        if not 0.0 < distance < np.inf:
-            return None
-        tick = self.series.instrument.tick_size
-        close = decimal_price(float(self.series.candles.close[row]), tick)
-        ticks = (close - side.sign * Decimal(repr(distance))) / tick
-        return ticks.to_integral_value(ROUND_HALF_EVEN) * tick
+        close = decimal_price(float(self.series.candles.close[max(row, 0)]), self.series.instrument.tick_size)
+        return close, Decimal(repr(distance)) if 0.0 < distance < np.inf else None
 
     def _bar(self, at_ms: int) -> int:
         return int(np.searchsorted(self.closed_ms, at_ms))
 
-    def _opened_ms(self, bar: int) -> int:
-        return int(self.series.candles.opened_at_ms[self.series.first + bar])
+    def _opened_ms(self, at_ms: int) -> int:
+        candles, row = self.series.candle_of(at_ms)
+        return int(candles.opened_at_ms[row])
 
 
 def _average(money: Decimal, quantity: Decimal) -> Decimal:
@@ -236,7 +260,7 @@ def _average(money: Decimal, quantity: Decimal) -> Decimal:
 
 
 def round_trips(
-    fills: Sequence[BacktestFill], series: Sequence[TradedSeries]
+    fills: Sequence[BacktestFill], series: Sequence[TradedSeries], take_profit: Decimal | None = None
 ) -> tuple[tuple[RoundTrip, ...], tuple[RoundTrip, ...]]:
     """Closed trades by exit, and those still open.
 
@@ -245,6 +269,8 @@ def round_trips(
     fills : sequence of BacktestFill
         In the order they happened.
     series : sequence of TradedSeries
+    take_profit : Decimal, optional
+        Distance of the targets as a multiple of the stop distance, as in `engine.risk.limits.RiskConfig`.
 
     Returns
     -------
@@ -259,7 +285,7 @@ def round_trips(
     end_ms = max((int(one.closed_ms()[-1]) for one in series if one.first < one.stop), default=0)
     with localcontext(EXACT):
         for one in series:
-            pairing = _paired(one, by_key[one.instrument.key], end_ms)
+            pairing = _paired(_Pairing(one, one.closed_ms(), take_profit), by_key[one.instrument.key], end_ms)
             closed += pairing.trades
             left = pairing.still_open()
             still += [left] if left is not None else []
@@ -267,10 +293,9 @@ def round_trips(
     return tuple(closed), tuple(still)
 
 
-def _paired(series: TradedSeries, fills: Sequence[BacktestFill], end_ms: int) -> _Pairing:
+def _paired(pairing: _Pairing, fills: Sequence[BacktestFill], end_ms: int) -> _Pairing:
     """Fills in order, with each funding stamp before the fills of its instant, as venues settle it."""
-    pairing = _Pairing(series, series.closed_ms())
-    stamps = _stamps(series, end_ms) if fills else []
+    stamps = _stamps(pairing.series, end_ms) if fills else []
     for fill in fills:
         while stamps and stamps[-1][0] <= fill.at_ms:
             pairing.fund(*stamps.pop()[1:])

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 
+from engine.domain.errors import QuarterdeckError
 from engine.domain.market import FloatArray, to_ms
 from engine.exchanges.paper import PaperCosts
 from engine.quant.luck import RandomEntryNull
 from engine.quant.resampling import Resampling
 from engine.quant.summary import summarise
 from engine.quant.verdict import Evidence, Verdict, judge
-from engine.simulation.backtest import BacktestRun, BacktestSetup, run_backtest
+from engine.simulation.backtest import BacktestRun, run_again
 from engine.simulation.backtest_trades import Reason
 from engine.simulation.evaluation_figures import DAY_MS, Days, Figure, by_day, days_of, metrics_of, return_figures
 from engine.simulation.evaluation_luck import (
@@ -33,6 +34,7 @@ from engine.simulation.evaluation_market import (
     regimes_of,
     years_of,
 )
+from engine.simulation.evaluation_volatility import volatility_hold
 from engine.simulation.replay import Progress
 
 
@@ -56,7 +58,7 @@ class EvaluationPlan:
 
 @dataclass(frozen=True, slots=True)
 class DoubleCosts:
-    """The same run at twice the fees, spread and slippage; equity in quote, the return a fraction."""
+    """The same run at twice the fees, spread, slippage and impact; equity in quote, the return a fraction."""
 
     final_equity: Decimal
     net_return: Figure
@@ -80,6 +82,7 @@ class Evaluation:
     metrics: Mapping[str, Figure]
     hold: FloatArray
     buy_and_hold: Mapping[str, Figure]
+    volatility_hold: Mapping[str, Figure]
     years: tuple[YearResult, ...]
     months: tuple[MonthResult, ...]
     regimes: tuple[RegimeResult, ...]
@@ -91,55 +94,85 @@ class Evaluation:
     verdict: Verdict
 
 
-def evaluate(run: BacktestRun, plan: EvaluationPlan | None = None) -> Evaluation:
+class EvaluationCancelled(QuarterdeckError):
+    """Whoever waited for an evaluation does not want it any more; there is none."""
+
+
+@dataclass(slots=True)
+class _Watch:
+    """Counts the steps of an evaluation for whoever waits for it; running again counts as many as a kind of draw."""
+
+    progress: Progress
+    total: int
+    done: int = 0
+
+    def __call__(self) -> None:
+        self.done += 1
+        self.must_go_on()
+
+    def must_go_on(self, _done: int = 0, _total: int = 0) -> bool:
+        if not self.progress(min(self.done, self.total), self.total):
+            raise EvaluationCancelled("the evaluation was cancelled; there is no result")
+        return True
+
+
+_KINDS_OF_DRAWS = 5
+"""Returns, the market's returns, trades, random entries of one instrument, orders of the trades."""
+
+
+def evaluate(run: BacktestRun, plan: EvaluationPlan | None = None, progress: Progress | None = None) -> Evaluation:
     """Evaluate a run; it is run again at twice the costs.
 
     Parameters
     ----------
     run : BacktestRun
     plan : EvaluationPlan, optional
+    progress : callable, optional
+        Told steps done and steps in all, at each random draw; False cancels.
 
     Raises
     ------
     BadInput
         As `run_backtest`.
+    EvaluationCancelled
+        ``progress`` said so.
     """
     plan = plan or EvaluationPlan()
-    resampling = Resampling(plan.draws, plan.seed)
+    watch = _Watch(progress or (lambda _done, _total: True), (_KINDS_OF_DRAWS + len(run.series)) * plan.draws)
+    resampling = Resampling(plan.draws, plan.seed, watch=watch)
     days, hold = days_of(run), hold_curve(run)
     market = by_day(run.at_ms, hold, float(run.setup.config.cash), days.period_ms)
     metrics = metrics_of(run, days, resampling)
-    null = random_entries(run, plan.draws, plan.seed)
+    null = random_entries(run, plan.draws, plan.seed, watch)
     overfitting = overfitting_figures(days, plan.study)
-    double = at_double_costs(run)
+    double = at_double_costs(run, watch.must_go_on)
     return Evaluation(
         days=days,
         metrics=metrics,
         hold=hold,
         buy_and_hold=return_figures(market, resampling),
+        volatility_hold=return_figures(volatility_hold(run, market)),
         years=years_of(run, days, market),
         months=months_of(days),
         regimes=regimes_of(days, market),
         exits=exits_of(run),
         double_costs=double,
         null=null,
-        order=order_of_trades(run, plan.draws, plan.seed),
+        order=order_of_trades(run, plan.draws, plan.seed, watch),
         overfitting=overfitting,
         verdict=judge(_evidence(run, days, double, null, overfitting)),
     )
 
 
-def doubled(setup: BacktestSetup) -> BacktestSetup:
-    """The same test at twice the fees, spread and slippage; funding, caps and delays stay."""
-    costs: PaperCosts = setup.config.costs
-    names = ("maker_bps", "taker_bps", "spread_bps", "slippage_bps")
-    twice = costs.model_copy(update={name: 2 * getattr(costs, name) for name in names})
-    return replace(setup, config=replace(setup.config, costs=twice))
+def doubled(costs: PaperCosts) -> PaperCosts:
+    """Twice the fees, spread, slippage and impact; funding, caps and delays stay."""
+    names = ("maker_bps", "taker_bps", "spread_bps", "slippage_bps", "impact")
+    return costs.model_copy(update={name: 2 * getattr(costs, name) for name in names})
 
 
 def at_double_costs(run: BacktestRun, progress: Progress | None = None) -> DoubleCosts:
-    """Run it again at twice the costs, by the same engine."""
-    again = run_backtest(doubled(run.setup), run.engine, progress)
+    """Run it again at twice the costs, by the same engine; ``progress`` may cancel by what it raises alone."""
+    again = run_again(run, doubled(run.setup.config.costs), progress)
     assert again is not None, "nothing cancels it"
     days = days_of(again)
     net = float(again.final_equity / run.setup.config.cash) - 1.0

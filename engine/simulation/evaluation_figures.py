@@ -79,16 +79,27 @@ def by_day(at_ms: IntArray, equity: FloatArray, capital: float, candle_ms: int) 
     >>> days.returns.round(12).tolist()
     [0.1, 0.0, -0.1]
     """
+    opened_ms, last = day_ends(at_ms, candle_ms)
+    return Days(opened_ms, returns_of(equity[last], capital), max(DAY_MS, candle_ms))
+
+
+def day_ends(at_ms: IntArray, candle_ms: int) -> tuple[IntArray, IntArray]:
+    """Begin of each day, and the row of the last close by its end; parameters as `by_day`."""
     period = max(DAY_MS, candle_ms)
     if len(at_ms) == 0:
-        return Days(np.empty(0, dtype=np.int64), np.empty(0), period)
+        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
     number = (at_ms - 1) // period
     every = np.arange(int(number[0]), int(number[-1]) + 1)
     last = np.searchsorted(number, every, side="right") - 1
-    levels = np.concatenate(([capital], equity[last]))
+    return every * period, last
+
+
+def returns_of(levels: FloatArray, capital: float) -> FloatArray:
+    """Simple returns between equities at the ends of days, the first from the capital; 0 once everything is lost."""
+    before = np.concatenate(([capital], levels[:-1])) if len(levels) else levels
     with np.errstate(divide="ignore", invalid="ignore"):
-        returns = np.where(levels[:-1] > 0.0, levels[1:] / levels[:-1] - 1.0, 0.0)
-    return Days(every * period, returns, period)
+        returns: FloatArray = np.where(before > 0.0, levels / before - 1.0, 0.0)
+    return returns
 
 
 def days_of(run: BacktestRun) -> Days:
@@ -97,17 +108,17 @@ def days_of(run: BacktestRun) -> Days:
     return by_day(run.at_ms, run.equity, float(run.setup.config.cash), candle_ms)
 
 
-def return_figures(days: Days, plan: Resampling) -> dict[str, Figure]:
+def return_figures(days: Days, plan: Resampling | None = None) -> dict[str, Figure]:
     """Figures of the returns, by the names of a result record.
 
     Parameters
     ----------
     days : Days
-    plan : Resampling
-        Of the stationary block bootstrap.
+    plan : Resampling, optional
+        Of the stationary block bootstrap; without one there are no intervals.
     """
     summary = summarise(days.returns, days.per_year)
-    intervals = summary_intervals(days.returns, days.per_year, plan, CONFIDENCE)
+    intervals = summary_intervals(days.returns, days.per_year, plan, CONFIDENCE) if plan is not None else {}
     names = ("net_return", "cagr", "volatility", "sharpe", "sortino", "calmar", "max_drawdown")
     figures = {name: Figure.of(getattr(summary, name), intervals.get(name)) for name in names}
     longest = summary.longest_drawdown_bars

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
+from engine.quant.arrays import unwatched
 from engine.quant.luck import HeldTrades, NullPlan, RandomEntryNull, pooled, random_entry_null, trade_order
 from engine.quant.overfitting import deflated_sharpe, minimum_track_record, sharpe_sample
 from engine.simulation.backtest import BacktestRun
 from engine.simulation.backtest_trades import RoundTrip, TradedSeries
+from engine.simulation.costs_in_prices import mean_impact
 from engine.simulation.evaluation_figures import DAY_MS, Days
 
 _FEWEST_ORDERED = 2
+_BASIS_POINTS = 1e4
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +61,12 @@ class OrderFigures:
     reason: str
 
 
-def random_entries(run: BacktestRun, draws: int, seed: int) -> RandomEntryNull:
+def random_entries(run: BacktestRun, draws: int, seed: int, watch: Callable[[], None] = unwatched) -> RandomEntryNull:
     """The run's trades among random entries of the same number, holding times, sides, sizes and costs.
 
     Trades that ended within the bar they began in are drawn with one bar. Funding is left out on both sides. Where the
-    brake ended the run, entries are drawn up to the last exit, for nothing could be entered later.
+    brake ended the run, entries are drawn up to the last exit, for nothing could be entered later. Market impact is
+    what the run's own executions of the instrument paid on average.
 
     Parameters
     ----------
@@ -70,15 +75,18 @@ def random_entries(run: BacktestRun, draws: int, seed: int) -> RandomEntryNull:
         At least 100.
     seed : int
         Of the first instrument; each further one takes the next.
+    watch : callable
+        Called at each draw; what it raises ends the drawing.
     """
     costs = run.setup.config.costs
-    cost_bps = float(costs.taker_bps + costs.spread_bps / 2 + costs.slippage_bps)
+    fixed_bps = float(costs.taker_bps + costs.spread_bps / 2 + costs.slippage_bps)
     capital = float(run.setup.config.cash)
     nulls = []
     for number, series in enumerate(run.series):
         own = [trade for trade in run.trades if trade.instrument == series.instrument.key]
         if own:
-            nulls.append(_null(series, own, capital, NullPlan(draws, seed + number, cost_bps), _end_ms(run)))
+            cost_bps = fixed_bps + mean_impact(costs, series, run.fills) * _BASIS_POINTS
+            nulls.append(_null(series, own, capital, NullPlan(draws, seed + number, cost_bps, watch), _end_ms(run)))
     return pooled(nulls)
 
 
@@ -106,7 +114,7 @@ def _end_ms(run: BacktestRun) -> int | None:
     return None if run.stopped_at is None else max((fill.at_ms for fill in run.fills), default=None)
 
 
-def order_of_trades(run: BacktestRun, draws: int, seed: int) -> OrderFigures:
+def order_of_trades(run: BacktestRun, draws: int, seed: int, watch: Callable[[], None] = unwatched) -> OrderFigures:
     """How deep the drawdown of the same trades could have been in another order."""
     if len(run.trades) < _FEWEST_ORDERED:
         return OrderFigures(None, None, None, 0, f"{len(run.trades)} trades have no order to change")
@@ -117,7 +125,7 @@ def order_of_trades(run: BacktestRun, draws: int, seed: int) -> OrderFigures:
     if not (equity > 0.0).all():
         return OrderFigures(None, None, None, 0, "everything was lost before the last trade")
     returns = np.array([float(trade.pnl) for trade in run.trades]) / equity
-    found = trade_order(returns, draws=draws, seed=seed)
+    found = trade_order(returns, draws=draws, seed=seed, watch=watch)
     return OrderFigures(found.actual_drawdown, found.drawdown_at(0.5), found.drawdown_at(0.95), draws, "")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from engine.quant.regimes import Third, trend_regimes, volatility_regimes
 from engine.quant.summary import Summary, calendar_years, summarise_by
 from engine.simulation.backtest import BacktestRun
 from engine.simulation.backtest_trades import TradedSeries
+from engine.simulation.costs_in_prices import impact_share
 from engine.simulation.evaluation_figures import Days
 
 _VOLATILITY_DAYS, _TREND_DAYS = 30, 90
@@ -61,9 +63,15 @@ def hold_curve(run: BacktestRun) -> FloatArray:
     """
     traded = [one for one in run.series if one.first < one.stop]
     capital = float(run.setup.config.cash) / len(traded)
+    return np.sum([_held(run, one, capital, _paid(run, one, capital)) for one in traded], axis=0)  # type: ignore[no-any-return]
+
+
+def _paid(run: BacktestRun, series: TradedSeries, capital: float) -> float:
+    """What buying for the capital at the first open costs, times its price: the whole order moves that candle."""
     costs = run.setup.config.costs
-    paid = (1.0 + float(costs.taking)) * (1.0 + float(costs.taker_bps) * 1e-4)
-    return np.sum([_held(run, one, capital, paid) for one in traded], axis=0)  # type: ignore[no-any-return]
+    quantity = Decimal(repr(capital / float(series.candles.open[series.first])))
+    taking = float(costs.taking) + impact_share(costs, series, (series.candles, series.first), quantity)
+    return (1.0 + taking) * (1.0 + float(costs.taker_bps) * 1e-4)
 
 
 def _held(run: BacktestRun, series: TradedSeries, capital: float, paid: float) -> FloatArray:
@@ -71,14 +79,14 @@ def _held(run: BacktestRun, series: TradedSeries, capital: float, paid: float) -
     quantity = capital / (float(series.candles.open[series.first]) * paid)
     known = np.searchsorted(series.closed_ms(), run.at_ms, side="right") - 1
     worth = np.where(known >= 0, quantity * closes[np.maximum(known, 0)], capital)
-    if series.instrument.kind is Kind.PERPETUAL and series.funding is not None and len(series.funding):
-        worth = worth - quantity * _funding_paid(run, series)
-    return np.maximum(worth, 0.0)
+    result: FloatArray = np.maximum(worth - quantity * funding_paid(run, series), 0.0)
+    return result
 
 
-def _funding_paid(run: BacktestRun, series: TradedSeries) -> FloatArray:
-    """What one unit held long has paid by each close, quote."""
-    assert series.funding is not None
+def funding_paid(run: BacktestRun, series: TradedSeries) -> FloatArray:
+    """float64[n]: what one unit held long has paid by each of the run's closes, quote; 0 on spot."""
+    if series.instrument.kind is not Kind.PERPETUAL or series.funding is None or not len(series.funding):
+        return np.zeros(len(run.at_ms))
     stamps, closed = series.funding.at_ms, series.closed_ms()
     known = np.searchsorted(closed, stamps, side="right") - 1
     rates = np.array([float(rate) for rate in series.funding.rates])

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from engine.simulation.kernel_compile import part
+from engine.simulation.kernel_fill import end_trade, record, unguard
 from engine.simulation.kernel_layout import ACTIVE, CLOSE_ONLY, HALTED, NEVER, OFF, RESET, Records
 from engine.simulation.kernel_money import at_most, booked
 from engine.simulation.kernel_tables import market_at, pair_at, sleeve_at, venue_at
-from engine.simulation.kernel_venue import end_trade, record
 
 _DAY_MS = 86_400_000
 _JUMP = 3
@@ -168,7 +168,7 @@ def net(run: Records, m: int, k: int, other: int, lots: int, worth: float) -> No
         note = record(run, m, who, change, round(worth / market_at(run, m).unit))
         if pair.held == 0:
             end_trade(sleeve, pair, note)
-            pair.stop = 0
+            unguard(pair)
 
 
 @part

@@ -9,6 +9,8 @@ from typing import ParamSpec, TypeVar, cast
 
 import numba
 
+from engine.quant import candle_impact
+
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
@@ -23,6 +25,6 @@ def part(function: Callable[_P, _R]) -> Callable[_P, _R]:
 
 
 def stamp() -> str:
-    """Digest of every kernel file. As a constant of the loop it is part of the name its machine code is kept under."""
-    files = sorted(Path(__file__).parent.glob("kernel_*.py"))
+    """Digest of every file of the loop. As a constant in it, it is part of the name its machine code is kept under."""
+    files = [*sorted(Path(__file__).parent.glob("kernel_*.py")), Path(candle_impact.__file__)]
     return sha256(b"".join(file.read_bytes() for file in files)).hexdigest()

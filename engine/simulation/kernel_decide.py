@@ -5,13 +5,11 @@ from __future__ import annotations
 import math
 
 from engine.simulation.kernel_compile import part
-from engine.simulation.kernel_layout import ENTRY, EXIT, STOP, Records
+from engine.simulation.kernel_layout import ENTRY, EXIT, STOP, TAKEN, Records
 from engine.simulation.kernel_orders import (
-    AMENDS,
     APPROVED,
     CANCELS,
     add_order,
-    is_cancelled,
     is_dust,
     note,
     pending_exits,
@@ -19,6 +17,7 @@ from engine.simulation.kernel_orders import (
     tally,
     working,
 )
+from engine.simulation.kernel_protect import add_target, cover, send_exit, withdraw_entries_of
 from engine.simulation.kernel_risk import entry_passes, order_lots, target_lots
 from engine.simulation.kernel_tables import entry_times, market_at, order_at, pair_at, view_at
 
@@ -33,6 +32,9 @@ def follow(run: Records, k: int, m: int) -> None:
     pair, market = pair_at(run, k, m), market_at(run, m)
     wished = conviction
     if pair.latch != 0:
+        if conviction * pair.latch > 0 and abs(pair.latch) == TAKEN:
+            withdraw_entries_of(run, k, m)
+            return
         if conviction * pair.latch > 0:
             wished = 0.0
         else:
@@ -47,7 +49,7 @@ def follow(run: Records, k: int, m: int) -> None:
         if not is_dust(market, pair.held):
             _close(run, k, m, min(abs(lots), abs(pair.held)))
     else:
-        _enter(run, k, m, lots, view.steps)
+        _enter(run, k, m, lots, view)
 
 
 @part
@@ -71,9 +73,9 @@ def stop_price(price: int, sign: int, steps: int) -> int:
 
 
 @part
-def _enter(run: Records, k: int, m: int, lots: int, steps: int) -> None:
-    """An entry with its stop; both pass the gate or neither is sent."""
-    pair, market = pair_at(run, k, m), market_at(run, m)
+def _enter(run: Records, k: int, m: int, lots: int, view: Records) -> None:
+    """An entry with its stop and target; all pass the gate or none is sent."""
+    pair, market, steps = pair_at(run, k, m), market_at(run, m), view.steps
     sign, before = (1 if lots > 0 else -1), pair.stop
     if pair.held == 0:
         pair.stop = 0
@@ -98,9 +100,12 @@ def _enter(run: Records, k: int, m: int, lots: int, steps: int) -> None:
     run.entries += 1
     if stop > 0:
         child = add_order(run, k, m, -sign, abs(lots), STOP)
-        order_at(run, m, child).stop, order_at(run, m, child).is_child = stop, 1
-        order_at(run, m, child).parent = slot
+        order = order_at(run, m, child)
+        order.stop, order.is_child, order.parent, order.trail = stop, 1, slot, view.trail
         note(run, APPROVED, m, child, 0)
+        target = market.mark + sign * view.reach if view.reach > 0 else 0
+        pair.trail, pair.target = view.trail, max(target, 0)
+        add_target(run, m, child, abs(lots), False)
     tally(run, m)
 
 
@@ -114,107 +119,3 @@ def _close(run: Records, k: int, m: int, lots: int) -> None:
         return
     if send_exit(run, k, m, size):
         cover(run, k, m)
-
-
-@part
-def send_exit(run: Records, k: int, m: int, size: int) -> bool:
-    """Send a market exit through the rules for exits; False where they refuse it."""
-    pair, market = pair_at(run, k, m), market_at(run, m)
-    sign, pending = (-1 if pair.held > 0 else 1), pending_exits(run, k, m)
-    closable, account = max(-sign * pair.held - pending, 0), -sign * market.position
-    reduces = account > 0 and size <= account
-    if size > closable or (reduces and size > max(account - pending, 0)):
-        run.refused += 1
-        return False
-    slot = add_order(run, k, m, sign, size, EXIT)
-    order_at(run, m, slot).reduces = 1 if reduces else 0
-    note(run, APPROVED, m, slot, 0)
-    return True
-
-
-@part
-def withdraw_entries_of(run: Records, k: int, m: int) -> None:
-    """Cancel what may still open: of one sleeve, or of all where ``k`` is -1."""
-    for slot in range(market_at(run, m).count):
-        order = order_at(run, m, slot)
-        if (k == -1 or order.sleeve == k) and order.purpose == ENTRY and order.is_sent and remaining(order) > 0:
-            note(run, CANCELS, m, slot, 0)
-
-
-@part
-def covered_by(run: Records, m: int, slot: int) -> int:
-    """Lots a stop protects: a child just what its entry filled."""
-    stop = order_at(run, m, slot)
-    if stop.parent < 0 or stop.size != stop.asked:
-        return remaining(stop)
-    return int(min(remaining(stop), order_at(run, m, stop.parent).filled))
-
-
-@part
-def _is_arming(run: Records, m: int, slot: int) -> bool:
-    """Whether the stop belongs to an entry that may still fill."""
-    parent = order_at(run, m, slot).parent
-    return parent >= 0 and remaining(order_at(run, m, parent)) > 0 and not is_cancelled(run, m, parent)
-
-
-@part
-def cover(run: Records, k: int, m: int) -> bool:
-    """Make the sleeve's stops cover its position less what is on its way out; False where one is missing."""
-    held, covered, arming = pair_at(run, k, m).held, 0, False
-    wanted = max(abs(held) - pending_exits(run, k, m), 0)
-    for slot in range(market_at(run, m).count):
-        stop = order_at(run, m, slot)
-        if stop.sleeve != k or stop.purpose != STOP or not stop.is_open:
-            continue
-        if stop.sign * held > 0:
-            note(run, CANCELS, m, slot, 0)  # its position has turned
-        else:
-            covered += covered_by(run, m, slot)
-            arming = arming or _is_arming(run, m, slot)
-    if covered > wanted:
-        _shrink(run, k, m, covered - wanted)
-    elif covered < wanted and not arming:
-        return _add_stop(run, k, m, wanted - covered)
-    return True
-
-
-@part
-def _shrink(run: Records, k: int, m: int, surplus: int) -> None:
-    held = pair_at(run, k, m).held
-    for slot in range(market_at(run, m).count):
-        stop = order_at(run, m, slot)
-        if stop.sleeve != k or stop.purpose != STOP or not stop.is_open or stop.sign * held > 0:
-            continue
-        covered = covered_by(run, m, slot)
-        if surplus <= 0:
-            return
-        if covered <= 0:
-            continue
-        if covered <= surplus and not _is_arming(run, m, slot):
-            note(run, CANCELS, m, slot, 0)
-        else:
-            note(run, AMENDS, m, slot, stop.filled + max(covered - surplus, 0))
-        surplus -= covered
-
-
-@part
-def _add_stop(run: Records, k: int, m: int, missing: int) -> bool:
-    pair = pair_at(run, k, m)
-    if pair.stop == 0:
-        return _close_unprotected(run, k, m, missing)
-    sign = -1 if pair.held > 0 else 1
-    if missing > max(-sign * pair.held - pending_exits(run, k, m), 0):
-        run.refused += 1
-        return False
-    slot = add_order(run, k, m, sign, missing, STOP)
-    order_at(run, m, slot).stop = pair.stop
-    note(run, APPROVED, m, slot, 0)
-    return True
-
-
-@part
-def _close_unprotected(run: Records, k: int, m: int, size: int) -> bool:
-    """A strategy's position without a known stop is not kept; by weights it has none."""
-    if run.weights or k == run.sleeves or is_dust(market_at(run, m), size):
-        return True
-    return send_exit(run, k, m, size)

@@ -12,8 +12,12 @@ import numpy as np
 Records = Any
 """A numpy array of the records below, or one of them. Fields are read as attributes, which type hints do not know."""
 
-ENTRY, EXIT, STOP, FLATTEN, LIQUIDATION, NETTING = range(6)
-"""Why an order or a row of the book exists; the first four as in `engine.domain.orders.Purpose`."""
+ENTRY, EXIT, STOP, FLATTEN, LIQUIDATION, NETTING, TARGET, TRAILED = range(8)
+"""Why an order or a row of the book exists, as in `engine.domain.orders.Purpose`; TRAILED is the row of a stop that had
+moved."""
+
+TAKEN = 3
+"""Size of the latch of a position that a target took; 1 is that of one that was stopped out."""
 
 ACTIVE, CLOSE_ONLY, HALTED = range(3)
 """What the book may do, as in `engine.domain.commands.TradingState`."""
@@ -46,26 +50,35 @@ def _real(names: str) -> list[tuple[str, str]]:
 Order = np.dtype(
     _whole(
         "sleeve sign purpose asked size venue_size filled is_open venue_open is_sent is_child parent reduces triggered "
-        "waited arrives_ms stop reference in_base exempt held_base untold_size untold_end"
+        "waited arrives_ms stop reference in_base exempt held_base untold_size untold_end "
+        "limit pair is_aimed trail is_moved entered_ms served_ms"
     )
     + _real("per_unit held_quote")
 )
 """``size`` is what the book believes it asks for, ``venue_size`` what the venue does: a venue tells of a child it
-resized with a cancelled entry only at the next event (``untold_size``, ``untold_end``). ``held_*`` is its reserve."""
+resized with a cancelled entry only at the next event (``untold_size``, ``untold_end``). ``held_*`` is its reserve.
+
+``limit`` is the price of a target, ``pair`` the slot of its stop; ``is_aimed`` whether a stop has, or had, its target.
+``trail`` is how far (ticks) a stop stays behind the best price, 0 where it does not move; ``is_moved`` whether it has.
+``entered_ms`` and ``served_ms`` are the closes of the candles that filled it first and last."""
 
 Market = np.dtype(
     _whole(
-        "venue coin is_perpetual min_value fee_top fee_bottom take_top take_bottom first row mark mark_ms venue_mark "
-        "doubt doubt_ms doubt_count position held_base count has_dead has_untold entry_lots entry_net"
+        "venue coin is_perpetual min_value fee_top fee_bottom maker_top maker_bottom half_top half_bottom take_top "
+        "take_bottom take_steps first row bar fine_next fine_stop mark mark_ms venue_mark doubt doubt_ms doubt_count "
+        "position held_base count has_dead has_untold entry_lots entry_net"
     )
-    + _real("lot unit max_leverage allowed_leverage fee_rate reserve_fee taking cost entry_claim")
+    + _real("lot unit max_leverage allowed_leverage fee_rate maker_rate reserve_fee taking cost entry_claim")
 )
 """``unit`` is the money of one lot at one tick; ``min_value`` the least order in such units. ``row`` is the candle that
 has just closed, of all instruments' candles; less ``first`` it is the row of the series given. ``position`` and
-``cost`` are the account's."""
+``cost`` are the account's. ``bar`` is the candle that closed last; ``fine_next`` up to ``fine_stop`` are the rows of the
+finer candles to come. ``half_*`` is half the spread as a share of the price; ``take_steps`` is what an order that takes
+pays in 1e-8 of the price, before impact."""
 
-Pair = np.dtype(_whole("held stop latch is_touched is_doubtful") + _real("cost trade"))
-"""A strategy's place in an instrument: ``latch`` is the sign of a position that was stopped out, ``stop`` 0 for none;
+Pair = np.dtype(_whole("held stop target trail best latch is_touched is_doubtful") + _real("cost trade"))
+"""A strategy's place in an instrument: ``latch`` is the sign of a position that was stopped out, times 3 of one that a
+target took; ``stop`` and ``target`` are where those lie, ``trail`` how far the stop stays behind ``best``, 0 for none;
 ``is_doubtful`` while a step's withdrawal of a stop has brought no proof; ``trade`` is what the round trip has made."""
 
 Sleeve = np.dtype(_whole("trades wins") + _real("weight tie booked pnl peak"))
@@ -76,15 +89,23 @@ less where the core's decimals (0.333... for a third of the cash) lie below the 
 
 Venue = np.dtype(_whole("errors") + _real("cash held_quote"))
 
-Candle = np.dtype(_whole("opened_ms open high low close cap"))
-"""``cap`` is the most lots one order may take."""
+Candle = np.dtype(_whole("opened_ms open high low close cap kind") + _real("volume"))
+"""``cap`` is the most lots one order may take; volume in base. First come the candles that decide, of every instrument,
+then the finer ones inside them."""
 
-View = np.dtype(_real("conviction distance") + _whole("steps"))
+WHOLE, DECIDED, INSIDE, LAST = range(4)
+"""What a candle is: one that fills orders itself, one whose finer candles do, one of these, and the last of these."""
+
+View = np.dtype(_real("conviction distance") + _whole("steps reach trail"))
 """NaN is no view. ``distance`` of the stop in ticks, 0 for none; ``steps`` twice the ticks nearest to it, odd where it
-is exactly half way between two, -1 for none."""
+is exactly half way between two, -1 for none. ``reach`` is how far (ticks) a target lies, ``trail`` how far behind the
+best price the stop follows; 0 for none."""
 
 Stamp = np.dtype(_whole("at_ms market mark") + _real("rate"))
 """A funding stamp; the rate is NaN where it is missing."""
+
+KINDS = 4
+"""How many kinds of decisions a step has; see `engine.simulation.kernel_orders`."""
 
 Decision = np.dtype(_whole("market slot size"))
 
@@ -116,18 +137,19 @@ by instrument in the order of acceptance, decisions by kind, rows by instant; en
 
 Run = np.dtype(
     _whole(" ".join(f"{name}_table" for name in TABLES))
-    + _whole("sleeves venues markets slots decisions entry_limit error_limit fill_rows candles stamps")
+    + _whole("sleeves venues markets slots decisions entry_limit error_limit fill_rows candles views stamps fine_ms")
     + _whole(
-        "weights aggressive brake reset_ms confirm_ms unknown_for_ms max_age_ms failed_limit carry_bars latency_ms"
+        "weights aggressive brake reset_ms confirm_ms unknown_for_ms max_age_ms failed_limit carry_bars latency_ms "
+        "bar_ms"
     )
     + _real(
         "brake_drawdown entry_drawdown strategy_drawdown daily_loss position_share exposure concentration reserve "
-        "maintenance"
+        "maintenance impact"
     )
     + _whole(
         "next next_stamp now_ms fills fill_count state is_latched waits tripped_ms unknown_ms braked_ms failed "
-        "has_stop is_flat flatten_due_ms pause_ms fills_seen stopped_ms refused cancels amends approved entries day "
-        "rejected"
+        "has_stop is_flat flatten_due_ms pause_ms fills_seen stopped_ms refused cancels amends moves approved entries "
+        "day rejected"
     )
     + _real("equity capital value peak day_start funding")
 )

@@ -16,9 +16,11 @@ from engine.simulation.kernel_book import (
     value_book,
 )
 from engine.simulation.kernel_compile import part, stamp
-from engine.simulation.kernel_decide import cover, follow, withdraw_entries_of
+from engine.simulation.kernel_decide import follow
+from engine.simulation.kernel_fine import is_idle, next_fine_ms, pass_fine, take_row
 from engine.simulation.kernel_layout import (
     ACTIVE,
+    DECIDED,
     DONE,
     FLATTEN,
     MORE_FILLS,
@@ -27,7 +29,9 @@ from engine.simulation.kernel_layout import (
     NO_FUNDING,
     Records,
 )
+from engine.simulation.kernel_match import match_candle
 from engine.simulation.kernel_orders import APPROVED, add_order, is_dust, note, pending_exits, sweep_ended
+from engine.simulation.kernel_protect import cover, see_best, trail, withdraw_entries_of
 from engine.simulation.kernel_risk import has_failed
 from engine.simulation.kernel_send import cancel_all, send
 from engine.simulation.kernel_tables import (
@@ -40,7 +44,7 @@ from engine.simulation.kernel_tables import (
     row_at,
     stamp_at,
 )
-from engine.simulation.kernel_venue import hear_untold, match_candle
+from engine.simulation.kernel_venue import hear_untold
 
 _PAUSE_MS = 500
 _LONGEST_PAUSE_MS = 30_000
@@ -56,7 +60,8 @@ def observe(run: Records) -> None:
             market_at(run, m).venue_mark = candle_at(run, market_at(run, m).row).close
     for m in range(run.markets):
         market = market_at(run, m)
-        if market.row >= 0 and (market.count > 0 or market.position != 0):
+        is_busy = market.row >= 0 and (market.count > 0 or market.position != 0)
+        if is_busy and candle_at(run, market.row).kind != DECIDED:
             match_candle(run, m)
         if market.has_dead:
             sweep_ended(run, m)
@@ -69,10 +74,11 @@ def observe(run: Records) -> None:
 
 @part
 def decide(run: Records) -> None:
-    """Stops first, then every strategy about every candle that closed."""
+    """Stops first, then every strategy about every candle that closed, then the stops that follow the market."""
     net_external(run)
     for k in range(run.sleeves + 1):
         for m in range(run.markets):
+            see_best(run, k, m)
             if pair_at(run, k, m).is_touched:
                 pair_at(run, k, m).is_touched = 0 if cover(run, k, m) else 1
     for m in range(run.markets):
@@ -82,6 +88,9 @@ def decide(run: Records) -> None:
         for m in range(run.markets):
             if market_at(run, m).row >= 0:
                 follow(run, k, m)
+    for k in range(run.sleeves):
+        for m in range(run.markets):
+            trail(run, k, m)
 
 
 @part
@@ -153,7 +162,7 @@ def has_space(run: Records) -> int:
     if run.fills + run.markets * (run.slots + 4 * run.sleeves + 4) > run.fill_rows:
         return MORE_FILLS
     for m in range(run.markets):
-        if market_at(run, m).count + 4 * run.sleeves + 5 > run.slots:
+        if market_at(run, m).count + 6 * run.sleeves + 5 > run.slots:
             return MORE_ORDERS
     return DONE
 
@@ -165,8 +174,66 @@ def take_candles(run: Records, t: int) -> bool:
     for m in range(run.markets):
         row = row_at(run, t, m)
         market_at(run, m).row = row
-        closes = closes or row >= 0
+        if row >= 0:
+            market_at(run, m).bar = row
+            closes = True
     return closes
+
+
+@part
+def take_fine(run: Records, until_ms: int) -> int:
+    """Let the finer candles that close up to an instant fill what works; then whether one more step has space."""
+    if is_idle(run):
+        pass_fine(run, until_ms)
+    while True:
+        at_ms = next_fine_ms(run)
+        if at_ms == NEVER or at_ms > until_ms:
+            return has_space(run)
+        lacks = has_space(run)
+        if lacks != DONE:
+            return lacks
+        run.now_ms = at_ms
+        for m in range(run.markets):
+            take_row(run, m)
+        step_inside(run)
+
+
+@part
+def step_inside(run: Records) -> None:
+    """Finer candles of one close: match, and see to the stops; nothing is valued, and no strategy is asked."""
+    length_ms = run.bar_ms
+    run.bar_ms = run.fine_ms
+    for m in range(run.markets):
+        if market_at(run, m).has_untold:
+            hear_untold(run, m)
+        if market_at(run, m).row >= 0:
+            market_at(run, m).venue_mark = candle_at(run, market_at(run, m).row).close
+    for m in range(run.markets):
+        market = market_at(run, m)
+        if market.row >= 0 and (market.count > 0 or market.position != 0):
+            match_candle(run, m)
+        if market.has_dead:
+            sweep_ended(run, m)
+    run.bar_ms = length_ms
+    if not run.is_latched:
+        protect(run)
+        send(run)
+    drive_stop(run)
+
+
+@part
+def protect(run: Records) -> None:
+    """Give every position the stop it lacks, where something has happened to one."""
+    is_unsure = False
+    for k in range(run.sleeves + 1):
+        for m in range(run.markets):
+            is_unsure = is_unsure or pair_at(run, k, m).is_touched != 0
+    if is_unsure:
+        net_external(run)
+        for k in range(run.sleeves + 1):
+            for m in range(run.markets):
+                if pair_at(run, k, m).is_touched:
+                    pair_at(run, k, m).is_touched = 0 if cover(run, k, m) else 1
 
 
 @part
@@ -192,12 +259,18 @@ def _loop(version: str) -> Any:
         run = runs[0]
         while run.next < stop and len(version) > 0:
             t = run.next
-            run.now_ms = instant_at(run, t)
-            lacks = has_space(run)
+            at_ms = instant_at(run, t)
+            lacks = take_fine(run, at_ms - 1) if run.fine_ms > 0 else has_space(run)
             if lacks != DONE:
                 return lacks
+            run.now_ms = at_ms
             if not fund(run):
                 return NO_FUNDING
+            if run.fine_ms > 0:
+                lacks = take_fine(run, at_ms)
+                if lacks != DONE:
+                    return lacks
+                run.now_ms = at_ms
             run.next += 1
             if take_candles(run, t):
                 step(run)

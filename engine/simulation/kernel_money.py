@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from engine.quant.candle_impact import IMPACT_STEPS
 from engine.simulation.kernel_compile import part
 from engine.simulation.kernel_layout import TIE, Records
 
@@ -30,15 +31,23 @@ def ceil_ratio(value: int, top: int, bottom: int) -> int:
 
 
 @part
-def taken_price(market: Records, raw: int, sign: int) -> int:
-    """Ticks that an order which takes pays: half the spread and slippage beyond ``raw``, rounded against the trader."""
-    beyond = ceil_ratio(raw, market.take_top, market.take_bottom)
+def taken_price(market: Records, raw: int, sign: int, impact: int) -> int:
+    """Ticks that an order which takes pays: half the spread, slippage and impact beyond ``raw``, against the trader.
+
+    ``impact`` counts in 1e-8 of the price; with one, spread and slippage are whole such steps, or the run is refused.
+    """
+    if impact == 0:
+        beyond = ceil_ratio(raw, market.take_top, market.take_bottom)
+    else:
+        beyond = ceil_ratio(raw, market.take_steps + impact, IMPACT_STEPS)
     return max(raw + sign * beyond, 1)
 
 
 @part
-def fee_of(market: Records, lots: int, price: int) -> float:
+def fee_of(market: Records, lots: int, price: int, is_maker: bool) -> float:
     """Fee in quote, rounded up to 8 decimals."""
+    if is_maker:
+        return ceil_ratio(lots * price, market.maker_top, market.maker_bottom) * CENT
     return ceil_ratio(lots * price, market.fee_top, market.fee_bottom) * CENT
 
 

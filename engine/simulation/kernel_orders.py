@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from engine.simulation.kernel_compile import part
-from engine.simulation.kernel_layout import ENTRY, EXIT, FLATTEN, STOP, Records
+from engine.simulation.kernel_layout import ENTRY, EXIT, FLATTEN, STOP, TARGET, Records
 from engine.simulation.kernel_tables import decision_at, market_at, order_at
 
-CANCELS, AMENDS, APPROVED = range(3)
+CANCELS, AMENDS, MOVES, APPROVED = range(4)
 
 
 @part
@@ -33,11 +33,11 @@ def tally(run: Records, m: int) -> None:
 
 @part
 def working(run: Records, k: int, m: int) -> int:
-    """Signed lots that entries and exits may still add to a sleeve; protective stops apart."""
+    """Signed lots that entries and exits may still add to a sleeve; protective stops and targets apart."""
     total = 0
     for slot in range(market_at(run, m).count):
         order = order_at(run, m, slot)
-        if order.sleeve == k and order.purpose != STOP:
+        if order.sleeve == k and order.purpose != STOP and order.purpose != TARGET:
             total += remaining(order) * order.sign
     return total
 
@@ -61,7 +61,7 @@ def is_dust(market: Records, lots: int) -> bool:
 
 @part
 def note(run: Records, kind: int, m: int, slot: int, size: int) -> None:
-    """Add to what the step has decided."""
+    """Add to what the step has decided; of a move, ``size`` is the new price."""
     row = 0
     if kind == CANCELS:
         row = run.cancels
@@ -69,6 +69,9 @@ def note(run: Records, kind: int, m: int, slot: int, size: int) -> None:
     elif kind == AMENDS:
         row = run.amends
         run.amends += 1
+    elif kind == MOVES:
+        row = run.moves
+        run.moves += 1
     else:
         row = run.approved
         run.approved += 1
@@ -99,7 +102,27 @@ def add_order(run: Records, k: int, m: int, sign: int, lots: int, purpose: int) 
     order.waited, order.arrives_ms, order.stop, order.reference = 0, 0, 0, market.mark
     order.in_base, order.exempt, order.held_base, order.per_unit, order.held_quote = 0, 0, 0, 0.0, 0.0
     order.untold_size, order.untold_end = -1, 0
+    order.limit, order.pair, order.is_aimed, order.trail, order.is_moved = 0, -1, 0, 0, 0
+    order.entered_ms, order.served_ms = -1, -1
     return int(slot)
+
+
+@part
+def withdraw(run: Records, m: int, slot: int) -> bool:
+    """Take an order out of the step that was not sent yet; False for one that was."""
+    order = order_at(run, m, slot)
+    if order.is_sent or not order.is_open:
+        return False
+    order.is_open, market_at(run, m).has_dead = 0, 1
+    return True
+
+
+@part
+def withdraw_target(run: Records, m: int, slot: int) -> None:
+    """Take a stop's target out of the step, so that a later one may get another."""
+    for other in range(slot + 1, market_at(run, m).count):
+        if order_at(run, m, other).pair == slot and withdraw(run, m, other):
+            order_at(run, m, slot).is_aimed = 0
 
 
 @part
@@ -109,17 +132,24 @@ def sweep_ended(run: Records, m: int) -> None:
     for slot in range(market.count):
         order = order_at(run, m, slot)
         if not (order.is_open or order.venue_open):
-            for other in range(slot + 1, market.count):
-                if order_at(run, m, other).parent == slot:
-                    order_at(run, m, other).parent = -1
+            _relate(run, m, slot, -1)
             continue
         if kept != slot:
-            for other in range(slot + 1, market.count):
-                if order_at(run, m, other).parent == slot:
-                    order_at(run, m, other).parent = kept
+            _relate(run, m, slot, kept)
             move(order_at(run, m, kept), order)
         kept += 1
     market.count, market.has_dead = kept, 0
+
+
+@part
+def _relate(run: Records, m: int, slot: int, to: int) -> None:
+    """Let what names an order by its slot name it by another."""
+    for other in range(slot + 1, market_at(run, m).count):
+        order = order_at(run, m, other)
+        if order.parent == slot:
+            order.parent = to
+        if order.pair == slot:
+            order.pair = to
 
 
 @part
@@ -133,4 +163,6 @@ def move(to: Records, order: Records) -> None:
     to.arrives_ms, to.stop, to.reference = order.arrives_ms, order.stop, order.reference
     to.in_base, to.exempt, to.held_base = order.in_base, order.exempt, order.held_base
     to.untold_size, to.untold_end, to.per_unit = order.untold_size, order.untold_end, order.per_unit
-    to.held_quote = order.held_quote
+    to.held_quote, to.limit, to.pair, to.is_aimed = order.held_quote, order.limit, order.pair, order.is_aimed
+    to.trail, to.is_moved = order.trail, order.is_moved
+    to.entered_ms, to.served_ms = order.entered_ms, order.served_ms

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from decimal import ROUND_FLOOR, Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from fractions import Fraction
 
 import numpy as np
@@ -16,6 +16,9 @@ from engine.exchanges.paper import PaperCosts
 from engine.market.funding import FundingSeries
 from engine.risk.limits import RiskConfig
 from engine.simulation import kernel_layout as layout
+from engine.simulation.fine_candles import FineCandles
+from engine.simulation.instants import merged_instants
+from engine.simulation.kernel_candles import candle_table
 from engine.simulation.kernel_layout import Records
 from engine.simulation.price_grid import price_ticks
 from engine.simulation.replay import ReplayConfig, require_weights
@@ -41,6 +44,8 @@ class KernelSeries:
         The rows that are traded.
     funding : FundingSeries or None
         Of a perpetual; None states that it pays none.
+    fine : FineCandles or None
+        Finer candles that decide what happens inside these; of one length for all instruments.
     """
 
     instrument: Instrument
@@ -48,6 +53,7 @@ class KernelSeries:
     first: int
     stop: int
     funding: FundingSeries | None = None
+    fine: FineCandles | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +80,8 @@ class KernelRequest:
         Equal weights; every strategy sees every instrument.
     cash : Decimal
         Quote currency, shared equally by the venues.
+    market : mapping of str to Records, optional
+        Tables of these very series, from `market_tables`; laid out anew where left out.
     """
 
     series: tuple[KernelSeries, ...]
@@ -83,6 +91,7 @@ class KernelRequest:
     risk: RiskConfig = field(default_factory=RiskConfig)
     brake: BrakeMode = BrakeMode.LATCH
     brake_reset_days: int = 0
+    market: Mapping[str, Records] | None = None
 
 
 def request_of(config: ReplayConfig, source: ReplaySource) -> KernelRequest:
@@ -95,13 +104,11 @@ def request_of(config: ReplayConfig, source: ReplaySource) -> KernelRequest:
     """
     require_weights(config)
     series = tuple(
-        KernelSeries(i, source.precomputed(i.key), *source.span(i.key), source.funding(i.key))
+        KernelSeries(i, source.precomputed(i.key), *source.span(i.key), source.funding(i.key), source.fine(i.key))
         for i in source.instruments()
     )
     views = views_of(config.strategies, series)
-    return KernelRequest(
-        series, views, config.cash, config.costs, config.risk, config.brake, config.brake_reset_days
-    )
+    return KernelRequest(series, views, config.cash, config.costs, config.risk, config.brake, config.brake_reset_days)
 
 
 def views_of(strategies: Mapping[str, str], series: tuple[KernelSeries, ...]) -> Views:
@@ -145,27 +152,30 @@ def tape_of(request: KernelRequest) -> dict[str, Records]:
         What cannot be traded.
     """
     _require_tradable(request)
-    series = request.series
+    market = request.market or market_tables(request.series, request.costs.volume_share)
+    views = [np.concatenate([_seen(request, name, one) for one in request.series]) for name in sorted(request.views)]
+    return {**market, "view": np.stack(views)}
+
+
+def market_tables(series: tuple[KernelSeries, ...], volume_share: Decimal | None) -> dict[str, Records]:
+    """The tables of a run that no strategy changes, never written to: instants, rows, candles and funding stamps.
+
+    Parameters
+    ----------
+    series : tuple of KernelSeries
+    volume_share : Decimal or None
+        Most of a candle's volume that one order may take.
+    """
     closes = [one.candles.opened_at_ms + one.candles.timeframe.ms for one in series]
     parts = [part[one.first : one.stop] for one, part in zip(series, closes, strict=True)]
-    stamps = _stamps(request, closes)
-    instants = np.unique(np.concatenate([*parts, stamps["at_ms"]]))
+    stamps = _stamps(series, closes)
+    instants = merged_instants([*parts, stamps["at_ms"]])
     offsets = np.concatenate(([0], np.cumsum([len(part) for part in parts])))
     rows = np.full((len(instants), len(series)), layout.NEVER, dtype=np.int64)
     for m, part in enumerate(parts):
         rows[np.searchsorted(instants, part), m] = offsets[m] + np.arange(len(part))
-    candles = np.concatenate([_candles(one, request.costs.volume_share) for one in series])
-    views = np.stack([np.concatenate([_seen(request, name, one) for one in series]) for name in sorted(request.views)])
-    return {"instant": instants, "row": rows, "candle": candles, "view": views, "stamp": stamps}
-
-
-def _candles(one: KernelSeries, share: Decimal | None) -> Records:
-    part = one.candles.slice(one.first, one.stop)
-    table = np.empty(len(part), layout.Candle)
-    table["opened_ms"], table["cap"] = part.opened_at_ms, cap_lots(part.volume, share, one.instrument)
-    for name in ("open", "high", "low", "close"):
-        table[name] = price_ticks(getattr(part, name), one.instrument.tick_size)
-    return table
+    candles = candle_table(series, volume_share)
+    return {"instant": instants, "row": rows, "candle": candles, "stamp": stamps}
 
 
 def _seen(request: KernelRequest, name: str, one: KernelSeries) -> Records:
@@ -183,8 +193,31 @@ def _seen(request: KernelRequest, name: str, one: KernelSeries) -> Records:
         raise BadInput(f"{name}: conviction {outside[0]} lies outside -1 to 1")
     table = np.empty(len(convictions), layout.View)
     table["conviction"] = convictions
-    table["distance"], table["steps"] = distance_ticks(view.distances[one.first : one.stop], one.instrument.tick_size)
+    distances, tick = view.distances[one.first : one.stop], one.instrument.tick_size
+    table["distance"], table["steps"] = distance_ticks(distances, tick)
+    table["reach"] = ticks_beyond(distances, request.risk.take_profit, tick)
+    table["trail"] = ticks_beyond(distances, request.risk.trail, tick)
     return table
+
+
+def ticks_beyond(distances: FloatArray, times: Decimal | None, tick_size: Decimal) -> IntArray:
+    """Whole ticks that are at least ``times`` a distance; 0 where there is none.
+
+    Examples
+    --------
+    >>> ticks_beyond(np.array([0.034, 0.02, float("nan")]), Decimal("1.5"), Decimal("0.01"))
+    array([6, 3, 0])
+    """
+    known = np.isfinite(distances) & (distances > 0)
+    if times is None or not known.any():
+        return np.zeros(len(distances), dtype=np.int64)
+    ticks = np.minimum(np.where(known, distances, 0.0) * float(times / tick_size), _NO_LIMIT)
+    whole = np.ceil(ticks).astype(np.int64)
+    near = known & (np.abs(ticks - np.rint(ticks)) < _NEAR)
+    values, where = np.unique(distances[near], return_inverse=True)
+    exact = [(Decimal(repr(value)) * times / tick_size).to_integral_value(ROUND_CEILING) for value in values.tolist()]
+    whole[near] = np.array([int(each) for each in exact], dtype=np.int64)[where]
+    return whole
 
 
 def distance_ticks(distances: FloatArray, tick_size: Decimal) -> tuple[FloatArray, IntArray]:
@@ -216,25 +249,13 @@ def _steps(ticks: Decimal) -> int:
     return 2 * whole + (1 if beyond == _HALF else 2 if beyond > _HALF else 0)
 
 
-def cap_lots(volume: FloatArray, share: Decimal | None, instrument: Instrument) -> IntArray:
-    """Most lots one order may take of each candle, rounded down as the venue does; volumes in base."""
-    if share is None:
-        return np.full(len(volume), layout.UNLIMITED, dtype=np.int64)
-    ratio = share / instrument.lot_size
-    lots = np.minimum(volume * float(ratio), _NO_LIMIT)
-    whole = np.floor(lots).astype(np.int64)
-    for row in np.flatnonzero(np.abs(lots - np.rint(lots)) < np.maximum(_NEAR, lots * 1e-12)):
-        whole[row] = min(int(Decimal(repr(float(volume[row]))) * ratio), int(_NO_LIMIT))
-    return whole
-
-
-def _stamps(request: KernelRequest, closes: list[IntArray]) -> Records:
+def _stamps(series: tuple[KernelSeries, ...], closes: list[IntArray]) -> Records:
     """Funding stamps of the run in the order of their events; a missing one has no rate."""
-    traded = [one for one in zip(request.series, closes, strict=True) if one[0].first < one[0].stop]
+    traded = [one for one in zip(series, closes, strict=True) if one[0].first < one[0].stop]
     begin = min(int(part[one.first]) for one, part in traded)
     end = max(int(part[one.stop - 1]) for one, part in traded)
     stamps: list[tuple[int, int, int, float]] = []
-    for m, one in enumerate(request.series):
+    for m, one in enumerate(series):
         if one.funding is None:
             continue
         rates = dict(zip(one.funding.at_ms.tolist(), map(float, one.funding.rates), strict=True))
@@ -296,5 +317,3 @@ def whole_ratio(value: Decimal | Fraction, what: str) -> tuple[int, int]:
     if ratio.numerator * ratio.denominator >= 2**62:
         raise BadInput(f"{what} is finer than the kernel counts exactly; use fewer digits, or the replay")
     return ratio.numerator, ratio.denominator
-
-

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 from engine.simulation.kernel_compile import part
-from engine.simulation.kernel_layout import ENTRY, EXIT, FLATTEN, STOP, Records
+from engine.simulation.kernel_layout import ENTRY, EXIT, FLATTEN, STOP, TARGET, Records
 from engine.simulation.kernel_money import at_most
-from engine.simulation.kernel_orders import AMENDS, APPROVED, CANCELS, tally
+from engine.simulation.kernel_orders import AMENDS, APPROVED, CANCELS, MOVES, tally
 from engine.simulation.kernel_tables import decision_at, error_times, market_at, order_at, pair_at, venue_at
 from engine.simulation.kernel_venue import end_order, free_at_venue, hold_back, resize, tell
 
@@ -16,8 +16,7 @@ from engine.simulation.kernel_venue import end_order, free_at_venue, hold_back, 
 def send(run: Records) -> None:
     """Carry out what the step has decided; the venue's answers are heard at once.
 
-    An exit whose stop could not be withdrawn with proof is not sent, as both would sell the same: so it is with a stop
-    that the same step decided, which the venue does not know yet.
+    An exit is not sent where what could sell the same could not be withdrawn or shrunk with proof.
     """
     for row in range(run.cancels):
         m, slot = decision_at(run, CANCELS, row).market, decision_at(run, CANCELS, row).slot
@@ -26,12 +25,15 @@ def send(run: Records) -> None:
     for row in range(run.amends):
         m, slot = decision_at(run, AMENDS, row).market, decision_at(run, AMENDS, row).slot
         amend(run, m, slot, decision_at(run, AMENDS, row).size)
+    for row in range(run.moves):
+        m, slot = decision_at(run, MOVES, row).market, decision_at(run, MOVES, row).slot
+        move_stop(run, m, slot, decision_at(run, MOVES, row).size)
     for row in range(run.approved):
         m, slot = decision_at(run, APPROVED, row).market, decision_at(run, APPROVED, row).slot
         submit(run, m, slot)
         tally(run, m)
     _forget_doubts(run)
-    run.cancels = run.amends = run.approved = 0
+    run.cancels = run.amends = run.moves = run.approved = 0
 
 
 @part
@@ -72,19 +74,33 @@ def amend(run: Records, m: int, slot: int, size: int) -> None:
         errors[venue.errors % len(errors)] = run.now_ms
         venue.errors += 1
     else:
-        resize(run, m, order, size)
+        resize(run, m, slot, size)
         tell(run, m, order)
+
+
+@part
+def move_stop(run: Records, m: int, slot: int, price: int) -> None:
+    """Let a stop lie elsewhere; one that has triggered or ended stays as it is."""
+    order = order_at(run, m, slot)
+    if order.is_open and order.venue_open and not order.triggered:
+        order.stop, order.is_moved = price, 1
+        pair_at(run, order.sleeve, m).is_touched = 1
 
 
 @part
 def submit(run: Records, m: int, slot: int) -> None:
     """Place an order, or hear that the venue rejects it; a stop is not sent without its entry."""
     order = order_at(run, m, slot)
+    if not order.is_open:
+        return  # the step itself has withdrawn it
     pair = pair_at(run, order.sleeve, m)
     pair.is_touched = 1
     order.is_sent, order.arrives_ms = 1, run.now_ms + run.latency_ms
     if order.purpose == EXIT and pair.is_doubtful:
         accepted = False
+    elif order.purpose == TARGET:
+        stop = order_at(run, m, order.pair)
+        accepted = stop.venue_open != 0 and stop.triggered == 0
     elif order.parent >= 0:
         parent = order_at(run, m, order.parent)
         accepted = parent.venue_open != 0

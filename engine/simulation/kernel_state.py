@@ -11,6 +11,8 @@ import numpy as np
 from engine.domain.errors import BadInput
 from engine.domain.instruments import Instrument, Kind
 from engine.domain.orders import Liquidity
+from engine.exchanges.paper import PaperCosts
+from engine.quant.candle_impact import IMPACT_STEPS
 from engine.risk.limits import RiskMode, Sizer
 from engine.simulation import kernel_layout as layout
 from engine.simulation.kernel_layout import Records
@@ -79,20 +81,23 @@ def memory_of(request: KernelRequest) -> Memory:
         **tape,
         "sleeve": _sleeves(request),
         "venue": np.zeros(len(venues), layout.Venue),
-        "market": np.concatenate([_market(request, one.instrument, venues) for one in request.series]),
+        "market": np.concatenate([market_row(request, one.instrument, venues) for one in request.series]),
         "pair": np.zeros((sleeves + 1, markets), layout.Pair),
         "order": np.zeros((markets, _SLOTS), layout.Order),
-        "decision": np.zeros((3, 2 * markets * _SLOTS), layout.Decision),
+        "decision": np.zeros((layout.KINDS, 2 * markets * _SLOTS), layout.Decision),
         "entry": np.full(request.risk.max_orders_per_minute, _LONG_AGO_MS, np.int64),
         "error": np.full((len(venues), request.risk.api_errors_limit), _LONG_AGO_MS, np.int64),
         "fill": np.zeros(_FILLS + 2 * markets * (_SLOTS + 4 * sleeves + 4), layout.FillRow),
         "close": np.full(len(tape["instant"]), np.nan, layout.Close),
     }
     tables["venue"]["cash"] = float(request.cash / len(venues))
-    offset = 0
+    offset, fine = 0, tables["view"].shape[1]
     for m, one in enumerate(request.series):
-        tables["market"][m]["first"] = offset - one.first
+        market = tables["market"][m]
+        market["first"], market["bar"], market["fine_next"] = offset - one.first, offset - 1, fine
         offset += one.stop - one.first
+        fine += 0 if one.fine is None else one.fine.used
+        market["fine_stop"] = fine
     return Memory(_run(request, tables), tables)
 
 
@@ -118,20 +123,23 @@ def _run(request: KernelRequest, tables: dict[str, Records]) -> Records:
         "error_limit": tables["error"].shape[1],
         "fill_rows": len(tables["fill"]),
         "candles": len(tables["candle"]),
+        "views": tables["view"].shape[1],
+        "fine_ms": max((one.fine.candles.timeframe.ms for one in request.series if one.fine is not None), default=0),
         "stamps": len(tables["stamp"]),
         "capital": float(request.cash),
         "equity": float(request.cash),
         "day": int(tables["instant"][0]) // _DAY_MS,
         **dict.fromkeys(("value", "peak", "day_start"), 1.0),
         **dict.fromkeys(("tripped_ms", "unknown_ms", "braked_ms", "flatten_due_ms", "stopped_ms"), layout.NEVER),
-        **_limits(request),
+        **limit_numbers(request),
     }
     for name, value in values.items():
         run[0][name] = value
     return run
 
 
-def _market(request: KernelRequest, instrument: Instrument, venues: list[str]) -> Records:
+def market_row(request: KernelRequest, instrument: Instrument, venues: list[str]) -> Records:
+    """An instrument and its costs, a table of one row; raises `BadInput` where they are too fine for whole numbers."""
     costs, unit = request.costs, Fraction(instrument.tick_size) * Fraction(instrument.lot_size)
     if request.cash * 10_000 / Decimal(float(unit)) > 2**62:
         raise BadInput(
@@ -148,19 +156,39 @@ def _market(request: KernelRequest, instrument: Instrument, venues: list[str]) -
     row["fee_top"], row["fee_bottom"] = whole_ratio(
         unit * Fraction(taker) * _CENTS, f"{instrument.key}: the fee of {costs.taker_bps} basis points"
     )
+    maker = costs.fee_rate(Liquidity.MAKER)
+    row["maker_top"], row["maker_bottom"] = whole_ratio(
+        unit * Fraction(maker) * _CENTS, f"{instrument.key}: the fee of {costs.maker_bps} basis points"
+    )
+    row["half_top"], row["half_bottom"] = whole_ratio(
+        costs.half_spread, f"a spread of {costs.spread_bps} basis points"
+    )
     row["take_top"], row["take_bottom"] = whole_ratio(
         costs.taking, f"spread {costs.spread_bps} with slippage {costs.slippage_bps} basis points"
     )
+    row["take_steps"] = _take_steps(costs)
     row["lot"], row["unit"] = float(instrument.lot_size), float(unit)
     row["max_leverage"] = float(instrument.max_leverage)
     row["allowed_leverage"] = float(min(request.risk.max_leverage, instrument.max_leverage)) if perpetual else 1.0
-    row["fee_rate"], row["taking"] = float(taker), float(costs.taking)
-    row["reserve_fee"] = float(max(taker, costs.fee_rate(Liquidity.MAKER)))
+    row["fee_rate"], row["maker_rate"], row["taking"] = float(taker), float(maker), float(costs.taking)
+    row["reserve_fee"] = float(max(taker, maker))
     row["mark_ms"], row["row"] = layout.NEVER, layout.NEVER
     return market
 
 
-def _limits(request: KernelRequest) -> dict[str, int | float]:
+def _take_steps(costs: PaperCosts) -> int:
+    """What a taking order pays before impact in 1e-8 of the price; raises `BadInput` where impact meets a finer one."""
+    steps = costs.taking * IMPACT_STEPS
+    if costs.impact and steps != int(steps):
+        raise BadInput(
+            f"spread {costs.spread_bps} with slippage {costs.slippage_bps} basis points is finer than 0.0001 basis "
+            "points, the step in which impact is counted; use fewer digits, or the replay"
+        )
+    return int(steps)
+
+
+def limit_numbers(request: KernelRequest) -> dict[str, int | float]:
+    """Limits and delays by the names of `engine.simulation.kernel_layout.Run`."""
     risk, costs = entry_limits(request.risk, request.brake), request.costs
     return {
         "weights": risk.sizer is Sizer.WEIGHTS,
@@ -173,6 +201,7 @@ def _limits(request: KernelRequest) -> dict[str, int | float]:
         "failed_limit": risk.failed_trades_limit,
         "carry_bars": costs.carry_bars,
         "latency_ms": costs.latency_ms,
+        "bar_ms": request.series[0].candles.timeframe.ms,
         "brake_drawdown": float(risk.brake_drawdown),
         "entry_drawdown": float(risk.entry_drawdown_limit),
         "strategy_drawdown": float(risk.strategy_drawdown),
@@ -182,4 +211,5 @@ def _limits(request: KernelRequest) -> dict[str, int | float]:
         "concentration": float(risk.max_concentration),
         "reserve": float(reserve_of(costs) / _BPS),
         "maintenance": float(costs.maintenance_margin),
+        "impact": float(costs.impact),
     }

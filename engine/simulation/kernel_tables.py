@@ -15,6 +15,7 @@ from engine.simulation.kernel_layout import Records
 _Sleeve, _Venue, _Market, _Pair = layout.Sleeve, layout.Venue, layout.Market, layout.Pair
 _Order, _Decision, _Fill, _Close = layout.Order, layout.Decision, layout.FillRow, layout.Close
 _Candle, _View, _Stamp, _Time = layout.Candle, layout.View, layout.Stamp, layout.TABLES["instant"]
+_KINDS = layout.KINDS
 
 
 def _as_pointer(context: Any, address: Any) -> Any:
@@ -61,8 +62,8 @@ def order_at(run: Records, m: int, slot: int) -> Records:
 
 @part
 def decision_at(run: Records, kind: int, row: int) -> Records:
-    """One of the cancels, amends or approved orders of the step."""
-    return carray(_pointer(run.decision_table), (3, run.decisions), _Decision)[kind, row]
+    """One of the cancels, amends, moves or approved orders of the step."""
+    return carray(_pointer(run.decision_table), (_KINDS, run.decisions), _Decision)[kind, row]
 
 
 @part
@@ -110,7 +111,7 @@ def candle_at(run: Records, row: int) -> Records:
 @part
 def view_at(run: Records, k: int, row: int) -> Records:
     """What a strategy thinks at a candle."""
-    return carray(_pointer(run.view_table), (run.sleeves, run.candles), _View)[k, row]
+    return carray(_pointer(run.view_table), (run.sleeves, run.views), _View)[k, row]
 
 
 @part

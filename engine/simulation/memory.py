@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from engine.domain.facts import Fact
+from engine.domain.facts import EquityMark, Fact
 from engine.domain.orders import Fill
 from engine.domain.ports import Appended
 
@@ -17,10 +17,12 @@ class MemoryJournal:
     def __init__(self) -> None:
         self.fills: list[Fill] = []
         self.sequence = 0
+        self.changes = 0
 
     def append(self, facts: Sequence[Fact], market_time: datetime) -> Appended:
-        """Keep the fills among the facts."""
+        """Keep the fills among the facts; ``changes`` counts all but marks of equity, which say what prices say."""
         self.fills.extend(fact for fact in facts if isinstance(fact, Fill))
+        self.changes += sum(not isinstance(fact, EquityMark) for fact in facts)
         self.sequence += len(facts)
         return Appended(self.sequence)
 

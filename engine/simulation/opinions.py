@@ -9,8 +9,9 @@ import numpy as np
 
 from engine.domain.errors import BadInput
 from engine.domain.instruments import InstrumentKey
-from engine.domain.market import CandleArrays, IntArray
+from engine.domain.market import CandleArrays
 from engine.market.windows import CandleWindow
+from engine.simulation.foresight import Values
 from engine.trading.sleeves import Opinion, Sleeve, opinion_of
 
 
@@ -43,15 +44,12 @@ class PrecomputedOpinions:
             return None
         return opinion_of(known.convictions[row], known.distances[row])
 
-    def wishes(self, sleeve: Sleeve, key: InstrumentKey, *, long_only: bool) -> IntArray:
-        """Open times (ms UTC, rising) of bars at which the sleeve wants anything; ``long_only`` cannot want a short."""
+    def values(self, sleeve: Sleeve, key: InstrumentKey) -> Values:
+        """All of them; no view before the strategy's lookback is full."""
         known = self._known_of(sleeve, key)
         convictions = np.array(known.convictions)
-        wants = ~np.isnan(convictions) & (convictions != 0.0)
-        if long_only:
-            wants &= ~((convictions < 0.0) & (convictions >= -1.0))
-        rows = np.flatnonzero(wants)
-        return self._series[key].opened_at_ms[rows[rows >= known.lookback_bars - 1]]
+        convictions[: max(0, known.lookback_bars - 1)] = np.nan
+        return Values(convictions, np.array(known.distances))
 
     def _known_of(self, sleeve: Sleeve, key: InstrumentKey) -> _Known:
         known = self._known.get((sleeve.name, sleeve.values, key))

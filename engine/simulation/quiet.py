@@ -1,49 +1,22 @@
-"""Which instants of a replay may change anything while nothing is held: the others need not be lived through.
+"""Which instants of a replay may change anything: the others leave a point of equity and need not be lived through.
 
-Most strategies hold nothing most of the time, and a bar without a position, an order or a wish leaves no trace but a
-point of equity. Such bars are passed over. The tests show that fills and curves are the same with and without.
+Most bars of most replays change nothing: nobody wants what he has not got, no stop is near, and the equity alone moves.
+A walk ahead over opinions and prices finds the next one that may. What it rests on is read from the book again after
+every fact but a mark of equity. The tests show that fills, curves and the book itself are the same with and without.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Protocol, runtime_checkable
-
-import numpy as np
+from collections.abc import Callable
 
 from engine.domain.commands import TradingState
-from engine.domain.instruments import Instrument, InstrumentKey
-from engine.domain.market import CandleArrays, IntArray
+from engine.simulation.foresight import Timeline
+from engine.simulation.standing import refresh, standing_of
+from engine.simulation.walk import Standing, next_lived
 from engine.trading.book import Book
 from engine.trading.config import BrakeMode
 from engine.trading.core import TradingCore
-from engine.trading.sleeves import Sleeve
-
-DAY_MS = 86_400_000
-CALM = 2.0
-"""Days whose highest close is more than this times the lowest are lived through, so that no price looks like a jump."""
-
-
-@runtime_checkable
-class Foresight(Protocol):
-    """Opinions that are known ahead."""
-
-    def wishes(self, sleeve: Sleeve, key: InstrumentKey, *, long_only: bool) -> IntArray:
-        """Open times (ms UTC, rising) of bars at which the sleeve wants anything; ``long_only`` cannot want a short."""
-
-
-class Series(Protocol):
-    """What a source tells of its series."""
-
-    def precomputed(self, key: InstrumentKey) -> CandleArrays:
-        """The whole series."""
-
-    def span(self, key: InstrumentKey) -> tuple[int, int]:
-        """The rows that are replayed."""
-
-    @property
-    def instants_ms(self) -> IntArray:
-        """Every instant at which there is an event, rising."""
+from engine.trading.external import EXTERNAL
 
 
 class Quiet:
@@ -51,89 +24,68 @@ class Quiet:
 
     Parameters
     ----------
-    source : Series
-    instruments : iterable of Instrument
-    sleeves : iterable of Sleeve
-    opinions : Foresight
+    timeline : Timeline
+    maintenance : float
+        Share of open notional below which a simulated venue liquidates.
+    changes : callable
+        Gives a number that changes with every fact but a mark of equity.
     """
 
-    def __init__(
-        self, source: Series, instruments: Iterable[Instrument], sleeves: Iterable[Sleeve], opinions: Foresight
-    ) -> None:
-        instants, tracks = source.instants_ms, {one.key: one for one in instruments}
-        closes = [_closes(source, key) for key in tracks]
-        days = instants // DAY_MS
-        turns = np.append(np.flatnonzero(np.diff(days, prepend=days[0] - 1)), len(instants) - 1)
-        wild = [np.flatnonzero(np.isin(days, _wild_days(source, key))) for key in tracks]
-        begins = [turns, *wild, np.flatnonzero(~np.isin(instants, np.concatenate(closes)))]
-        for sleeve in sleeves:
-            for key in sleeve.instruments:
-                opened = opinions.wishes(sleeve, key, long_only=not tracks[key].can_short)
-                begins.append(np.flatnonzero(np.isin(instants, opened + source.precomputed(key).timeframe.ms)))
-        wakes = np.unique(np.concatenate(begins))
-        self._any = instants[wakes]
-        self._busy = np.unique(np.concatenate([self._any, *(_last_before(own, self._any) for own in closes)]))
-        turn_times = instants[np.unique(np.concatenate([turns, *wild]))]
-        self._turns = np.unique(np.concatenate([turn_times, *(_last_before(own, turn_times) for own in closes)]))
+    def __init__(self, timeline: Timeline, maintenance: float, changes: Callable[[], int]) -> None:
+        self.timeline = timeline
+        self._maintenance = maintenance
+        self._changes = changes
+        self._known = -1
+        self._standing: Standing | None = None
 
-    def until(self, at_ms: int, core: TradingCore) -> int:
-        """The next instant (ms UTC) that has to be lived through; ``at_ms`` itself where nothing may be passed over."""
-        times = self._busy if _rests(core) else self._turns if _is_over(core.book) else None
-        if times is None:
-            return at_ms
-        row = int(np.searchsorted(times, at_ms, side="right"))
-        return int(times[row]) if row < len(times) else at_ms
+    def until(self, row: int, core: TradingCore) -> int:
+        """The next row that has to be lived through after ``row``, which has been."""
+        book, last = core.book, int(self.timeline.barriers[-1])
+        if row >= last or not (_is_calm(core) or _is_over(book)) or not self._knows_prices(row, book):
+            return row + 1
+        standing = self._stands(book)
+        if standing is None:
+            return row + 1
+        return int(next_lived(self.timeline.sights, standing, row, self.timeline.barrier(row)))
 
+    def _stands(self, book: Book) -> Standing | None:
+        changes = self._changes()
+        if changes != self._known:
+            self._known, self._standing = changes, standing_of(self.timeline, book, self._maintenance)
+        elif self._standing is not None:
+            refresh(self._standing, self.timeline, book)
+        return self._standing
 
-def _closes(source: Series, key: InstrumentKey) -> IntArray:
-    first, stop = source.span(key)
-    candles = source.precomputed(key)
-    return candles.opened_at_ms[first:stop] + candles.timeframe.ms
-
-
-def _wild_days(source: Series, key: InstrumentKey) -> IntArray:
-    """Days (since 1970 UTC) whose closes lie too far apart, each with the last close before it."""
-    times, (first, stop) = _closes(source, key), source.span(key)
-    prices = source.precomputed(key).close[first:stop]
-    days = times // DAY_MS
-    starts = np.flatnonzero(np.diff(days, prepend=-1)) if len(days) else np.empty(0, dtype=np.int64)
-    if not len(starts):
-        return starts
-    before = prices[np.maximum(starts - 1, 0)]
-    highest = np.maximum(np.maximum.reduceat(prices, starts), before)
-    lowest = np.minimum(np.minimum.reduceat(prices, starts), before)
-    return days[starts[highest > CALM * lowest]]
+    def _knows_prices(self, row: int, book: Book) -> bool:
+        """Whether every mark is the last close; after a refused jump it is an older one."""
+        for key, lane in self.timeline.lanes.items():
+            mark, ticks = book.mark(key), int(lane.ticks[row])
+            if (mark.price if mark is not None else 0) != ticks * lane.instrument.tick_size:
+                return False
+        return True
 
 
-def _last_before(own: IntArray, times: IntArray) -> IntArray:
-    """The last close of a series before each of ``times``: what a wake finds as its last price."""
-    rows = np.searchsorted(own, times, side="left") - 1
-    return own[rows[rows >= 0]]
-
-
-def _rests(core: TradingCore) -> bool:
-    """Whether the book holds, works, remembers and fears nothing, so that only a wish can move it."""
+def _is_calm(core: TradingCore) -> bool:
+    """Whether the book works, waits for, remembers and fears nothing that a fact would not tell of."""
     book = core.book
     return (
         book.state is TradingState.ACTIVE
         and not book.latched
-        and _is_empty(book)
-        and not book.stopped_out
+        and book.equity is not None
         and not book.venue_errors
         and not book.catching_up
         and not core.is_unsure
         and book.brake.tripped_since is None
         and book.brake.unknown_since is None
         and not book.failed_trades.in_a_row
-        and all(book.mark(key) is not None for key in book.ledger.instruments)
+        and not book.trails
+        and not book.best_prices
+        and EXTERNAL not in book.ledger.sleeves
     )
 
 
 def _is_over(book: Book) -> bool:
     """Whether the brake has ended the run for good."""
     done = book.latched and book.stop is not None and book.stop.is_flat
-    return done and book.config.brake is BrakeMode.LATCH and _is_empty(book)
-
-
-def _is_empty(book: Book) -> bool:
-    return next(book.ledger.open_holdings(), None) is None and next(book.tracker.open_orders(), None) is None
+    empty = next(book.ledger.open_holdings(), None) is None and next(book.tracker.open_orders(), None) is None
+    return done and empty and book.config.brake is BrakeMode.LATCH

@@ -12,7 +12,7 @@ from typing import Protocol
 from engine.domain.codec import digest_of
 from engine.domain.errors import BadInput
 from engine.domain.facts import Outcome, SleeveConfigured
-from engine.domain.instruments import Instrument
+from engine.domain.instruments import Instrument, Kind
 from engine.domain.market import Bars, FeedStatus, MarketEvent, Timeframe, from_ms, to_ms
 from engine.domain.orders import CashFlow, Fill
 from engine.domain.ports import MarketSource
@@ -20,8 +20,9 @@ from engine.exchanges.paper import MemoryVenueJournal, PaperCosts, PaperVenue
 from engine.execution.identity import ClientIds
 from engine.ledger.ledger import Ledger
 from engine.risk.limits import RiskConfig, Sizer
+from engine.simulation.foresight import Foresight, Timeline
 from engine.simulation.memory import MarketClock, MemoryJournal
-from engine.simulation.quiet import Foresight, Quiet
+from engine.simulation.quiet import Quiet
 from engine.simulation.replay_source import ReplaySource
 from engine.strategies import REFERENCES
 from engine.trading.book import WINDOW_BARS, Book
@@ -32,6 +33,8 @@ from engine.trading.sleeves import LiveOpinions, Opinions, build_strategy
 from engine.trading.stopping import StopDriver
 
 ZERO = Decimal(0)
+TRAILING_STOP = "trailing stop"
+"""What the fill of a stop is for that had moved; else it is for what `engine.domain.orders.Purpose` says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +131,9 @@ class Replay:
         self._loop = self._build(list(source.instruments()), self._opinions)
         self._stop = StopDriver(self._loop, self._clock)
         self._started = False
+        self._at_close = False
+        self._detailed = source if isinstance(source, ReplaySource) and source.has_detail else None
+        self._ahead: Decimal | None = None
 
     def _build(self, instruments: list[Instrument], opinions: Opinions) -> TradingLoop:
         config = BookConfig(
@@ -162,6 +168,10 @@ class Replay:
         self._refused += len(outcome.refused)
         for approved in outcome.approved:
             self._order_of[approved.intent.client_id] = (approved.intent.sleeve, approved.intent.purpose.value)
+        for change in outcome.amends:
+            order = self._loop.book.tracker.get(change.client_id)
+            if order is not None and order.is_moved:
+                self._order_of[change.client_id] = (order.intent.sleeve, TRAILING_STOP)
 
     def _begin(self, at: datetime) -> None:
         self._started = True
@@ -183,7 +193,9 @@ class Replay:
             self._loop.step(FeedStatus(venue, at, True, "recorded candles"))
         if isinstance(self._source, ReplaySource) and isinstance(self._opinions, Foresight):
             sleeves = self._loop.book.sleeves.values()
-            self._quiet = Quiet(self._source, instruments, sleeves, self._opinions)
+            timeline = Timeline(self._source, instruments, sleeves, self._opinions)
+            maintenance = float(self._config.costs.maintenance_margin)
+            self._quiet = Quiet(timeline, maintenance, lambda: self._journal.changes)
 
     def step(self, event: MarketEvent) -> None:
         """Take one event of the source."""
@@ -192,6 +204,9 @@ class Replay:
             self._begin(event.at)
         self._loop.step(event)
         self._stop.drive()
+        if self._detailed is not None:
+            self._detailed.wants_detail = self._is_busy()
+        self._ahead, self._at_close = None, isinstance(event, Bars)
         if isinstance(event, Bars):
             self._note(event)
 
@@ -222,17 +237,47 @@ class Replay:
         Needs a `ReplaySource` and opinions that are known ahead; else nothing is left out.
         """
         source, at = self._source, self._loop.book.bars_at
-        if self._quiet is None or at is None or not isinstance(source, ReplaySource):
+        if self._quiet is None or at is None or not self._at_close or not isinstance(source, ReplaySource):
             return
-        at_ms = to_ms(at)
-        until_ms = self._quiet.until(at_ms, self._loop.core)
-        if until_ms <= at_ms:
+        if not self._foresees_liquidations():
             return
+        timeline = self._quiet.timeline
+        row = timeline.row(to_ms(at))
+        until = self._quiet.until(row, self._loop.core)
+        if until > row + 1:
+            source.pass_over(int(timeline.instants[until]))
+            self.bars += int(timeline.candles[row + 1 : until].sum())
+            self._equity += self._points(timeline, row + 1, until)
+
+    def _is_busy(self) -> bool:
+        """Whether anything is held or works, so that finer candles may fill something."""
         book = self._loop.book
-        for close_ms, candles in source.pass_over(until_ms):
-            self.bars += candles
-            if book.equity is not None:
-                self._equity.append(EquityPoint(from_ms(close_ms), book.equity, book.units.drawdown))
+        return any(True for _ in book.ledger.open_holdings()) or any(True for _ in book.tracker.open_orders())
+
+    def _foresees_liquidations(self) -> bool:
+        """Inside a bar that finer candles decide, the prices of other perpetuals move a liquidation price as well."""
+        held = [key for key, booked in self._loop.book.ledger.accounts() if booked.quantity]
+        instruments = self._loop.book.ledger.instruments
+        return self._detailed is None or sum(instruments[key].kind is Kind.PERPETUAL for key in held) < 2
+
+    def _points(self, timeline: Timeline, first: int, stop: int) -> list[EquityPoint]:
+        """The equity at instants that are passed over, as the core would have found it."""
+        book, times = self._loop.book, [from_ms(at_ms) for at_ms in timeline.instants[first:stop].tolist()]
+        worth = book.ledger.worth()
+        if book.equity is None:
+            return []
+        if not worth.parts:
+            return [EquityPoint(at, book.equity, book.units.drawdown) for at in times]
+        prices = {key: timeline.prices(key, first, stop) for key, _, _ in worth.parts}
+        points = []
+        for number, at in enumerate(times):
+            equity = worth.at({key: column[number] for key, column in prices.items()}.get)
+            assert equity is not None, "every price is known"
+            points.append(EquityPoint(at, equity, book.units.drawdown_at(equity)))
+        book.equity = self._ahead = points[-1].equity
+        fact = book.units.observe(book.equity, times[-1])
+        assert fact is None, "no day has turned, no peak was reached"
+        return points
 
     def result(self, seconds: float) -> ReplayResult:
         """What has happened so far."""
@@ -245,7 +290,7 @@ class Replay:
             wins=sum(t.wins for t in totals),
             fills=fills,
             orders={f.trade_id: self._order_of.get(f.client_id, ("external", "external")) for f in fills},
-            final_equity=book.ledger.equity(book.price) or ZERO,
+            final_equity=self._ahead or book.ledger.equity(book.price) or ZERO,
             fees=sum((t.fees for t in totals), ZERO),
             funding=sum((t.funding for t in totals), ZERO),
             digest=digest_of(fills),

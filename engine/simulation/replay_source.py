@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -15,6 +15,7 @@ from engine.domain.market import (
     Bars,
     Candle,
     CandleArrays,
+    Detail,
     FundingRate,
     IntArray,
     MarketEvent,
@@ -24,12 +25,17 @@ from engine.domain.market import (
 )
 from engine.market.checks import RowFault, row_faults
 from engine.market.funding import FundingSeries
+from engine.simulation.fine_candles import LAST, FineCandles, fine_candles
+from engine.simulation.instants import merged_instants
 from engine.simulation.price_grid import decimal_price, decimal_volume, price_ticks
 
 _INSTANTS_AT_ONCE = 2048
 _END_OF_TIME = datetime(2100, 1, 1, tzinfo=UTC)
 Funding = Mapping[InstrumentKey, FundingSeries | None]
 """Funding of each perpetual; None states that it is to be replayed without."""
+
+Fine = Mapping[InstrumentKey, CandleArrays]
+"""Finer candles of some of the instruments."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +48,7 @@ class _Track:
     funding: FundingSeries | None
     first: int
     stop: int
+    fine: FineCandles | None = None
 
 
 class ReplaySource:
@@ -59,11 +66,19 @@ class ReplaySource:
         One entry for each perpetual; None states that it pays none in this replay.
     start, stop : datetime or None
         Replay candles that open from ``start`` on and close by ``stop``; None means all.
+    fine : mapping of InstrumentKey to CandleArrays, optional
+        Finer candles, of one length: each comes as a `Detail` before the `Bars` of the candle it lies in.
+
+    Attributes
+    ----------
+    wants_detail : bool
+        Set it to False where nothing works or is held: finer candles are left out until it is set again.
 
     Raises
     ------
     BadInput
-        Nothing to replay, unusable candles, prices off any sensible tick, or a perpetual without a word on funding.
+        Nothing to replay, unusable candles, prices off any sensible tick, a perpetual without a word on funding, or
+        finer candles that do not fit.
     """
 
     def __init__(
@@ -72,9 +87,13 @@ class ReplaySource:
         funding: Funding | None = None,
         start: datetime | None = None,
         stop: datetime | None = None,
+        fine: Fine | None = None,
     ) -> None:
         ordered = sorted(series, key=lambda instrument: (instrument.venue, instrument.symbol))
         self._tracks = [_track(one, series[one], funding or {}, (start, stop)) for one in ordered]
+        if fine:
+            self._tracks = _with_fine(self._tracks, fine)
+        self.wants_detail = True
         self._by_key = {track.instrument.key: track for track in self._tracks}
         if len(self._by_key) < len(self._tracks):
             raise BadInput("two of the instruments to replay have one name; give each instrument once")
@@ -113,29 +132,62 @@ class ReplaySource:
         track = self._track(key)
         return track.first, track.stop
 
+    def fine(self, key: InstrumentKey) -> FineCandles | None:
+        """The finer candles of an instrument; None without any."""
+        return self._track(key).fine
+
+    @property
+    def has_detail(self) -> bool:
+        """Whether there are finer candles of any instrument."""
+        return any(track.fine is not None for track in self._tracks)
+
     def funding(self, key: InstrumentKey) -> FundingSeries | None:
         """What was given as the instrument's funding."""
         return self._track(key).funding
 
     def events(self) -> Iterator[MarketEvent]:
         """Every event in the order of market time; ends at the last candle or after `close`."""
-        instants = self.instants_ms
+        instants, has_detail = self.instants_ms, self.has_detail
         for first in range(0, len(instants), _INSTANTS_AT_ONCE):
             chunk = instants[first : first + _INSTANTS_AT_ONCE]
             for at_ms, events in self._chunk(chunk):
                 if self._closed:
                     return
-                self._now_ms = at_ms
-                yield from events
+                if has_detail:
+                    yield from self._with_details(at_ms, events)
+                else:
+                    self._now_ms = at_ms
+                    yield from events
 
-    def pass_over(self, until_ms: int) -> list[tuple[int, int]]:
-        """Leave out the events before ``until_ms``; close time (ms UTC) and number of candles of each such close."""
-        begin, self._resume_ms = self._now_ms, until_ms
-        closes = [track.closed_at_ms[slice(*_between(track, begin, until_ms))] for track in self._tracks]
-        if len(closes) == 1:
-            return [(close_ms, 1) for close_ms in closes[0].tolist()]
-        times, counts = np.unique(np.concatenate(closes), return_counts=True)
-        return list(zip(times.tolist(), counts.tolist(), strict=True))
+    def _with_details(self, at_ms: int, events: list[MarketEvent]) -> Iterator[MarketEvent]:
+        """The events of an instant, finer candles that closed since the instant before it in their places."""
+        row = int(np.searchsorted(self.instants_ms, at_ms))
+        if self.wants_detail:
+            yield from self._details(int(self.instants_ms[row - 1]) if row else 0, at_ms - 1)
+        self._now_ms = at_ms
+        yield from (event for event in events if not isinstance(event, Bars))
+        if self.wants_detail:
+            yield from self._details(at_ms - 1, at_ms)
+        yield from (event for event in events if isinstance(event, Bars))
+
+    def _details(self, after_ms: int, until_ms: int) -> Iterator[Detail]:
+        """The finer candles that close after one instant and up to another, by close."""
+        found: dict[int, list[tuple[Candle, bool]]] = {}
+        for track in self._tracks:
+            if track.fine is None or not len(rows := track.fine.rows_closed(after_ms, until_ms)):
+                continue
+            columns = _Columns.of_rows(track.instrument, track.fine.candles.slice(int(rows[0]), int(rows[-1]) + 1))
+            for row in (rows - rows[0]).tolist():
+                is_last = bool(track.fine.roles[rows[0] + row] == LAST)
+                at_ms = columns.opened_at_ms[row] + columns.timeframe.ms
+                found.setdefault(at_ms, []).append((columns.candle(row), is_last))
+        for at_ms, candles in sorted(found.items(), key=lambda each: each[0]):
+            ending = frozenset(candle.instrument for candle, is_last in candles if is_last)
+            yield Detail(from_ms(at_ms), tuple(candle for candle, _ in candles), ending)
+
+    def pass_over(self, until_ms: int) -> None:
+        """Leave out the events before ``until_ms`` that have not been handed out."""
+        self._resume_ms = until_ms
 
     def close(self) -> None:
         """End the stream before its next instant; may be called from another thread."""
@@ -161,7 +213,7 @@ class ReplaySource:
         )
         stamps = [track.funding.at_ms for track in self._tracks if track.funding is not None]
         funding = [part[(part >= begin) & (part <= end)] for part in stamps]
-        return np.unique(np.concatenate([*closes, *funding]))
+        return merged_instants([*closes, *funding])
 
     def _chunk(self, instants: IntArray) -> Iterator[tuple[int, list[MarketEvent]]]:
         """Events by instant; those of an instant that is passed over meanwhile are never made."""
@@ -203,6 +255,25 @@ def _track(
     # Prices that the tick would make zero must be refused before the replay, not in its middle.
     price_ticks(candles.low[first:last], instrument.tick_size)
     return track
+
+
+def _with_fine(tracks: list[_Track], fine: Fine) -> list[_Track]:
+    strangers = sorted(set(fine) - {track.instrument.key for track in tracks})
+    if strangers:
+        raise BadInput(f"finer candles of {', '.join(strangers)} are given, which is not run; take them away")
+    frames = sorted({candles.timeframe for candles in fine.values()})
+    if len(frames) > 1:
+        raise BadInput(f"finer candles of {' and '.join(map(str, frames))} are given; give one length of them")
+    found = []
+    for track in tracks:
+        key = track.instrument.key
+        if key in fine:
+            _require_clean(key, fine[key])
+            own = fine_candles(track.instrument, track.candles, (track.first, track.stop), fine[key])
+            found.append(replace(track, fine=own))
+        else:
+            found.append(track)
+    return found
 
 
 def _require_clean(key: InstrumentKey, candles: CandleArrays) -> None:
@@ -250,13 +321,17 @@ class _Columns:
 
     @classmethod
     def of(cls, track: _Track, first: int, stop: int) -> _Columns:
-        part, tick_size = track.candles.slice(first, stop), track.instrument.tick_size
+        return cls.of_rows(track.instrument, track.candles.slice(first, stop))
+
+    @classmethod
+    def of_rows(cls, instrument: Instrument, part: CandleArrays) -> _Columns:
+        tick_size = instrument.tick_size
         open_, high, low, close = (
             price_ticks(column, tick_size).tolist() for column in (part.open, part.high, part.low, part.close)
         )
-        rows = dict(zip(track.closed_at_ms[first:stop].tolist(), range(stop - first), strict=True))
         opened, volume = part.opened_at_ms.tolist(), part.volume.tolist()
-        return cls(track.instrument, part.timeframe, rows, opened, open_, high, low, close, volume)
+        rows = {opened_ms + part.timeframe.ms: row for row, opened_ms in enumerate(opened)}
+        return cls(instrument, part.timeframe, rows, opened, open_, high, low, close, volume)
 
     def candle(self, row: int) -> Candle:
         tick_size = self.instrument.tick_size
@@ -270,12 +345,6 @@ class _Columns:
             self.close[row] * tick_size,
             decimal_volume(self.volume[row]),
         )
-
-
-def _between(track: _Track, begin_ms: int, end_ms: int) -> tuple[int, int]:
-    """Rows of the track that close after ``begin_ms`` and before ``end_ms``."""
-    first = max(track.first, int(np.searchsorted(track.closed_at_ms, begin_ms, side="right")))
-    return first, max(first, min(track.stop, int(np.searchsorted(track.closed_at_ms, end_ms, side="left"))))
 
 
 def _funding(track: _Track, instants: IntArray) -> Iterator[FundingRate]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -16,12 +15,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine.domain.codec import utc_from_text, utc_text
-from engine.domain.errors import CannotRecord, StorageError
 from engine.domain.instruments import InstrumentKey
 from engine.domain.market import FloatArray, IntArray
 from engine.domain.orders import Fill
 from engine.domain.views import EquityCurve, FillRow, PageOf
-from engine.storage.candle_segments import write_atomic
+from engine.storage.record_folder import RecordFolder
 
 BOOK = "replay"
 _REQUEST, _PARTIAL, _RESULT = "request.json", "partial.json", "result.json"
@@ -83,6 +81,7 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._files = RecordFolder(path, "delete the folder and run the replay again")
 
     @property
     def run_id(self) -> str:
@@ -91,38 +90,32 @@ class RunFolder:
 
     def write_request(self, request: Mapping[str, Any]) -> None:
         """Begin the run; raises `CannotRecord`."""
-        with recorded(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
-            write_atomic(self.path / _REQUEST, _json(request))
+        self._files.write(_REQUEST, _json(request))
 
     def write_partial(self, summary: Mapping[str, Any], curve: Curve) -> None:
         """Publish how far a run is; raises `CannotRecord`."""
-        with recorded(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
-            write_atomic(self.path / _LIVE_EQUITY, _curve_bytes(curve))
-            write_atomic(self.path / _PARTIAL, _json(summary))
+        self._files.write(_LIVE_EQUITY, _curve_bytes(curve))
+        self._files.write(_PARTIAL, _json(summary))
 
     def write_result(self, summary: Mapping[str, Any], curve: Curve, fills: Sequence[FillNote]) -> None:
         """Complete the run; raises `CannotRecord`."""
-        with recorded(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
-            write_atomic(self.path / _EQUITY, _curve_bytes(curve))
-            write_atomic(self.path / _FILLS, _fill_bytes(fills))
-            write_atomic(self.path / _RESULT, _json(summary))
-            for name in (_PARTIAL, _LIVE_EQUITY):
-                (self.path / name).unlink(missing_ok=True)
+        self._files.write(_EQUITY, _curve_bytes(curve))
+        self._files.write(_FILLS, _fill_bytes(fills))
+        self._files.write(_RESULT, _json(summary))
+        for name in (_PARTIAL, _LIVE_EQUITY):
+            self._files.remove(name)
 
     def request(self) -> dict[str, Any]:
         """What was asked for, empty before the run began; raises `StorageError` as every reader here."""
-        return self._read(_REQUEST) or {}
+        return self._files.read(_REQUEST) or {}
 
     def result(self) -> dict[str, Any] | None:
         """What came of it, None while it is not complete."""
-        return self._read(_RESULT)
+        return self._files.read(_RESULT)
 
     def partial(self) -> dict[str, Any] | None:
         """How far it is, None before the first word and once it is complete."""
-        return self._read(_PARTIAL)
+        return self._files.read(_PARTIAL)
 
     def curve(self) -> Curve | None:
         """Equity so far, None before the first point."""
@@ -144,39 +137,13 @@ class RunFolder:
         rows = table.slice(first, stop - first).to_pylist()
         return PageOf(tuple(_row(row) for row in reversed(rows)), total, page, size)
 
-    def _read(self, name: str) -> dict[str, Any] | None:
-        try:
-            body = json.loads((self.path / name).read_text("utf-8"))
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError) as error:
-            raise self._damaged(name, error) from error
-        if not isinstance(body, dict):
-            raise self._damaged(name, TypeError("no object"))
-        return body
-
     def _table(self, name: str) -> pa.Table | None:
         try:
             return pq.read_table(pa.BufferReader((self.path / name).read_bytes()), use_threads=False)
         except FileNotFoundError:
             return None
         except (OSError, pa.ArrowException) as error:
-            raise self._damaged(name, error) from error
-
-    def _damaged(self, name: str, error: Exception) -> StorageError:
-        return StorageError(f"{self.path / name} is damaged ({error}); delete the folder and run the replay again")
-
-
-@contextlib.contextmanager
-def recorded(path: Path) -> Iterator[None]:
-    """Turn an operating system's refusal to write into `CannotRecord` that names the folder and the way out."""
-    try:
-        yield
-    except OSError as error:
-        raise CannotRecord(
-            f"{path} cannot be written: {error.strerror or error}; free some space, make the folder writable, or "
-            "choose another data folder with QUARTERDECK_DATA_DIR"
-        ) from error
+            raise self._files.damaged(name, error) from error
 
 
 def _json(body: Mapping[str, Any]) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
@@ -109,17 +110,28 @@ def checked_fixed(config: type[BaseModel], fixed: Mapping[str, Any]) -> dict[str
         for bound in field.metadata:
             kind = Annotated[kind, bound]
         try:
-            checked[name] = TypeAdapter(kind).validate_python(value)
+            checked[name] = _plain(TypeAdapter(kind).validate_python(value))
         except ValidationError as error:
             raise BadInput(f"{name}={value}: {error.errors()[0]['msg']}") from error
     return checked
 
 
+def _plain(value: Any) -> Any:
+    """A value as settings are stored: of a closed choice its value."""
+    return value.value if isinstance(value, Enum) else value
+
+
+def _choices(kind: Any) -> tuple[Value, ...]:
+    if kind is bool:
+        return (False, True)
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return tuple(member.value for member in kind)
+    return get_args(kind) if get_origin(kind) is Literal else ()
+
+
 def _dimension(name: str, field: FieldInfo, bounds: Bounds | None) -> Dimension:
     kind = field.annotation
-    choices: tuple[Value, ...] = get_args(kind) if get_origin(kind) is Literal else ()
-    if kind is bool:
-        choices = (False, True)
+    choices = _choices(kind)
     if choices:
         if bounds is not None:
             raise BadInput(f"{name} has no range; its values are {', '.join(map(str, choices))}")

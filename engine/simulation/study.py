@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,8 +15,10 @@ from engine.domain.errors import BadInput
 from engine.domain.market import CandleArrays, FloatArray, to_ms
 from engine.quant.overfitting import sharpe_sample
 from engine.simulation.backtest import BacktestEngine, BacktestSetup, run_backtest
+from engine.simulation.backtest_setup import Market, market_of
 from engine.simulation.evaluation_figures import DAY_MS, days_of
 from engine.simulation.search_space import Dimension
+from engine.simulation.spread import Runner, in_this_process
 from engine.simulation.study_layout import Layout, Span
 from engine.simulation.study_searcher import Proposal, Searcher
 from engine.storage.research import Trial, TrialState
@@ -57,10 +59,15 @@ class StudyPlan:
 
     def settings(self, searched: Mapping[str, Any]) -> str:
         """Complete settings as JSON; raises `BadInput` where they contradict each other."""
-        try:
-            return BACKTESTS[self.setup.strategy].config(**self.fixed, **searched).model_dump_json()
-        except ValidationError as error:
-            raise BadInput("; ".join(one["msg"].removeprefix("Value error, ") for one in error.errors())) from error
+        return settings_json(self.setup.strategy, {**self.fixed, **searched})
+
+
+def settings_json(strategy: str, values: Mapping[str, Any]) -> str:
+    """Complete settings of a strategy as JSON; raises `BadInput` where they contradict each other."""
+    try:
+        return BACKTESTS[strategy].config(**values).model_dump_json()
+    except ValidationError as error:
+        raise BadInput("; ".join(one["msg"].removeprefix("Value error, ") for one in error.errors())) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +80,20 @@ class FoldTask:
 
 @dataclass(frozen=True, slots=True)
 class FoldWork:
-    """What every run of a study shares; holds no candle after the development days."""
+    """What every run of a study shares; holds no candle after the development days.
+
+    Candles are checked and laid out once for each fold and process, however many settings are run over it.
+    """
 
     setup: BacktestSetup
     engine: BacktestEngine
+    _markets: dict[Span, Market] = field(default_factory=dict, init=False, repr=False, compare=False)
 
-    def returns(self, task: FoldTask) -> FloatArray:
+    def __reduce__(self) -> tuple[type[FoldWork], tuple[BacktestSetup, BacktestEngine]]:
+        """Travels without what can be laid out again."""
+        return FoldWork, (self.setup, self.engine)
+
+    def run(self, task: FoldTask) -> FloatArray:
         """Daily returns after costs of a run that begins flat with the whole capital.
 
         Parameters
@@ -95,13 +110,15 @@ class FoldWork:
             As `run_backtest`.
         """
         config = replace(self.setup.config, strategies={self.setup.strategy: task.settings})
-        run = run_backtest(replace(self.setup, config=config, start=task.span.start, stop=task.span.stop), self.engine)
+        setup = replace(self.setup, config=config, start=task.span.start, stop=task.span.stop)
+        if task.span not in self._markets:
+            self._markets[task.span] = market_of(setup)
+        run = run_backtest(setup, self.engine, market=self._markets[task.span])
         assert run is not None, "nothing cancels it"
         return days_of(run).returns
 
 
-Runner = Callable[[Sequence[FoldTask]], Sequence[FloatArray]]
-"""Runs tasks anywhere, in any order; answers in the order they were given."""
+FoldRunner = Runner[FoldTask, FloatArray]
 
 
 class TrialLog(Protocol):
@@ -117,7 +134,9 @@ class TrialLog(Protocol):
 def development_setup(plan: StudyPlan) -> BacktestSetup:
     """The setup without any candle that closes after the last fold, so that nothing of the holdout can leak."""
     series = {one: candles_until(candles, plan.layout.development) for one, candles in plan.setup.series.items()}
-    return replace(plan.setup, series=series, start=plan.layout.development.start, stop=plan.layout.development.stop)
+    fine = {key: candles_until(candles, plan.layout.development) for key, candles in plan.setup.fine.items()}
+    span = plan.layout.development
+    return replace(plan.setup, series=series, fine=fine, start=span.start, stop=span.stop)
 
 
 def candles_until(candles: CandleArrays, span: Span) -> CandleArrays:
@@ -136,13 +155,8 @@ def score(returns: FloatArray, period_ms: int) -> float:
     return 0.0 if math.isnan(sharpe) else sharpe * math.sqrt(YEAR_DAYS * DAY_MS / period_ms)
 
 
-def in_this_process(work: FoldWork) -> Runner:
-    """A runner that does one after the other."""
-    return lambda tasks: [work.returns(task) for task in tasks]
-
-
 def run_study(
-    plan: StudyPlan, log: TrialLog, trials: int, runner: Runner | None = None, progress: StudyProgress | None = None
+    plan: StudyPlan, log: TrialLog, trials: int, runner: FoldRunner | None = None, progress: StudyProgress | None = None
 ) -> bool:
     """Run until so many trials were measured, those of earlier calls included.
 
@@ -177,7 +191,7 @@ def run_study(
 class _Study:
     """One call of `run_study`."""
 
-    def __init__(self, plan: StudyPlan, log: TrialLog, runner: Runner) -> None:
+    def __init__(self, plan: StudyPlan, log: TrialLog, runner: FoldRunner) -> None:
         self._plan, self._log, self._runner = plan, log, runner
         self._history = _history_bars(plan)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,8 +15,10 @@ from engine.quant.plateau import Plateau, plateau_within
 from engine.quant.validation import Split, combinatorial_purged, label_spans, purged_k_fold
 from engine.simulation.evaluation_figures import DAY_MS
 from engine.simulation.evaluation_luck import StudyFacts
+from engine.simulation.spread import Team, in_this_process
 from engine.simulation.study import YEAR_DAYS, StudyPlan, best_of, measured, score
 from engine.simulation.study_searcher import as_numbers
+from engine.simulation.study_selection import SelectionWork
 from engine.storage.research import Trial, TrialState
 
 _MOST_BLOCKS, _FEWEST_BLOCKS = 16, 4
@@ -25,12 +27,32 @@ _GROUPS, _TEST_GROUPS = 6, 2
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """What the folds before a fold choose, and what it does there; annualised Sharpe ratios.
+
+    Attributes
+    ----------
+    fold : int
+        From 1; before the first there is nothing to choose by.
+    trial : int
+        Number of the chosen one.
+    learned, unseen : float
+        On the days it was chosen by, and on those of the fold.
+    """
+
+    fold: int
+    trial: int
+    learned: float
+    unseen: float
+
+
+@dataclass(frozen=True, slots=True)
 class Selection:
     """What choosing the best by some days gave on the days it did not see; annualised Sharpe ratios.
 
     Attributes
     ----------
-    walk_forward : tuple of float
+    walk_forward : tuple of Choice
         For each fold after the first: the best of the folds before it.
     k_fold : float or None
         Each fold of days once unseen, all unseen days joined.
@@ -38,12 +60,15 @@ class Selection:
         Combinatorial purged cross-validation, a path each.
     reason : str
         Why there is none.
+    k_folds : tuple of Choice
+        For each fold of days: the best of the others.
     """
 
-    walk_forward: tuple[float, ...]
+    walk_forward: tuple[Choice, ...]
     k_fold: float | None
     paths: tuple[float, ...]
     reason: str = ""
+    k_folds: tuple[Choice, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +93,7 @@ class Judgement:
     selection: Selection
 
 
-def judge_study(plan: StudyPlan, trials: Sequence[Trial]) -> Judgement:
+def judge_study(plan: StudyPlan, trials: Sequence[Trial], team: Team | None = None) -> Judgement:
     """Measure a study.
 
     Every trial that was run counts, abandoned ones as `comparable` has them. Overfitting and selection need the same
@@ -80,6 +105,8 @@ def judge_study(plan: StudyPlan, trials: Sequence[Trial]) -> Judgement:
     plan : StudyPlan
     trials : sequence of Trial
         All stored ones.
+    team : Team, optional
+        Who cross-validates; this process by default.
     """
     run = [one for one in trials if one.state is not TrialState.REFUSED]
     complete = [one for one in run if one.state is TrialState.COMPLETE]
@@ -88,7 +115,7 @@ def judge_study(plan: StudyPlan, trials: Sequence[Trial]) -> Judgement:
     daily = np.array(comparable(run)) * math.sqrt(plan.layout.period_ms / (YEAR_DAYS * DAY_MS))
     variance = trial_variance(daily) if len(run) else math.nan
     facts = StudyFacts(max(1, measured(trials)), variance, probability)
-    return Judgement(best_of(trials), facts, reason, _plateau(plan, run), _selection(plan, complete, table))
+    return Judgement(best_of(trials), facts, reason, _plateau(plan, run), _selection(plan, complete, table, team))
 
 
 def _overfitting(table: FloatArray) -> tuple[float | None, str]:
@@ -127,30 +154,28 @@ def comparable(run: Sequence[Trial]) -> list[float]:
     return values
 
 
-def _selection(plan: StudyPlan, complete: Sequence[Trial], table: FloatArray) -> Selection:
+def _selection(plan: StudyPlan, complete: Sequence[Trial], table: FloatArray, team: Team | None) -> Selection:
     rows = len(table)
     if len(complete) < _FEWEST_COMPLETE or rows < 2 * _GROUPS:
         reason = f"{len(complete)} complete trials of {rows} days give nothing to choose among"
         return Selection((), None, (), reason)
     ends, period = label_spans(rows, 1), plan.layout.period_ms
-    folds = purged_k_fold(ends, len(plan.layout.folds), 1)
+    forward, folds = _forward(complete[0], plan), purged_k_fold(ends, len(plan.layout.folds), 1)
     combined = combinatorial_purged(ends, _GROUPS, _TEST_GROUPS, 1)
-    paths = combined.joined([_unseen(table, split) for split in combined.splits])
-    joined = np.concatenate([_unseen(table, split) for split in folds])
+    splits, work = [*forward, *folds, *combined.splits], SelectionWork(table)
+    columns = list((team.runner(work) if team else in_this_process(work))(splits))
+    unseen = [table[split.test, column] for split, column in zip(splits, columns, strict=True)]
+    paths = combined.joined(unseen[len(forward) + len(folds) :])
+    made = [
+        Choice(0, complete[column].number, score(table[split.train, column], period), score(days, period))
+        for split, column, days in zip(splits, columns, unseen, strict=True)
+    ]
     return Selection(
-        tuple(score(_unseen(table, split), period) for split in _forward(complete[0], plan)),
-        score(joined, period),
+        tuple(replace(one, fold=fold) for fold, one in enumerate(made[: len(forward)], start=2)),
+        score(np.concatenate(unseen[len(forward) : len(forward) + len(folds)]), period),
         tuple(score(path, period) for path in paths),
+        k_folds=tuple(replace(one, fold=n) for n, one in enumerate(made[len(forward) :][: len(folds)], start=1)),
     )
-
-
-def _unseen(table: FloatArray, split: Split) -> FloatArray:
-    """Returns on the test days of the trial that was best on the training days."""
-    learned = table[split.train]
-    deviations = learned.std(axis=0, ddof=1)
-    sharpes = np.divide(learned.mean(axis=0), deviations, out=np.zeros(len(deviations)), where=deviations > 1e-15)
-    unseen: FloatArray = table[split.test, int(np.argmax(sharpes))]
-    return unseen
 
 
 def _forward(trial: Trial, plan: StudyPlan) -> list[Split]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -61,6 +62,15 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
+class Extent:
+    """What there is of one instrument: when its first candle opens and its last one closes, and a candle's length."""
+
+    begin_ms: int
+    end_ms: int
+    candle_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Layout:
     """The spans of a study.
 
@@ -93,9 +103,29 @@ def layout_of(setup: BacktestSetup, plan: LayoutPlan) -> Layout:
     BadInput
         Too few days for so many folds.
     """
-    longest = max(candles.timeframe.ms for candles in setup.series.values())
-    period = max(DAY_MS, longest)
-    first, stop = _whole_periods(setup, period)
+    return layout_between(_extents(setup), (setup.start, setup.stop), plan)
+
+
+def layout_between(
+    extents: Sequence[Extent], asked: tuple[datetime | None, datetime | None], plan: LayoutPlan
+) -> Layout:
+    """The same from what is known of the candles alone.
+
+    Parameters
+    ----------
+    extents : sequence of Extent
+        Of every instrument; at least one.
+    asked : tuple of datetime or None
+        From and to, None for all there is.
+    plan : LayoutPlan
+
+    Raises
+    ------
+    BadInput
+        Too few days for so many folds.
+    """
+    period = max(DAY_MS, *(one.candle_ms for one in extents))
+    first, stop = _whole_periods(extents, asked, period)
     days = max(0, stop - first)
     needed = (plan.folds + 1) * (FEWEST_FOLD_DAYS + plan.embargo_days)
     try:
@@ -121,15 +151,23 @@ def layout_of(setup: BacktestSetup, plan: LayoutPlan) -> Layout:
     return Layout(folds, Span(folds[0].start, folds[-1].stop), holdout, period)
 
 
-def _whole_periods(setup: BacktestSetup, period: int) -> tuple[int, int]:
-    """First whole period, and the one after the last, that every instrument has candles of."""
-    opened = [int(candles.opened_at_ms[0]) for candles in setup.series.values() if len(candles)]
-    closed = [int(one.opened_at_ms[-1]) + one.timeframe.ms for one in setup.series.values() if len(one)]
-    if len(opened) < len(setup.series) or not opened:
+def _extents(setup: BacktestSetup) -> list[Extent]:
+    if not setup.series or any(not len(candles) for candles in setup.series.values()):
         raise BadInput("a series holds no candle; give files with candles of the range")
-    begin, end = max(opened), min(closed)
-    if setup.start is not None:
-        begin = max(begin, to_ms(setup.start))
-    if setup.stop is not None:
-        end = min(end, to_ms(setup.stop))
+    return [
+        Extent(int(one.opened_at_ms[0]), int(one.opened_at_ms[-1]) + one.timeframe.ms, one.timeframe.ms)
+        for one in setup.series.values()
+    ]
+
+
+def _whole_periods(
+    extents: Sequence[Extent], asked: tuple[datetime | None, datetime | None], period: int
+) -> tuple[int, int]:
+    """First whole period, and the one after the last, that every instrument has candles of."""
+    start, stop = asked
+    begin, end = max(one.begin_ms for one in extents), min(one.end_ms for one in extents)
+    if start is not None:
+        begin = max(begin, to_ms(start))
+    if stop is not None:
+        end = min(end, to_ms(stop))
     return -(-begin // period), end // period

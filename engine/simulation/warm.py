@@ -10,11 +10,12 @@ from engine.domain.instruments import Instrument, Kind
 from engine.domain.market import CandleArrays, Timeframe
 from engine.risk.limits import ALL_IN, RiskConfig
 from engine.simulation.kernel import request_of, run_kernel
+from engine.simulation.opinions import PrecomputedOpinions
 from engine.simulation.plain_kernel import run_cross
 from engine.simulation.plain_portfolio import TopMomentum, run_top_momentum
 from engine.simulation.plain_rules import Levels, PlainRules
 from engine.simulation.plain_sweep import sweep_cross
-from engine.simulation.replay import ReplayConfig
+from engine.simulation.replay import Replay, ReplayConfig
 from engine.simulation.replay_source import ReplaySource
 from engine.strategies.sma_cross import SmaCrossConfig
 
@@ -41,3 +42,5 @@ def _compile_general(candles: CandleArrays) -> None:
     spot = Instrument("warm", "BTC", "USDT", Kind.SPOT, Decimal("0.01"), Decimal("0.001"), Decimal(5))
     config = ReplayConfig({"sma_cross": '{"fast_bars": 2, "slow_bars": 5}'}, Decimal(1000), risk=RiskConfig(**ALL_IN))
     run_kernel(request_of(config, ReplaySource({spot: candles})))
+    source = ReplaySource({spot: candles})
+    Replay(source, config, PrecomputedOpinions({spot.key: candles})).run(source.bars)

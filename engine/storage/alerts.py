@@ -12,7 +12,7 @@ from sqlalchemy.dialects import sqlite
 
 from engine.domain.errors import BadInput
 from engine.domain.facts import Notice, Severity
-from engine.domain.views import AlertRow
+from engine.domain.operations_views import AlertRow
 from engine.storage.alerts_outbox import GIVEN_UP, ChannelShelf, Message, Outbox, rank
 from engine.storage.alerts_tables import alerts, channels, mutes, outbox
 from engine.storage.database_file import DatabaseFile

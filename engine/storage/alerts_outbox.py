@@ -10,7 +10,7 @@ from sqlalchemy import Row, case, delete, func, insert, or_, select, update
 
 from engine.domain.errors import BadInput
 from engine.domain.facts import Notice, Severity
-from engine.domain.views import ChannelView
+from engine.domain.operations_views import ChannelView
 from engine.storage.alerts_tables import channels, outbox
 from engine.storage.database_file import DatabaseFile
 

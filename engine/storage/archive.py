@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import io
 import json
 import shutil
 import stat
@@ -12,7 +13,7 @@ import zlib
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, BinaryIO
 
 from engine.domain.codec import utc_from_text, utc_text
 from engine.domain.errors import BadInput
@@ -52,6 +53,8 @@ class Manifest:
         Everything else in the archive, sorted by name.
     candles : tuple of (str, int)
         Candle files (path, bytes) the data folder had; they are not inside.
+    left_out : tuple of (str, int)
+        Runs of research (folder, bytes) that would have made the archive too large; they are not inside.
     """
 
     created_at: datetime
@@ -59,6 +62,7 @@ class Manifest:
     with_keys: bool
     files: tuple[Entry, ...]
     candles: tuple[tuple[str, int], ...]
+    left_out: tuple[tuple[str, int], ...] = ()
 
 
 def write_manifest(archive: zipfile.ZipFile, manifest: Manifest, key: bytes) -> None:
@@ -125,16 +129,13 @@ def read_key(archive: zipfile.ZipFile, entry: Entry) -> bytes:
 
 def add_file(archive: zipfile.ZipFile, path: Path, name: str) -> Entry:
     """Add a file as it is at this moment; its entry for the manifest."""
-    digest, size = hashlib.sha256(), 0
-    info = zipfile.ZipInfo(name)
-    info.compress_type = zipfile.ZIP_DEFLATED
-    info.external_attr = (stat.S_IFREG | 0o600) << 16
-    with path.open("rb") as source, archive.open(info, "w", force_zip64=True) as target:
-        while block := source.read(_BLOCK):
-            digest.update(block)
-            size += len(block)
-            target.write(block)
-    return Entry(name, size, digest.hexdigest())
+    with path.open("rb") as source:
+        return _add(archive, source, name)
+
+
+def add_bytes(archive: zipfile.ZipFile, content: bytes, name: str) -> Entry:
+    """Add a file whose content was read already; its entry for the manifest."""
+    return _add(archive, io.BytesIO(content), name)
 
 
 def require_space(folder: Path, wanted: int) -> None:
@@ -142,6 +143,19 @@ def require_space(folder: Path, wanted: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < wanted:
         raise BadInput(f"{folder} has {free >> 20} MiB free, {wanted >> 20} MiB are needed; free disk space first")
+
+
+def _add(archive: zipfile.ZipFile, source: BinaryIO, name: str) -> Entry:
+    digest, size = hashlib.sha256(), 0
+    info = zipfile.ZipInfo(name)
+    info.compress_type = zipfile.ZIP_DEFLATED
+    info.external_attr = (stat.S_IFREG | 0o600) << 16
+    with archive.open(info, "w", force_zip64=True) as target:
+        while block := source.read(_BLOCK):
+            digest.update(block)
+            size += len(block)
+            target.write(block)
+    return Entry(name, size, digest.hexdigest())
 
 
 def _check_entry(entry: Entry, info: zipfile.ZipInfo | None) -> None:
@@ -177,6 +191,7 @@ def _parse(content: bytes, key: bytes | None) -> Manifest:
             bool(body["with_keys"]),
             tuple(Entry(str(item["name"]), int(item["bytes"]), str(item["sha256"])) for item in body["files"]),
             tuple((str(name), int(size)) for name, size in body["candles"]),
+            tuple((str(name), int(size)) for name, size in body.get("left_out", ())),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise BadInput(f"the archive's manifest cannot be read: {error!r}") from error
@@ -193,6 +208,7 @@ def _body(manifest: Manifest) -> dict[str, Any]:
         "with_keys": manifest.with_keys,
         "files": [asdict(entry) for entry in manifest.files],
         "candles": [list(item) for item in manifest.candles],
+        "left_out": [list(item) for item in manifest.left_out],
     }
 
 

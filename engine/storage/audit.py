@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Select, func, insert, or_, select
@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Select, func, insert, or_, select
 from engine.domain.codec import utc_text
 from engine.domain.commands import Actor
 from engine.domain.errors import StorageError
+from engine.domain.ports import Clock
 from engine.storage.chain import AUDIT, ChainReport, Head, export_head, head_fits, link, read_head, storable
 from engine.storage.control_tables import AuditTable
 from engine.storage.database_file import DatabaseFile
@@ -24,9 +25,10 @@ _log = logging.getLogger(__name__)
 class AuditTrail:
     """Who did what. Several processes may append; the database lets one at a time."""
 
-    def __init__(self, file: DatabaseFile, key: bytes) -> None:
+    def __init__(self, file: DatabaseFile, key: bytes, clock: Clock) -> None:
         self._file = file
         self._key = key
+        self._clock = clock
 
     def append(self, actor: Actor, action: str, target: str, detail: str) -> int:
         """Make a row durable before the action happens; its sequence.
@@ -48,7 +50,7 @@ class AuditTrail:
         texts = tuple(storable(text) for text in (actor.name, actor.source, action, target, detail))
         with self._file.write() as connection:
             before = self._tail(connection)
-            head = _append(connection, before, self._key, texts)
+            head = _append(connection, before, self._key, (self._clock.now(), texts))
         self._export(before, head)
         return head.count
 
@@ -93,8 +95,8 @@ def _newest() -> Select[Any]:
     return select(_AUDIT.c.sequence, _AUDIT.c.mac).order_by(_AUDIT.c.sequence.desc()).limit(1)
 
 
-def _append(connection: Connection, before: Head, key: bytes, texts: tuple[str, ...]) -> Head:
-    at = datetime.now(UTC)
+def _append(connection: Connection, before: Head, key: bytes, said: tuple[datetime, tuple[str, ...]]) -> Head:
+    at, texts = said
     covered = (utc_text(at), *texts)
     head = Head(before.count + 1, link(key, before.mac, before.count + 1, covered))
     names = ("actor", "source", "action", "target", "detail")

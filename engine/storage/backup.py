@@ -14,7 +14,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from engine.domain.errors import BadInput, CannotRecord, ChainBroken, DatabaseCorrupt, StorageError
-from engine.storage.archive import Entry, Manifest, add_file, extract, read_manifest, write_manifest
+from engine.storage.archive import Entry, Manifest, add_bytes, add_file, extract, read_manifest, write_manifest
+from engine.storage.backup_research import RESEARCH_FOLDER, ResearchChoice, choose_research, read_whole
 from engine.storage.base import Database, cannot_read, connect
 from engine.storage.chain import AUDIT, JOURNAL, ChainReport, load_or_create_key
 from engine.storage.lease import read_epoch_floor, sync_folder
@@ -45,6 +46,8 @@ class BackupReport:
         Rows whose chains were checked inside the archive.
     with_keys : bool
         True when the folder of keys is inside, in clear: whoever has the archive has the keys.
+    left_out : tuple of str
+        Runs of research that are not inside, the newest first, because the archive would grow too large.
     """
 
     path: Path
@@ -54,6 +57,7 @@ class BackupReport:
     journal_rows: int
     audit_rows: int
     with_keys: bool
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +72,11 @@ class BackupInfo:
 
 
 def backup(data_folder: Path, target: Path, with_keys: bool = False, label: str = "") -> BackupReport:
-    """Copy databases, heads, venue journals and the settings file into ``target``, and prove the copy.
+    """Copy databases, heads, venue journals, results of research and the settings file, and prove the copy.
 
     The engine may be running: SQLite's online backup gives each database as of one instant, money first and simulated
-    venues after it, so that a venue never knows less than the ledger. Candles are listed, not copied. The folder
+    venues after it, so that a venue never knows less than the ledger. Candles are listed, not copied; of research, see
+    `engine.storage.backup_research`. The folder
     ``keys/`` stays out unless ``with_keys``: without it exchange keys in the archive stay sealed, and restoring
     needs the key files kept elsewhere.
 
@@ -104,7 +109,8 @@ def backup(data_folder: Path, target: Path, with_keys: bool = False, label: str 
     except OSError as error:
         raise CannotRecord(f"no backup in {target}: {error.strerror or error}; check disk space and rights") from error
     size = final.stat().st_size
-    return BackupReport(final, now, size, len(manifest.files), journal.rows, audit.rows, with_keys)
+    left_out = tuple(name for name, _ in manifest.left_out)
+    return BackupReport(final, now, size, len(manifest.files), journal.rows, audit.rows, with_keys, left_out)
 
 
 def backup_if_due(
@@ -202,17 +208,26 @@ def _write(draft: Path, folder: Path, key: bytes, empty: Manifest) -> Manifest:
         for path in _files_below(folder, "venues", *(["keys"] if empty.with_keys else [])):
             with suppress(FileNotFoundError):  # a venue starts a new part now and then
                 entries.append(add_file(archive, path, path.relative_to(folder).as_posix()))
+        research = choose_research(folder)
+        entries.extend(_add_research(archive, research, folder))
         manifest = Manifest(
             created_at=empty.created_at,
             epoch=read_epoch_floor(folder),
             with_keys=empty.with_keys,
             files=tuple(sorted(entries, key=lambda entry: entry.name)),
             candles=tuple(_candles(folder)),
+            left_out=tuple((f"{RESEARCH_FOLDER}/{run.path.name}", run.bytes) for run in research.left_out),
         )
         write_manifest(archive, manifest, key)
     with draft.open("rb+") as file:
         os.fsync(file.fileno())
     return manifest
+
+
+def _add_research(archive: zipfile.ZipFile, research: ResearchChoice, folder: Path) -> Iterator[Entry]:
+    for run in research.taken:
+        for path, content in read_whole(run):
+            yield add_bytes(archive, content, path.relative_to(folder).as_posix())
 
 
 def copy_database(source: Path, target: Path) -> None:

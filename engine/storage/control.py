@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from sqlalchemy import Select, insert, select, update
 from engine.domain.codec import decode_command, encode, to_json
 from engine.domain.commands import Command, CommandStatus, Receipt
 from engine.domain.errors import BadInput, StorageError
+from engine.domain.ports import Clock
 from engine.storage.audit import AuditTrail
 from engine.storage.control_tables import CommandTable
 from engine.storage.credentials import CredentialShelf
@@ -30,13 +31,16 @@ class ControlStore:
         ``control.sqlite``, already migrated.
     key : bytes
         Key of the audit chain, from `engine.storage.chain.load_or_create_key`.
+    clock : Clock
+        Dates what is stored.
     """
 
-    def __init__(self, path: Path, key: bytes) -> None:
+    def __init__(self, path: Path, key: bytes, clock: Clock) -> None:
+        self._clock = clock
         self.file = DatabaseFile(path, full_sync=True)
-        self.settings = SettingHistory(self.file)
-        self.credentials = CredentialShelf(self.file)
-        self.audit = AuditTrail(self.file, key)
+        self.settings = SettingHistory(self.file, clock)
+        self.credentials = CredentialShelf(self.file, clock)
+        self.audit = AuditTrail(self.file, key, clock)
 
     def submit(self, command: Command) -> bool:
         """Store a command for the engine.
@@ -53,7 +57,7 @@ class ControlStore:
         CannotRecord
             It could not be stored and will not be carried out.
         """
-        row = _values(command)
+        row = _values(command, self._clock.now())
         with self.file.write() as connection:
             stored = connection.execute(_by_id(command.command_id)).one_or_none()
             if stored is None:
@@ -91,7 +95,7 @@ class ControlStore:
         answer = (
             update(_COMMANDS)
             .where(_COMMANDS.c.command_id == command_id, _COMMANDS.c.status == CommandStatus.PENDING.value)
-            .values(status=status.value, detail=detail, completed_at=datetime.now(UTC))
+            .values(status=status.value, detail=detail, completed_at=self._clock.now())
         )
         with self.file.write() as connection:
             known = connection.execute(answer).rowcount or connection.execute(_by_id(command_id)).first()
@@ -120,13 +124,13 @@ def _by_id(command_id: str) -> Select[Any]:
     return select(_COMMANDS).where(_COMMANDS.c.command_id == command_id)
 
 
-def _values(command: Command) -> dict[str, Any]:
+def _values(command: Command, received_at: datetime) -> dict[str, Any]:
     return {
         "command_id": command.command_id,
         "kind": type(command.body).__name__,
         "actor": command.actor.name,
         "payload": to_json(encode(command)),
-        "received_at": datetime.now(UTC),
+        "received_at": received_at,
         "status": CommandStatus.PENDING.value,
         "detail": "",
         "completed_at": None,

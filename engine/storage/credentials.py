@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, delete, insert, select, update
 
 from engine.domain.errors import BadInput
+from engine.domain.ports import Clock
 from engine.storage.control_tables import VenueCredentialTable
 from engine.storage.database_file import DatabaseFile
 from engine.storage.rows import CredentialRow
@@ -20,8 +20,9 @@ _CREDENTIALS = VenueCredentialTable.metadata.tables["venue_credentials"]
 class CredentialShelf:
     """Sealed keys by exchange and label, with what is not secret about them."""
 
-    def __init__(self, file: DatabaseFile) -> None:
+    def __init__(self, file: DatabaseFile, clock: Clock) -> None:
         self._file = file
+        self._clock = clock
 
     def add(self, exchange_id: str, label: str, sealed: bytes, options: Mapping[str, Any]) -> None:
         """Store new sealed keys.
@@ -38,7 +39,7 @@ class CredentialShelf:
         CannotRecord
             They could not be stored.
         """
-        row = {"exchange_id": exchange_id, "label": label, "sealed": sealed, "created_at": datetime.now(UTC)}
+        row = {"exchange_id": exchange_id, "label": label, "sealed": sealed, "created_at": self._clock.now()}
         text = json.dumps(dict(options), sort_keys=True)
         with self._file.write() as connection:
             if connection.execute(select(_CREDENTIALS.c.label).where(_named(exchange_id, label))).first():
@@ -55,7 +56,7 @@ class CredentialShelf:
 
     def record_check(self, exchange_id: str, label: str, ok: bool, detail: str) -> None:
         """Store what the exchange answered to a test; raises `BadInput` where there are no such keys."""
-        values = {"checked_at": datetime.now(UTC), "check_ok": int(ok), "check_detail": detail}
+        values = {"checked_at": self._clock.now(), "check_ok": int(ok), "check_detail": detail}
         with self._file.write() as connection:
             changed = connection.execute(
                 update(_CREDENTIALS).where(_named(exchange_id, label)).values(**values)

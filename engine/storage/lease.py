@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -60,8 +61,27 @@ def restored_reason(folder: Path) -> str | None:
         return f"{path.name} cannot be read ({error})"
 
 
+def halted_by_restore(folder: Path) -> frozenset[str]:
+    """Books whose journal holds the HALTED state that the restore asks for; none where the mark cannot be read."""
+    try:
+        return frozenset(map(str, json.loads((folder / RESTORED_FILE).read_text()).get("halted", ())))
+    except (OSError, ValueError, AttributeError, TypeError):
+        return frozenset()
+
+
+def note_halted(folder: Path, books: Iterable[str]) -> None:
+    """Remember which books the restore has halted, so that one that starts later is halted too. Raises `CannotRecord`.
+
+    Nothing is written where nothing was restored.
+    """
+    reason = restored_reason(folder)
+    if reason is not None:
+        body = {"reason": reason, "halted": sorted({*books, *halted_by_restore(folder)})}
+        write_durably(folder / RESTORED_FILE, json.dumps(body).encode())
+
+
 def clear_restored(folder: Path) -> None:
-    """Forget the restore, once the HALTED state is in the journal."""
+    """Forget the restore, once the HALTED state of every book is in the journal."""
     (folder / RESTORED_FILE).unlink(missing_ok=True)
 
 

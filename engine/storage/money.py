@@ -10,14 +10,14 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from engine.domain.codec import decode_fact, encode, to_json, utc_text
 from engine.domain.errors import BadInput, CannotRecord, ChainBroken, Fenced, StorageError
 from engine.domain.facts import Fact
-from engine.domain.ports import Appended
+from engine.domain.ports import Appended, Clock
 from engine.storage.base import cannot_read, cannot_record, connect
 from engine.storage.chain import JOURNAL, Head, export_head, head_fits, link, read_head
 from engine.storage.lease import read_epoch_floor, write_epoch_floor
@@ -51,6 +51,8 @@ class MoneyStore:
         ``money.sqlite``, already migrated; the signed head and the epoch floor lie beside it.
     key : bytes
         Key of the journal's chain, from `engine.storage.chain.load_or_create_key`.
+    clock : Clock
+        Gives the wall time that every row carries.
 
     Raises
     ------
@@ -58,9 +60,10 @@ class MoneyStore:
         The file cannot be opened for writing.
     """
 
-    def __init__(self, path: Path, key: bytes) -> None:
+    def __init__(self, path: Path, key: bytes, clock: Clock) -> None:
         self._path = path
         self._key = key
+        self._clock = clock
         self._lock = threading.Lock()
         self._tail: _Tail | None = None
         self._exported: int | None = None
@@ -90,7 +93,7 @@ class MoneyStore:
         with self._lock, self._transaction() as connection:
             seen = connection.execute("SELECT coalesce(max(epoch), 0) FROM lease").fetchone()[0]
             epoch = max(int(seen), read_epoch_floor(self._path.parent)) + 1
-            connection.execute(insert_sql("lease"), (epoch, installation, utc_text(datetime.now(UTC))))
+            connection.execute(insert_sql("lease"), (epoch, installation, utc_text(self._clock.now())))
             write_epoch_floor(self._path.parent, epoch)
             self._tail = None
         self._check_head()
@@ -136,7 +139,7 @@ class MoneyStore:
             with self._transaction() as connection:
                 _require_epoch(connection, epoch)
                 mac = _checkpoint_mac(connection, self._key, (book, sequence, text))
-                row = (None, book, sequence, text, utc_text(datetime.now(UTC)), mac)
+                row = (None, book, sequence, text, utc_text(self._clock.now()), mac)
                 connection.execute(insert_sql("checkpoints"), row)
                 connection.execute(_DROP_OLD_CHECKPOINTS, (book, book, KEPT_CHECKPOINTS))
                 tail = self._tail or _load_tail(connection, self._key)
@@ -188,7 +191,7 @@ class MoneyStore:
     ) -> tuple[_Tail, list[int]]:
         book, market = place
         sequence, mac = tail.sequence, tail.mac
-        wall = max(utc_text(datetime.now(UTC)), tail.wall_time)  # a clock set back must not turn the order around
+        wall = max(utc_text(self._clock.now()), tail.wall_time)  # a clock set back must not turn the order around
         rows, skipped = [], []
         for index, (kind, data, payload) in enumerate(prepared):
             if not apply_fact(connection, sequence + 1, book, kind, data):

@@ -7,12 +7,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Row, Select, Table, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from engine.domain.codec import decode_fact
+from engine.domain.facts import StateChanged
 from engine.domain.instruments import InstrumentKey
 from engine.domain.orders import Fill, FundingPaid, Liquidity, OrderIntent, OrderState, OrderType, Purpose, Side
 from engine.storage.base import cannot_read, open_engine
@@ -102,6 +105,14 @@ class MoneyReader:
         if filters.text:
             query = query.where(_JOURNAL.c.payload.icontains(json.dumps(filters.text)[1:-1], autoescape=True))
         return self._page(query.order_by(_JOURNAL.c.sequence.desc()), _journal_row, page, size)
+
+    def rearmed_at(self, book: str) -> tuple[datetime, ...]:
+        """Market times at which the latch of a book was released, oldest first."""
+        query = select(_JOURNAL.c.payload).where(_JOURNAL.c.book == book, _JOURNAL.c.kind == StateChanged.__name__)
+        with self._connected() as connection:
+            payloads = connection.execute(query.order_by(_JOURNAL.c.sequence)).scalars().all()
+        changes = [fact for fact in map(decode_fact, payloads) if isinstance(fact, StateChanged)]
+        return tuple(after.at for before, after in pairwise(changes) if before.latched and not after.latched)
 
     def fills_for_digest(self, book: str) -> Iterator[Fill]:
         """Every fill of a book in the order it became durable, for `engine.domain.codec.digest_of`."""

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Row, func, insert, select
+from sqlalchemy import Connection, Row, Select, func, insert, literal, select
 
 from engine.domain.codec import utc_text
 from engine.domain.errors import BadInput, CommandRefused, StorageError
@@ -50,6 +50,8 @@ class Trial:
         By day, after costs, of the folds it ran, joined.
     reason : str
         Why it was not completed.
+    figures : mapping
+        What else is told of it, as JSON values: results of a sweep's combination over all its days.
     """
 
     number: int
@@ -59,6 +61,7 @@ class Trial:
     fold_scores: tuple[float, ...]
     returns: FloatArray
     reason: str = ""
+    figures: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +138,7 @@ class ResearchStore:
         if _canonical(stored.definition) != _canonical(study.definition):
             raise BadInput(
                 f"study {study.name} exists with another {_differing(stored.definition, study.definition)}; "
-                "give the same values to go on with it, or another name with --study"
+                "give the same values to go on with it, or another name"
             )
         return stored
 
@@ -154,6 +157,26 @@ class ResearchStore:
     def trials(self, study: str) -> tuple[Trial, ...]:
         """Every trial of a study, in order."""
         query = select(trials).where(trials.c.study == study).order_by(trials.c.number)
+        with self._file.read() as connection:
+            return tuple(_trial(row) for row in connection.execute(query))
+
+    def pages(self, study: str, size: int) -> Iterator[tuple[Trial, ...]]:
+        """Every trial of a study in order, at most ``size`` at once: a sweep may hold more than should be in memory."""
+        number = 0
+        while True:
+            query = select(trials).where(trials.c.study == study, trials.c.number >= number)
+            with self._file.read() as connection:
+                page = tuple(_trial(row) for row in connection.execute(query.order_by(trials.c.number).limit(size)))
+            if not page:
+                return
+            yield page
+            number = page[-1].number + 1
+
+    def outcomes(self, study: str, first: int = 0) -> tuple[Trial, ...]:
+        """Trials from number ``first`` on, in order, without their returns: enough to show, not to judge."""
+        columns: list[Any] = [column for column in trials.c if column.name != "returns"]
+        query: Select[Any] = select(*columns, literal(b"").label("returns"))
+        query = query.where(trials.c.study == study, trials.c.number >= first).order_by(trials.c.number)
         with self._file.read() as connection:
             return tuple(_trial(row) for row in connection.execute(query))
 
@@ -279,13 +302,17 @@ def _trial_values(study: str, trial: Trial) -> dict[str, Any]:
         "fold_scores": json.dumps(list(trial.fold_scores)),
         "returns": np.ascontiguousarray(trial.returns, dtype="<f8").tobytes(),
         "reason": trial.reason,
+        "figures": _canonical(trial.figures),
     }
 
 
 def _trial(row: Row[Any]) -> Trial:
     returns = np.frombuffer(row.returns, dtype="<f8").astype(np.float64)
     scores = tuple(json.loads(row.fold_scores))
-    return Trial(row.number, TrialState(row.state), json.loads(row.settings), row.value, scores, returns, row.reason)
+    figures = json.loads(row.figures)
+    return Trial(
+        row.number, TrialState(row.state), json.loads(row.settings), row.value, scores, returns, row.reason, figures
+    )
 
 
 def _touch(row: Row[Any]) -> HoldoutTouch:

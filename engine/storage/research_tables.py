@@ -22,7 +22,7 @@ class StudyTable(ResearchBase, table=True):
 
 
 class TrialTable(ResearchBase, table=True):
-    """A trial; ``settings`` and ``fold_scores`` are JSON, ``returns`` little-endian float64."""
+    """A trial; ``settings``, ``fold_scores`` and ``figures`` are JSON, ``returns`` little-endian float64."""
 
     __tablename__ = "trials"
 
@@ -34,6 +34,7 @@ class TrialTable(ResearchBase, table=True):
     fold_scores: str = Field(sa_type=Text)
     returns: bytes = Field(sa_type=LargeBinary)
     reason: str = Field(sa_type=Text)
+    figures: str = Field(default="{}", sa_type=Text, sa_column_kwargs={"server_default": "{}"})
     revision: str = Field(sa_type=Text)
     ended_at: datetime = Field(sa_type=UtcText)
 

@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import tempfile
 import zipfile
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from pathlib import Path
 from engine.domain.errors import BadInput, CannotRecord, StorageError
 from engine.storage.archive import Entry, Manifest, extract, read_key, read_manifest, require_space
 from engine.storage.backup import BACKUP_FOLDER, HEADS, KEY_FILE, damage, list_backups, open_archive, prove_folder
+from engine.storage.backup_research import RESEARCH_FOLDER
 from engine.storage.base import Database, cannot_record, connect, is_corrupt
 from engine.storage.chain import AUDIT, JOURNAL, load_or_create_key
 from engine.storage.lease import mark_restored, read_epoch_floor, sync_folder, write_durably, write_epoch_floor
@@ -48,6 +50,8 @@ class RestoreReport:
         The next lease is above this.
     missing_candles : tuple of str
         Candle files the archive lists that this data folder does not have; import them again.
+    missing_research : tuple of str
+        Runs of research that were left out of the archive and that this data folder does not have.
     """
 
     created_at: datetime
@@ -55,13 +59,15 @@ class RestoreReport:
     journal_rows: int
     epoch_floor: int
     missing_candles: tuple[str, ...]
+    missing_research: tuple[str, ...] = ()
 
 
 def restore(archive: Path, data_folder: Path) -> RestoreReport:
     """Replace the data folder's state by an archive's.
 
     Everything is unpacked beside, and hashes, databases and chains are proven, before anything is touched. What was
-    there is moved aside, never deleted. Afterwards the engine starts HALTED, under an epoch above every one seen.
+    there is moved aside, never deleted; runs of research that the archive does not have stay. Afterwards the engine
+    starts HALTED, under an epoch above every one seen.
 
     Raises
     ------
@@ -89,8 +95,11 @@ def restore(archive: Path, data_folder: Path) -> RestoreReport:
             if not (data_folder / PLAN_FILE).exists():
                 shutil.rmtree(staging, ignore_errors=True)
         finish_restore(data_folder)
-    missing = tuple(name for name, _ in manifest.candles if not (data_folder / name).exists())
-    return RestoreReport(manifest.created_at, aside, rows, floor, missing)
+    candles, runs = (
+        tuple(name for name, _ in listed if not (data_folder / name).exists())
+        for listed in (manifest.candles, manifest.left_out)
+    )
+    return RestoreReport(manifest.created_at, aside, rows, floor, candles, runs)
 
 
 def finish_restore(data_folder: Path) -> bool:
@@ -122,6 +131,7 @@ def finish_restore(data_folder: Path) -> bool:
             if incoming or name not in arriving:
                 _move_aside(data_folder, aside, name)
             if incoming:
+                (data_folder / name).parent.mkdir(mode=0o700, exist_ok=True)
                 (staging / name).rename(data_folder / name)
         sync_folder(data_folder)
         plan.unlink()
@@ -265,13 +275,23 @@ def _raise_epoch(data_folder: Path, staging: Path, manifest: Manifest) -> int:
 def _plan(data_folder: Path, staging: Path, aside: Path) -> None:
     aside.mkdir(mode=0o700)
     sync_folder(data_folder)
-    arriving = sorted(path.name for path in staging.iterdir())
+    arriving = sorted(_arriving(staging))
     document = {"staging": staging.name, "aside": aside.name, "arriving": arriving}
     write_durably(data_folder / PLAN_FILE, json.dumps(document).encode())
+
+
+def _arriving(staging: Path) -> Iterator[str]:
+    """What is put in place as a whole: of research each run by itself, since newer ones contradict nothing."""
+    for path in staging.iterdir():
+        if path.name == RESEARCH_FOLDER:
+            yield from (f"{RESEARCH_FOLDER}/{run.name}" for run in path.iterdir())
+        else:
+            yield path.name
 
 
 def _move_aside(data_folder: Path, aside: Path, name: str) -> None:
     # The log goes first: without its database it does nothing, beside the new database it would.
     for end in ("-wal", "-shm", "") if name.endswith(".sqlite") else ("",):
         if (data_folder / f"{name}{end}").exists():
+            (aside / name).parent.mkdir(mode=0o700, exist_ok=True)
             (data_folder / f"{name}{end}").rename(aside / f"{name}{end}")

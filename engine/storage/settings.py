@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, func, insert, select
 
 from engine.domain.errors import BadInput
+from engine.domain.ports import Clock
 from engine.storage.control_tables import SettingTable
 from engine.storage.database_file import DatabaseFile
 from engine.storage.rows import SettingRow
@@ -19,8 +20,9 @@ _SETTINGS = SettingTable.metadata.tables["settings"]
 class SettingHistory:
     """Values by namespace and key (``engine``, ``user:jo``, ...); the highest version is in force."""
 
-    def __init__(self, file: DatabaseFile) -> None:
+    def __init__(self, file: DatabaseFile, clock: Clock) -> None:
         self._file = file
+        self._clock = clock
 
     def put(self, namespace: str, key: str, value: Any, actor: str, note: str = "") -> int:
         """Set a value; its version.
@@ -42,7 +44,7 @@ class SettingHistory:
         except (TypeError, ValueError) as error:
             raise BadInput(f"setting {namespace}.{key}: {value!r} cannot be stored ({error})") from error
         with self._file.write() as connection:
-            return _append(connection, (namespace, key, text), actor, note)
+            return _append(connection, (namespace, key, text), (actor, note, self._clock.now()))
 
     def get(self, namespace: str, key: str) -> Any:
         """The value in force, None where it was never set."""
@@ -80,7 +82,8 @@ class SettingHistory:
             row = connection.execute(_versions(namespace, key).where(_SETTINGS.c.version == version)).one_or_none()
             if row is None:
                 raise BadInput(f"setting {namespace}.{key} has no version {version}")
-            return _append(connection, (namespace, key, row.value), actor, f"back to version {version}")
+            note = f"back to version {version}"
+            return _append(connection, (namespace, key, row.value), (actor, note, self._clock.now()))
 
     def _newest(self, namespace: str, key: str) -> Row[Any] | None:
         with self._file.read() as connection:
@@ -92,11 +95,11 @@ def _versions(namespace: str, key: str) -> Select[Any]:
     return chosen.order_by(_SETTINGS.c.version.desc())
 
 
-def _append(connection: Connection, entry: tuple[str, str, str], actor: str, note: str) -> int:
-    namespace, key, text = entry
+def _append(connection: Connection, entry: tuple[str, str, str], change: tuple[str, str, datetime]) -> int:
+    (namespace, key, text), (actor, note, at) = entry, change
     newest = select(func.coalesce(func.max(_SETTINGS.c.version), 0))
     query = newest.where(_SETTINGS.c.namespace == namespace, _SETTINGS.c.key == key)
     version = int(connection.execute(query).scalar_one()) + 1
     row = {"namespace": namespace, "key": key, "version": version, "value": text}
-    connection.execute(insert(_SETTINGS).values(**row, actor=actor, note=note, at=datetime.now(UTC)))
+    connection.execute(insert(_SETTINGS).values(**row, actor=actor, note=note, at=at))
     return version

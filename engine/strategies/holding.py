@@ -6,12 +6,13 @@ that the last bars alone give the same answer as the whole history.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.domain.market import FloatArray
+from engine.domain.market import CandleArrays, FloatArray
 from engine.quant.arrays import BoolArray, kernel
 
 DirectionArray = NDArray[np.int8]
@@ -80,3 +81,33 @@ def hold(triggers: Triggers, max_hold_bars: int) -> FloatArray:
         -1, -0.5, 0, 0.5 or 1.
     """
     return _hold(triggers.entry, triggers.full_size, triggers.exit_long, triggers.exit_short, max_hold_bars)
+
+
+def held(
+    candles: CandleArrays,
+    lookback_bars: int,
+    max_hold_bars: int,
+    triggers: Callable[[CandleArrays, int], Triggers],
+) -> FloatArray:
+    """Convictions of a strategy that enters, holds and leaves, as `engine.domain.ports.Strategy` asks for them.
+
+    Parameters
+    ----------
+    candles : CandleArrays
+    lookback_bars : int
+        Bars that fix the last value; the memory of the triggers is what is left after ``max_hold_bars``.
+    max_hold_bars : int
+    triggers : callable
+        Given the candles and the index of the first bar whose triggers are known; what the bars from there on say.
+
+    Returns
+    -------
+    float64[n]
+        As `hold`; NaN before bar ``lookback_bars - 1``.
+    """
+    out = np.full(len(candles), np.nan)
+    if len(candles) < lookback_bars:
+        return out
+    warm = lookback_bars - max_hold_bars
+    out[lookback_bars - 1 :] = hold(triggers(candles, warm), max_hold_bars)[max_hold_bars - 1 :]
+    return out

@@ -13,7 +13,7 @@ from engine.quant import indicators, rolling
 from engine.quant.arrays import BoolArray
 from engine.strategies import stops
 from engine.strategies.higher_timeframe import higher_memory_bars, higher_trend
-from engine.strategies.holding import Triggers, hold
+from engine.strategies.holding import Triggers, held
 from engine.strategies.stops import AtrPeriodBars, MaxHoldBars, StopAtrMultiple
 
 
@@ -71,13 +71,7 @@ class Momentum:
 
     def convictions(self, candles: CandleArrays) -> FloatArray:
         """float64[n] of -1, -0.5, 0, 0.5, 1; NaN before bar ``lookback_bars - 1``."""
-        out = np.full(len(candles), np.nan)
-        if len(candles) < self.lookback_bars:
-            return out
-        warm = self.lookback_bars - self.config.max_hold_bars
-        wishes = hold(self._triggers(candles, warm), self.config.max_hold_bars)
-        out[self.lookback_bars - 1 :] = wishes[self.lookback_bars - 1 - warm :]
-        return out
+        return held(candles, self.lookback_bars, self.config.max_hold_bars, self._triggers)
 
     def stop_distances(self, candles: CandleArrays) -> FloatArray:
         """float64[n] in quote currency: ``stop_atr_multiple`` ATR, or NaN."""

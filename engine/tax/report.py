@@ -17,14 +17,12 @@ from engine.tax.lots import EXACT, ZERO, Match, match_lots
 from engine.tax.perpetuals import Closed, close_positions
 from engine.tax.trades import (
     Gathered,
-    PriceOf,
     Problem,
     Valuation,
     account_of,
     distinct,
     gather_spot,
     market_of,
-    no_price,
 )
 
 METHOD = "fifo"
@@ -35,6 +33,7 @@ FIRST_YEAR, LAST_YEAR = 1970, 9998
 class TaxYear:
     """A calendar year by a named zone: from ``start`` (inclusive) to ``end`` (exclusive), both UTC."""
 
+    year: int
     zone: ZoneInfo
     start: datetime
     end: datetime
@@ -46,7 +45,7 @@ class TaxYear:
             raise BadInput(f"tax year {year} is not between {FIRST_YEAR} and {LAST_YEAR}")
         named = zone_of(zone)
         start, end = (datetime(number, 1, 1, tzinfo=named).astimezone(UTC) for number in (year, year + 1))
-        return cls(named, start, end)
+        return cls(year, named, start, end)
 
     def holds(self, at: datetime) -> bool:
         """Whether the instant lies in the year."""
@@ -68,11 +67,10 @@ def zone_of(name: str) -> ZoneInfo:
 def tax_report(
     fills: Iterable[Fill],
     funding: Iterable[FundingPaid],
-    year: int,
-    zone: str,
-    currency: str,
+    period: TaxYear,
+    valuation: Valuation,
+    *,
     simulated: bool,
-    prices: PriceOf = no_price,
 ) -> TaxReport:
     """Realised gains of a year, first in, first out, each account for itself.
 
@@ -88,17 +86,11 @@ def tax_report(
         The whole history of the book, any order; lots of earlier years are needed.
     funding : iterable of FundingPaid
         Likewise.
-    year : int
-        Calendar year in ``zone``.
-    zone : str
-        Name in the time zone database.
-    currency : str
-        What money is in; it counts as cash and has no lots.
+    period : TaxYear
+    valuation : Valuation
+        Without prices, trades not quoted in its currency and fees in third coins become problems.
     simulated : bool
         Marks the report and each exported row.
-    prices : callable, optional
-        Market value of a coin in ``currency``. Without it trades not quoted in ``currency`` and fees in third coins
-        become problems.
 
     Returns
     -------
@@ -108,12 +100,10 @@ def tax_report(
     Raises
     ------
     BadInput
-        Unknown zone, impossible year, or an amount that is no number.
+        An amount is no number.
     """
-    period = TaxYear.of(year, zone)
     once, torn = distinct(fills)
     gathered = Gathered(problems=torn)
-    valuation = Valuation(currency, prices)
     with localcontext(EXACT):
         rows, problems = _rows(once, gathered, valuation, period)
         rows += _funding_rows(funding, valuation, gathered.problems, period)
@@ -122,10 +112,10 @@ def tax_report(
         income, expense = _sums(row for row in rows if row.kind.is_funding)
         texts = [item.text for item in sorted([*gathered.problems, *problems]) if item.at < period.end]
         return TaxReport(
-            year=year,
-            zone=zone,
+            year=period.year,
+            zone=period.zone.key,
             method=METHOD.upper(),
-            currency=currency,
+            currency=valuation.currency,
             simulated=simulated,
             rows=tuple(rows),
             proceeds=proceeds,

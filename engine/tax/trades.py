@@ -52,7 +52,7 @@ class Valuation:
     """The report's currency, which is cash and has no lots, and what other coins are worth in it."""
 
     currency: str
-    price_of: PriceOf
+    price_of: PriceOf = no_price
 
     def worth(self, asset: str, at: datetime) -> Decimal | None:
         """Value of one coin; 1 for the currency itself."""

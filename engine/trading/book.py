@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -35,6 +35,8 @@ CLOSED_BY = "closed by "
 """How the reason of an exit begins that a person ordered; no strategy undoes it."""
 BY_HAND = 2
 """Size of a `Book.stopped_out` latch that a person set: the strategy may leave the position, but not add to it."""
+TAKEN = 3
+"""Size of a `Book.stopped_out` latch that a filled take-profit set: the same, the rest waits for its target or stop."""
 REMEMBERED_COMMANDS = 2000
 REMEMBERED_PAYMENTS = 2000
 REMEMBERED_REFUSALS = 200
@@ -78,6 +80,9 @@ class Book:
     bars_at: datetime | None = None
     equity: Decimal | None = None
     stop_prices: dict[tuple[str, InstrumentKey], Decimal] = field(default_factory=dict)
+    target_prices: dict[tuple[str, InstrumentKey], Decimal] = field(default_factory=dict)
+    trails: dict[tuple[str, InstrumentKey], Decimal] = field(default_factory=dict)
+    best_prices: dict[tuple[str, InstrumentKey], Decimal] = field(default_factory=dict)
     stopped_out: dict[tuple[str, InstrumentKey], int] = field(default_factory=dict)
     sleeve_peaks: dict[str, Decimal] = field(default_factory=dict)
     failed_trades: FailedTrades = field(default_factory=lambda: FailedTrades(RiskConfig().failed_trades_limit))
@@ -164,6 +169,31 @@ class Book:
         while len(self.payments) > REMEMBERED_PAYMENTS:
             self.payments.pop(next(iter(self.payments)))
 
+    def guard(self, stop: OrderIntent) -> None:
+        """Remember where a stop lies and how it trails; a stop that is added later takes it from here."""
+        where = (stop.sleeve, stop.instrument)
+        if stop.stop_price is not None:
+            self.stop_prices[where] = stop.stop_price
+        if stop.trail_distance is not None:
+            self.trails[where] = stop.trail_distance
+        elif where in self.trails:
+            del self.trails[where]
+
+    def unguard(self, where: tuple[str, InstrumentKey]) -> None:
+        """Forget the stop, target and best price of a position that is gone."""
+        for memory in (self.stop_prices, self.target_prices, self.trails, self.best_prices):
+            memory.pop(where, None)
+
+    def see_best(self, where: tuple[str, InstrumentKey], price: Decimal) -> None:
+        """Take over the best price (quote) of what is held, and where that leaves the stop: it never moves back."""
+        self.best_prices[where] = price
+        held, distance, before = self.ledger.held(*where), self.trails.get(where), self.stop_prices.get(where)
+        if not held or distance is None or before is None:
+            return
+        moved = self.ledger.instruments[where[1]].price_beyond(price, -distance if held > 0 else distance)
+        if (moved - before) * held > 0:
+            self.stop_prices[where] = moved
+
     def reach(self, at: datetime) -> None:
         """Market time is at least ``at``; it never goes back."""
         if self.now is None or at > self.now:
@@ -205,6 +235,9 @@ class Book:
             "now": self.now.isoformat() if self.now else None,
             "bars_at": self.bars_at.isoformat() if self.bars_at else None,
             "stop_prices": [[s, k, str(p)] for (s, k), p in sorted(self.stop_prices.items())],
+            "target_prices": [[s, k, str(p)] for (s, k), p in sorted(self.target_prices.items())],
+            "trails": [[s, k, str(d)] for (s, k), d in sorted(self.trails.items())],
+            "best_prices": [[s, k, str(p)] for (s, k), p in sorted(self.best_prices.items())],
             "stopped_out": [[s, k, sign] for (s, k), sign in sorted(self.stopped_out.items())],
             "sleeve_peaks": {name: str(peak) for name, peak in sorted(self.sleeve_peaks.items())},
             "records": self.records.state(),
@@ -234,7 +267,10 @@ class Book:
         name, self.latched, self.state_reason = state["trading"]
         self.state = TradingState(name)
         self.stop = StopRun.restored(state["stop"]) if state["stop"] else None
-        self.stop_prices = {(s, InstrumentKey(k)): Decimal(p) for s, k, p in state["stop_prices"]}
+        self.stop_prices = _amounts(state["stop_prices"])
+        self.target_prices = _amounts(state.get("target_prices", ()))
+        self.trails = _amounts(state.get("trails", ()))
+        self.best_prices = _amounts(state.get("best_prices", ()))
         self.stopped_out = {(s, InstrumentKey(k)): sign for s, k, sign in state["stopped_out"]}
         self.sleeve_peaks = {name: Decimal(peak) for name, peak in state["sleeve_peaks"].items()}
         self.records = DailyRecords.restored(state.get("records"))
@@ -251,6 +287,10 @@ class Book:
         self.cursors = dict(state["cursors"])
         tripped = state["brake_tripped_at"]
         self.brake_tripped_at = datetime.fromisoformat(tripped) if tripped else None
+
+
+def _amounts(rows: Iterable[tuple[str, str, str]]) -> dict[tuple[str, InstrumentKey], Decimal]:
+    return {(sleeve, InstrumentKey(key)): Decimal(amount) for sleeve, key, amount in rows}
 
 
 def _intent(row: Mapping[str, Any]) -> OrderIntent:

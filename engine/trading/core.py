@@ -17,7 +17,7 @@ from engine.domain.facts import (
     StopStep,
 )
 from engine.domain.instruments import InstrumentKey
-from engine.domain.market import Bars, FeedStatus, FundingRate, MarketEvent, Quotes, to_ms
+from engine.domain.market import Bars, Detail, FeedStatus, FundingRate, MarketEvent, Quotes, to_ms
 from engine.market.marks import RejectedPrice
 from engine.risk.brake import Brake, BrakeAdvice, BrakeVerdict
 from engine.trading.book import Book, Feed
@@ -78,6 +78,8 @@ class TradingCore(Folding):
                 return self._on_feed(event)
             case FundingRate():
                 return _NOTHING
+            case Detail():
+                return self.protect(event.at) if self.is_unsure else _NOTHING
 
     def _on_feed(self, event: FeedStatus) -> Outcome:
         feed = self.book.feeds.setdefault(event.venue, Feed())
@@ -118,12 +120,16 @@ class TradingCore(Folding):
         decider = Decider(book, bars.at)
         if not book.latched:
             facts += self._net_external(bars.at)
+            if book.trails:
+                facts += self.see_best_prices(bars, bad)
             self._cover(decider)
             decider.withdraw_entries()
             if book.state is not TradingState.HALTED and book.equity is not None and not book.catching_up:
                 self._ask_strategies(closed, decider, notices)
                 facts += [sleeve.fact(bars.at) for sleeve in self._quarantined]
                 self._quarantined.clear()
+            if book.best_prices:
+                decider.trail()
         return outcome_of(decider.decided, facts, notices)
 
     def _see(self, at: datetime, key: InstrumentKey) -> None:

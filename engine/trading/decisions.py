@@ -12,8 +12,8 @@ from engine.domain.orders import OrderIntent, OrderType, Purpose
 from engine.domain.portfolio import Idea
 from engine.execution.tracker import side_of
 from engine.risk.sizing import Elsewhere, SizeRequest, missing_input, order_quantity, room, target_quantity
-from engine.trading.book import BY_HAND, CLOSED_BY
-from engine.trading.protecting import Protecting
+from engine.trading.book import BY_HAND, CLOSED_BY, TAKEN
+from engine.trading.protecting import Protecting, target_of
 from engine.trading.sleeves import Opinion, Sleeve
 
 ZERO = Decimal(0)
@@ -27,8 +27,7 @@ class Decider(Protecting):
         """Move a sleeve towards the target its opinion implies."""
         book, instrument = self._book, self._book.ledger.instruments[key]
         held = book.ledger.held(sleeve.name, key)
-        if self._is_by_hand(sleeve.name, key, opinion.conviction):
-            waits = "closed by hand: waits until the conviction has gone back to zero"
+        if waits := self._waits(sleeve.name, key, opinion.conviction):
             sleeve.ideas[key] = Idea(
                 sleeve.name, key, opinion.conviction, opinion.stop_distance, held, held, waits, self._now
             )
@@ -56,11 +55,22 @@ class Decider(Protecting):
         held = self._book.ledger.held(sleeve.name, key)
         sleeve.ideas[key] = Idea(sleeve.name, key, 0.0, None, held, held, "no view yet: too few candles", self._now)
 
+    def _waits(self, sleeve: str, key: InstrumentKey, conviction: float) -> str:
+        """Why a strategy leaves a position alone that a person or its target is closing, or has closed; else empty."""
+        if self._is_by_hand(sleeve, key, conviction):
+            return "closed by hand: waits until the conviction has gone back to zero"
+        latch = self._book.stopped_out.get((sleeve, key), 0)
+        if abs(latch) != TAKEN or conviction * latch <= 0:
+            return ""
+        self._withdraw_entries_of(sleeve, key, "its target was reached")
+        if self._book.ledger.held(sleeve, key):
+            return "target partly filled: the rest waits for its target or its stop"
+        return "target reached: waits until the conviction has gone back to zero"
+
     def _is_by_hand(self, sleeve: str, key: InstrumentKey, conviction: float) -> bool:
         """Whether a person is closing, or has closed, what the strategy would only buy again."""
-        tracker = self._book.tracker
-        closing = (o for o in tracker.open_orders() if o.intent.instrument == key and o.intent.sleeve == sleeve)
-        if any(o.remaining and o.intent.reason.startswith(CLOSED_BY) for o in closing):
+        own = (order for order in self._book.tracker.open_on(key) if order.intent.sleeve == sleeve)
+        if any(order.intent.reason.startswith(CLOSED_BY) and order.remaining for order in own):
             return True
         latch = self._book.stopped_out.get((sleeve, key), 0)
         return abs(latch) == BY_HAND and conviction * latch > 0
@@ -155,16 +165,41 @@ class Decider(Protecting):
                 return f"refused: its stop at {stop} is not a price"
             book.stop_prices[(sleeve, key)] = stop
         entry = self._intent(sleeve, key, side, abs(quantity), Purpose.ENTRY, f"conviction {opinion.conviction:g}")
-        if not self._pass(entry) or (stop is not None and not self._protect(entry, stop)):
+        if not self._pass(entry) or (stop is not None and not self._protect(entry, stop, opinion.stop_distance)):
             book.stop_prices.pop((sleeve, key), None)
             if before is not None:
                 book.stop_prices[(sleeve, key)] = before
             return f"refused: {self.decided.refused[-1].rule}"
         return f"{side.value} {abs(quantity)} {instrument.base}"
 
-    def _protect(self, entry: OrderIntent, stop: Decimal) -> bool:
+    def _protect(self, entry: OrderIntent, stop: Decimal, distance: Decimal | None) -> bool:
         """Send the stop with its entry; where the gate refuses the stop, the entry is not sent either."""
-        child = OrderIntent(
+        child = self._stop_of(entry, stop, distance)
+        if self._pass(child):
+            self._book.guard(child)
+            self._aim(child, distance)
+            return True
+        self.decided.approved = [a for a in self.decided.approved if a.intent is not entry]
+        self._book.tracker.drop(entry.client_id)
+        self._book.entry_times.pop()
+        self._exposures = None
+        return False
+
+    def _aim(self, stop: OrderIntent, distance: Decimal | None) -> None:
+        """Send the target with its entry and stop; one at or below zero is no price, and the entry has none."""
+        book, where, times = self._book, (stop.sleeve, stop.instrument), self._book.risk.take_profit
+        book.target_prices.pop(where, None)
+        if times is None or distance is None:
+            return
+        instrument, away = book.ledger.instruments[stop.instrument], times * distance
+        target = instrument.price_beyond(stop.reference_price, -stop.side.sign * away)
+        if target > 0:
+            book.target_prices[where] = target
+            self._pass(target_of(stop, stop.quantity, target, book.ids.next(), self._now))
+
+    def _stop_of(self, entry: OrderIntent, stop: Decimal, distance: Decimal | None) -> OrderIntent:
+        times = self._book.risk.trail
+        return OrderIntent(
             client_id=self._book.ids.next(),
             instrument=entry.instrument,
             side=entry.side.opposite,
@@ -177,14 +212,8 @@ class Decider(Protecting):
             stop_price=stop,
             parent_id=entry.client_id,
             reason=f"protects {entry.client_id}",
+            trail_distance=None if times is None or distance is None else times * distance,
         )
-        if self._pass(child):
-            return True
-        self.decided.approved = [a for a in self.decided.approved if a.intent is not entry]
-        self._book.tracker.drop(entry.client_id)
-        self._book.entry_times.pop()
-        self._exposures = None
-        return False
 
     def place(self, body: PlaceOrder, reason: str) -> bool:
         """Pass a manual order through the gate; an exit where it can only reduce what the manual sleeve holds."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime
 
 from engine.domain.codec import plain
 from engine.domain.commands import Command, TradingState
 from engine.domain.facts import (
+    BestPrice,
     BookConfigured,
     CommandDone,
     EquityMark,
@@ -21,6 +23,7 @@ from engine.domain.facts import (
     StopProgress,
 )
 from engine.domain.instruments import InstrumentKey
+from engine.domain.market import Bars
 from engine.domain.orders import (
     ON_REQUEST,
     CashFlow,
@@ -35,7 +38,7 @@ from engine.domain.orders import (
 from engine.execution.tracker import TrackedOrder
 from engine.risk.allocation import AllocationMethod
 from engine.risk.limits import RiskConfig
-from engine.trading.book import BY_HAND, CLOSED_BY, Book
+from engine.trading.book import BY_HAND, CLOSED_BY, TAKEN, Book
 from engine.trading.emergency import StopRun
 from engine.trading.external import EXTERNAL, book_external
 from engine.trading.sleeves import sleeve_from
@@ -77,6 +80,9 @@ class Folding:
                 book.reach(fact.at)
             case Netted():
                 self._apply_netting(fact)
+            case BestPrice():
+                book.see_best((fact.sleeve, fact.instrument), fact.price)
+                book.reach(fact.at)
             case EquityMark():
                 book.units.apply(fact)
                 book.reach(fact.at)
@@ -101,8 +107,12 @@ class Folding:
         book = self.book
         book.tracker.add(intent)
         book.reach(intent.created_at)
-        if intent.purpose is Purpose.STOP and intent.stop_price is not None:
-            book.stop_prices[(intent.sleeve, intent.instrument)] = intent.stop_price
+        if intent.purpose is Purpose.STOP:
+            book.guard(intent)
+            if intent.parent_id is not None:
+                book.target_prices.pop((intent.sleeve, intent.instrument), None)
+        if intent.purpose is Purpose.TARGET and intent.limit_price is not None:
+            book.target_prices[(intent.sleeve, intent.instrument)] = intent.limit_price
         if intent.purpose is Purpose.ENTRY:
             book.entry_times.append(intent.created_at)
 
@@ -119,13 +129,28 @@ class Folding:
             book.failed_trades = book.failed_trades.succeeded()
             self._failures.clear()
 
+    def see_best_prices(self, bars: Bars, bad: Collection[InstrumentKey]) -> list[Fact]:
+        """Take in what completed candles did to the best prices of positions whose stops trail; facts to journal."""
+        facts: list[Fact] = []
+        candles = {candle.instrument: candle for candle in bars.candles if candle.instrument not in bad}
+        for sleeve, key in sorted(self.book.trails):
+            held, candle = self.book.ledger.held(sleeve, key), candles.get(key)
+            if not held or candle is None:
+                continue
+            price, before = candle.high if held > 0 else candle.low, self.book.best_prices.get((sleeve, key))
+            if before is None or (price - before) * held > 0:
+                best = BestPrice(sleeve, key, price, bars.at)
+                self.apply(best)
+                facts.append(best)
+        return facts
+
     def _apply_netting(self, netted: Netted) -> None:
         book = self.book
         book.ledger.apply_netting(netted)
         for sleeve in (netted.long_sleeve, netted.short_sleeve):
             self._touched.add((sleeve, netted.instrument))
             if not book.ledger.held(sleeve, netted.instrument):
-                book.stop_prices.pop((sleeve, netted.instrument), None)
+                book.unguard((sleeve, netted.instrument))
 
     def _apply_fill(self, fill: Fill) -> None:
         book = self.book
@@ -144,17 +169,26 @@ class Folding:
         self._touched.add((sleeve, fill.instrument))
         book.failed_trades = book.failed_trades.succeeded()
         self._failures.clear()
-        if order.intent.purpose is Purpose.STOP:
-            book.stopped_out[(sleeve, fill.instrument)] = -fill.side.sign
-        elif order.intent.reason.startswith(CLOSED_BY):
-            book.stopped_out[(sleeve, fill.instrument)] = -fill.side.sign * BY_HAND
-        elif order.intent.purpose is Purpose.ENTRY:
-            book.stopped_out.pop((sleeve, fill.instrument), None)
+        self._latch(order, fill)
         if effect.closed_trade and not book.ledger.held(sleeve, fill.instrument):
-            book.stop_prices.pop((sleeve, fill.instrument), None)
+            book.unguard((sleeve, fill.instrument))
         if order.filled > order.quantity:
             what = f"{fill.client_id} asked for {order.quantity} and got {order.filled}; booked as the venue says"
             self._news.append(self.notice("overfill", Severity.CRITICAL, "A venue filled too much", what, fill.at))
+
+    def _latch(self, order: TrackedOrder, fill: Fill) -> None:
+        """Note that a position was left, so that its strategy does not buy it right back; an entry ends the note."""
+        where, latches = (order.intent.sleeve, fill.instrument), self.book.stopped_out
+        if order.intent.purpose is Purpose.STOP:
+            latches[where] = -fill.side.sign
+        elif order.intent.purpose is Purpose.TARGET:
+            latches[where] = -fill.side.sign * TAKEN
+        elif order.intent.reason.startswith(CLOSED_BY):
+            latches[where] = -fill.side.sign * BY_HAND
+        elif order.intent.purpose is Purpose.ENTRY:
+            latches.pop(where, None)
+            if order.filled == fill.quantity:  # the best price counts from the candle of the latest entry on
+                self.book.best_prices.pop(where, None)
 
     def _tell_of_external(self, fill: Fill) -> None:
         traded = f"{fill.side.value} {fill.quantity} {fill.instrument} at {fill.price}"

@@ -120,7 +120,9 @@ class TradingLoop:
 
     def _act(self, event: MarketEvent | Command | None, outcome: Outcome, at: datetime) -> None:
         if outcome.facts or outcome.approved:
-            facts = [*outcome.facts[:-1], *(a.intent for a in outcome.approved), *outcome.facts[-1:]]
+            ends = int(bool(outcome.facts) and isinstance(outcome.facts[-1], CommandDone))
+            known = len(outcome.facts) - ends  # what decisions rest on comes before them, a command's end after them
+            facts = [*outcome.facts[:known], *(a.intent for a in outcome.approved), *outcome.facts[known:]]
             self._record(facts, at)
         if outcome.cancels or outcome.amends or outcome.approved:
             self.take(self._sender.send(outcome, at), at)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from decimal import Decimal
 
+from engine.domain.codec import plain
 from engine.domain.commands import TradingState
 from engine.domain.facts import AmendRequest, CancelRequest, Fact, Netted
 from engine.domain.instruments import Instrument, InstrumentKey
-from engine.domain.orders import OrderIntent, OrderType, Purpose
+from engine.domain.orders import OrderIntent, OrderState, OrderType, Purpose
 from engine.execution.tracker import TrackedOrder, side_of
 from engine.risk.limits import Sizer
 from engine.trading.ordering import Ordering
@@ -56,21 +58,40 @@ class Protecting(Ordering):
     def cover(self, sleeve: str, instrument: Instrument) -> bool:
         """Make the sleeve's stops cover its position less what is already on its way out: no more, no less.
 
+        Its targets belong to its stops: the venue shrinks and ends them together, here only missing ones are added.
+
         Returns
         -------
         bool
-            False where a stop is missing and the gate refuses it: ask again.
+            False where a stop is missing and the gate refuses it, or a target cannot be sent now: ask again.
         """
         key, book = instrument.key, self._book
         held = book.ledger.held(sleeve, key)
         wanted = max(ZERO, abs(held) - book.tracker.pending_exits(key, sleeve))
         stops = self._on_exit_side(book.tracker.stops(sleeve, key), held)
         surplus = sum((book.tracker.covered(s) for s in stops), ZERO) - wanted
+        if surplus > 0 and (unsent := self._unsent(stops)):
+            self._withdraw(unsent)
+            return self.cover(sleeve, instrument)
         if surplus > 0:
             self._shrink(stops, surplus)
         elif surplus < 0 and not any(self._still_arming(s) for s in stops):
             return self._add_stop(sleeve, instrument, -surplus)
+        else:
+            return self._add_targets(instrument, stops)
         return True
+
+    def _unsent(self, stops: list[TrackedOrder]) -> set[str]:
+        """The stops that this very step has added; a later decision of the step may have overtaken them."""
+        added = {approved.intent.client_id for approved in self.decided.approved if approved.intent.parent_id is None}
+        return {stop.intent.client_id for stop in stops} & added
+
+    def _withdraw(self, client_ids: set[str]) -> None:
+        """Take stops that were never sent out of the step, each with its target."""
+        gone = [a for a in self.decided.approved if {a.intent.client_id, a.intent.pair_id} & client_ids]
+        self.decided.approved = [a for a in self.decided.approved if a not in gone]
+        for approved in gone:
+            self._book.tracker.drop(approved.intent.client_id)
 
     def _still_arming(self, stop: TrackedOrder) -> bool:
         """Whether the stop belongs to an entry that may still fill."""
@@ -87,6 +108,12 @@ class Protecting(Ordering):
         self.decided.cancels += [CancelRequest(s.intent.client_id, "its position has turned") for s in wrong]
         return [stop for stop in stops if stop not in wrong]
 
+    def _withdraw_target(self, stop: TrackedOrder) -> None:
+        """Take a target out of the step whose stop the step now changes; a later look adds the right one."""
+        target = self._book.tracker.target_of(stop.intent.client_id)
+        if target is not None and any(a.intent is target.intent for a in self.decided.approved):
+            self._withdraw({target.intent.client_id})
+
     def _shrink(self, stops: list[TrackedOrder], surplus: Decimal) -> None:
         for stop in stops:
             covered = self._book.tracker.covered(stop)
@@ -94,12 +121,56 @@ class Protecting(Ordering):
                 return
             if covered <= 0:
                 continue
+            self._withdraw_target(stop)
             if covered <= surplus and not self._still_arming(stop):
                 self.decided.cancels.append(CancelRequest(stop.intent.client_id, "its position is on its way out"))
             else:
                 rest = stop.filled + max(covered - surplus, ZERO)
                 self.decided.amends.append(AmendRequest(stop.intent.client_id, rest, "its position became smaller"))
             surplus -= covered
+
+    def _add_targets(self, instrument: Instrument, stops: list[TrackedOrder]) -> bool:
+        """Give every stop the target it lacks; False where that has to wait."""
+        done = True
+        for stop in stops:
+            size = instrument.round_quantity(self._book.tracker.covered(stop))
+            works = stop.state is OrderState.WORKING and not self._still_arming(stop)
+            if size > 0 and works and not self._has_target(stop):
+                done = self._add_target(instrument, stop.intent, size) and done
+        return done
+
+    def _has_target(self, stop: TrackedOrder) -> bool:
+        """Whether a stop has, or had, its target; only one that was never sent is replaced."""
+        target = self._book.tracker.target_of(stop.intent.client_id)
+        return target is not None and target.state is not OrderState.ABANDONED
+
+    def _add_target(self, instrument: Instrument, stop: OrderIntent, size: Decimal) -> bool:
+        """A take-profit beside a stop that protects ``size`` (base); none where it would be too small to be taken."""
+        price = self._book.target_prices.get((stop.sleeve, stop.instrument))
+        if price is None or size * price < instrument.min_notional:
+            return True
+        if self._book.venue_state(stop.instrument) is TradingState.HALTED:
+            return False  # while halted only the way out that protects is open
+        return self._pass(target_of(stop, size, price, self._book.ids.next(), self._now))
+
+    def trail(self) -> None:
+        """Move the stops that trail to where the best prices leave them; none ever moves back.
+
+        Only what protects something is moved: the stop of an entry that has not filled waits where it is, and one
+        that has begun to fill is a market order.
+        """
+        going = {request.client_id for request in self.decided.cancels}
+        for (sleeve, key), best in sorted(self._book.best_prices.items()):
+            held, instrument = self._book.ledger.held(sleeve, key), self._book.ledger.instruments[key]
+            for stop in self._book.tracker.stops(sleeve, key):
+                distance, before, sign = stop.intent.trail_distance, stop.stop_price, stop.intent.side.sign
+                idle = stop.state is not OrderState.WORKING or stop.intent.client_id in going
+                if idle or distance is None or before is None or sign * held >= 0:
+                    continue
+                price = instrument.price_beyond(best, sign * distance)
+                if (price - before) * sign < 0 < price and self._book.tracker.covered(stop) > 0:
+                    why = f"trails the best price {plain(best)}"
+                    self.decided.amends.append(AmendRequest(stop.intent.client_id, None, why, price))
 
     def _add_stop(
         self, sleeve: str, instrument: Instrument, missing: Decimal
@@ -127,8 +198,9 @@ class Protecting(Ordering):
             stop_price=price,
             reduce_only=halted and self._reduces_account(key, side_of(-held), size),
             reason="covers what no stop protected",
+            trail_distance=book.trails.get((sleeve, key)),
         )
-        return self._pass(intent)
+        return self._pass(intent) and self._add_target(instrument, intent, size)
 
     def _close_unprotected(self, sleeve: str, instrument: Instrument, size: Decimal) -> bool:
         """A strategy's position that no decision opened, so that no stop is known for it, is not kept.
@@ -185,3 +257,22 @@ class Protecting(Ordering):
             held[long] -= size
             held[short] += size
         return facts
+
+
+def target_of(stop: OrderIntent, size: Decimal, price: Decimal, client_id: str, at: datetime) -> OrderIntent:
+    """The take-profit beside a stop: a limit at ``price`` (quote) for ``size`` (base) of what the stop protects."""
+    return OrderIntent(
+        client_id=client_id,
+        instrument=stop.instrument,
+        side=stop.side,
+        quantity=size,
+        order_type=OrderType.LIMIT,
+        purpose=Purpose.TARGET,
+        sleeve=stop.sleeve,
+        created_at=at,
+        reference_price=stop.reference_price,
+        limit_price=price,
+        parent_id=stop.parent_id,
+        reason=f"takes the profit of {stop.parent_id}" if stop.parent_id else "takes the profit beside its stop",
+        pair_id=stop.client_id,
+    )

@@ -79,7 +79,7 @@ def _position(
     book: Book, sleeve: str, key: InstrumentKey, holding: Holding, published_at: datetime
 ) -> Position:
     mark = book.mark(key)
-    stops = [s.intent.stop_price for s in book.tracker.stops(sleeve, key) if s.intent.stop_price is not None]
+    stops, targets = book.tracker.stops(sleeve, key), book.tracker.targets(sleeve, key)
     return Position(
         sleeve=sleeve,
         instrument=key,
@@ -92,8 +92,10 @@ def _position(
         realised=holding.realised,
         fees=holding.fees,
         opened_at=holding.opened_at or published_at,
-        stop_price=stops[-1] if stops else None,
+        stop_price=stops[-1].stop_price if stops else None,
         notional=holding.quantity * mark.price if mark else None,
+        target_price=targets[-1].intent.limit_price if targets else None,
+        trails=bool(stops) and stops[-1].intent.trail_distance is not None,
     )
 
 
@@ -108,7 +110,7 @@ def _order(order: TrackedOrder) -> WorkingOrder:
         filled=order.filled,
         order_type=intent.order_type,
         limit_price=intent.limit_price,
-        stop_price=intent.stop_price,
+        stop_price=order.stop_price,
         state=order.state,
         purpose=intent.purpose,
         sleeve=intent.sleeve,

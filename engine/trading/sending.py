@@ -71,7 +71,7 @@ class Sender:
         for change in outcome.amends:
             order = self._book.tracker.get(change.client_id)
             told = self._amend(change, at)
-            if order is not None and not _is_resized(order, told, change.quantity):
+            if order is not None and change.quantity is not None and not _is_resized(order, told, change.quantity):
                 doubtful.add((order.intent.sleeve, order.intent.instrument))
             answers += told
         return answers + self._submit_all(outcome.approved, doubtful, at)
@@ -83,8 +83,8 @@ class Sender:
         dead: set[str] = set()
         for order in approved:
             intent = order.intent
-            if intent.parent_id in dead:
-                answers.append(_ended(order, OrderState.ABANDONED, at, "its entry was not placed"))
+            if intent.parent_id in dead or intent.pair_id in dead:
+                answers.append(_ended(order, OrderState.ABANDONED, at, "its entry or its stop was not placed"))
                 continue
             if intent.purpose is Purpose.EXIT and (intent.sleeve, intent.instrument) in doubtful:
                 answers.append(_ended(order, OrderState.ABANDONED, at, "not sent: its stop may still sell the same"))
@@ -172,7 +172,7 @@ class Sender:
         venue = self._venues[venue_of(order.intent.instrument)]
         try:
             with self._measured(venue.venue):
-                return [venue.amend(request.client_id, request.quantity)]
+                return [venue.amend(request.client_id, request.quantity, request.stop_price)]
         except VenueError as error:
             self._book.venue_failed(venue.venue, at)
             return [report_on(order, order.state, at, str(error))]

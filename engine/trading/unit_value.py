@@ -85,7 +85,14 @@ class UnitValue:
     @property
     def drawdown(self) -> Decimal:
         """Share below the peak, 0 to 1."""
-        return ONE - self.value / self.peak if self.peak else ZERO
+        return self._below_peak(self.value)
+
+    def drawdown_at(self, equity: Decimal) -> Decimal:
+        """The same at another equity that is no new peak, base currency."""
+        return self._below_peak(equity / self.units)
+
+    def _below_peak(self, value: Decimal) -> Decimal:
+        return ONE - value / self.peak if self.peak else ZERO
 
     @property
     def day_loss(self) -> Decimal:

@@ -3,23 +3,41 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from command_line import Engine, end, wait_until
+from command_line import Engine, SameProcess, end, wait_until
 
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Engine:
     """The command line on a fresh data folder."""
-    return Engine(tmp_path / "data")
+    return SameProcess(tmp_path / "data")
+
+
+@pytest.fixture(scope="session")
+def lived(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder in which an engine has lived for a moment, to copy from."""
+    engine = Engine(tmp_path_factory.mktemp("lived") / "data")
+    said = engine("run", "--stage", "demo", "--speed", "600", "--seed", "7", "--for", "1")
+    assert said.code == 0, said.err
+    assert said.out.startswith("READY")
+    return engine.folder
+
+
+@pytest.fixture
+def traded(engine: Engine, lived: Path) -> Engine:
+    """The command line on a data folder of its own in which an engine has lived."""
+    shutil.copytree(lived, engine.folder)
+    return engine
 
 
 @pytest.fixture(scope="module")
 def trading(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """The command line beside an engine that trades and has traded already."""
-    engine = Engine(tmp_path_factory.mktemp("trading") / "data")
+    engine = SameProcess(tmp_path_factory.mktemp("trading") / "data")
     process = engine.start("--stage", "demo", "--speed", "300", "--seed", "7")
     try:
         wait_until(lambda: engine.published().get("fills", 0) >= 2)

@@ -9,20 +9,12 @@ from contextlib import closing
 from command_line import PASSWORD, Engine, end, wait_until
 
 
-def traded(engine: Engine) -> None:
-    """Let an engine live in the folder for a moment."""
-    said = engine("run", "--stage", "demo", "--speed", "600", "--seed", "7", "--for", "1")
-    assert said.code == 0, said.err
-    assert said.out.startswith("READY")
-
-
-def test_run_when_its_time_is_over_then_the_books_are_whole_and_nobody_runs(engine: Engine) -> None:
-    traded(engine)
-    status = engine("status", "--json")
+def test_run_when_its_time_is_over_then_the_books_are_whole_and_nobody_runs(traded: Engine) -> None:
+    status = traded("status", "--json")
     assert status.code == 3
     assert status.json["running"] is False
     assert "no engine runs" in status.err
-    verified = engine("audit", "verify", "--json")
+    verified = traded("audit", "verify", "--json")
     assert verified.code == 0
     assert all(row["holds"] for row in verified.json["chains"])
 
@@ -32,7 +24,7 @@ def test_run_when_killed_then_the_next_one_goes_on_in_the_same_journal(engine: E
     wait_until(lambda: engine.published().get("fills", 0) > 0)
     assert end(process, signal.SIGKILL) == -signal.SIGKILL
     before = engine("export", "fills").json
-    traded(engine)
+    assert engine("run", "--stage", "demo", "--speed", "600", "--seed", "7", "--for", "1").code == 0
     assert engine("export", "fills").json[: len(before)] == before
     assert engine("audit", "verify").code == 0
 
@@ -53,13 +45,12 @@ def test_stop_when_nobody_runs_then_the_next_start_is_halted_first(engine: Engin
     assert "OrderIntent" not in kinds
 
 
-def test_stop_when_the_control_file_is_damaged_then_the_sentinel_orders_it(engine: Engine) -> None:
-    traded(engine)
-    (engine.folder / "control.sqlite").write_bytes(b"no database" * 500)
-    said = engine("stop", "--reason", "disk trouble")
+def test_stop_when_the_control_file_is_damaged_then_the_sentinel_orders_it(traded: Engine) -> None:
+    (traded.folder / "control.sqlite").write_bytes(b"no database" * 500)
+    said = traded("stop", "--reason", "disk trouble")
     assert said.code == 3
-    assert "disk trouble" in (engine.folder / "STOP").read_text()
-    assert engine("stop", "--reason", "one book", "--book", "demo").code == 1
+    assert "disk trouble" in (traded.folder / "STOP").read_text()
+    assert traded("stop", "--reason", "one book", "--book", "demo").code == 1
 
 
 def test_arm_when_nobody_runs_then_nothing_is_stored(engine: Engine) -> None:
@@ -68,31 +59,29 @@ def test_arm_when_nobody_runs_then_nothing_is_stored(engine: Engine) -> None:
     assert not (engine.folder / "control.sqlite").exists()
 
 
-def test_audit_verify_when_a_row_was_changed_then_it_names_the_row(engine: Engine) -> None:
-    traded(engine)
-    with closing(sqlite3.connect(engine.folder / "money.sqlite")) as money, money:
+def test_audit_verify_when_a_row_was_changed_then_it_names_the_row(traded: Engine) -> None:
+    with closing(sqlite3.connect(traded.folder / "money.sqlite")) as money, money:
         for trigger in [row[0] for row in money.execute("SELECT name FROM sqlite_schema WHERE type='trigger'")]:
             money.execute(f'DROP TRIGGER "{trigger}"')
         money.execute("UPDATE journal SET payload = replace(payload, '50000', '90000') WHERE sequence = 2")
-    said = engine("audit", "verify", "--json")
+    said = traded("audit", "verify", "--json")
     assert said.code == 1
     assert said.json["holds"] is False
     assert said.json["chains"][0]["broken_at"] == 2
 
 
-def test_restore_when_done_then_the_next_start_is_halted_until_armed(engine: Engine) -> None:
-    traded(engine)
-    saved = engine("backup", "--json").json
-    restored = engine("restore", saved["file"], "--json").json
+def test_restore_when_done_then_the_next_start_is_halted_until_armed(traded: Engine) -> None:
+    saved = traded("backup", "--json").json
+    restored = traded("restore", saved["file"], "--json").json
     assert restored["journal_rows"] == saved["journal_rows"]
-    process = engine.start("--stage", "demo", "--speed", "60")
+    process = traded.start("--stage", "demo", "--speed", "60")
     try:
-        assert engine.published()["state"] == "HALTED"
-        assert engine("arm", "--book", "demo", "--reason", "books agree", "--yes").code == 0
-        wait_until(lambda: engine.published()["state"] == "ACTIVE")
+        assert traded.published()["state"] == "HALTED"
+        assert traded("arm", "--book", "demo", "--reason", "books agree", "--yes").code == 0
+        wait_until(lambda: traded.published()["state"] == "ACTIVE")
     finally:
         end(process)
-    assert engine("audit", "verify").code == 0
+    assert traded("audit", "verify").code == 0
 
 
 def test_users_when_the_folder_is_fresh_then_the_first_is_an_admin(engine: Engine) -> None:

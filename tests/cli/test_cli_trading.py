@@ -12,9 +12,6 @@ from command_line import PASSWORD, Engine, wait_until
 
 from engine.domain.facts import StopStep
 
-# One engine serves all of them; two workers would start two.
-pytestmark = pytest.mark.xdist_group("one trading engine")
-
 ORDER_FIELDS = {
     "client_order_id", "exchange_order_id", "venue", "symbol", "side", "amount", "filled", "average_price", "status",
 }  # fmt: skip
@@ -25,7 +22,7 @@ FILL_FIELDS = {
 
 
 def test_status_when_an_engine_runs_then_every_field_is_there(trading: Engine) -> None:
-    status = trading("status", "--json").json
+    status = Engine(trading.folder)("status", "--json").json  # as typed, in a process of its own
     assert status["running"]
     assert {"state", "equity", "cash", "positions", "open_orders", "fills", "started_at", "sequence"} <= set(status)
     assert isinstance(status["equity"], str)

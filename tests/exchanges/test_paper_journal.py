@@ -26,7 +26,7 @@ from paper_market import (
 )
 from venue_judge import judge
 
-from engine.domain.errors import BadInput, StorageError
+from engine.domain.errors import BadInput, OrderNotFound, StorageError
 from engine.domain.market import FeedStatus
 from engine.domain.orders import OrderState
 from engine.exchanges.paper import FileVenueJournal, MemoryVenueJournal, PaperVenue
@@ -160,6 +160,29 @@ def test_order_when_archived_then_still_the_same_order(path) -> None:
     assert venue.cancel("a0").state is OrderState.CANCELLED
     assert len(judge(path).orders) == count
     assert _restore(FileVenueJournal(path)).order("a1") == venue.order("a1")
+
+
+def test_id_when_never_used_below_the_archived_then_refused_without_reading_the_history(path, monkeypatch) -> None:
+    journal = FileVenueJournal(path, rotate_lines=50)
+    venue = open_venue(journal=journal)
+    for number in range(RECENT_ORDERS + 150):
+        venue.submit(order(f"a{2 * number}", BUY, "1", LIMIT, "50"))
+        venue.cancel(f"a{2 * number}")
+    history, read = journal.history, []
+    monkeypatch.setattr(journal, "history", lambda: read.append("whole") or history())
+    with pytest.raises(OrderNotFound):
+        venue.order("a1")
+    assert read == []
+    assert venue.order("a0").state is OrderState.CANCELLED
+    assert read == ["whole"]
+
+
+def test_id_when_a_part_is_missing_then_no_answer_is_guessed(path) -> None:
+    journal = FileVenueJournal(path, rotate_lines=7)
+    _trade(open_venue(journal=journal), range(10))
+    next(path.parent.glob("demo.000000000008.jsonl")).unlink()
+    with pytest.raises(StorageError, match="a part is missing"):
+        journal.mentions("never-used")
 
 
 def test_part_when_missing_then_history_refuses_but_trading_goes_on(path) -> None:

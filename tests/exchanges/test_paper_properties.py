@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal, localcontext
 from pathlib import Path
 
@@ -33,7 +33,7 @@ from venue_judge import differences, judge
 from engine.domain.errors import OrderNotFound, VenueRejected
 from engine.domain.instruments import InstrumentKey, Kind
 from engine.domain.market import Bars
-from engine.domain.orders import Fill, FundingPaid, OrderState
+from engine.domain.orders import Approved, Fill, FundingPaid, OrderState
 from engine.exchanges.paper import FileVenueJournal, MemoryVenueJournal, PaperCosts, PaperVenue, VenueJournal
 
 KINDS = {item.key: item for item in INSTRUMENTS}
@@ -50,7 +50,10 @@ COSTS = st.sampled_from(
 
 @dataclass(frozen=True)
 class Place:
-    """Submit an order worth ``worth`` USDT under the next id, and a child stop ``stop`` ticks away unless that is 0."""
+    """Submit an order worth ``worth`` USDT under the next id, and a child stop ``stop`` ticks away unless that is 0.
+
+    A stop has a target ``target`` ticks on the other side of the price, unless that is 0.
+    """
 
     instrument: int
     buys: bool
@@ -59,14 +62,16 @@ class Place:
     offset: int
     reduce_only: bool
     stop: int
+    target: int
 
 
 @dataclass(frozen=True)
 class Change:
-    """Cancel (``lots`` 0) or amend the order that many back."""
+    """Cancel (``lots`` 0) or amend the order that many back; ``ticks`` beside the price is where a stop shall lie."""
 
     back: int
     lots: int
+    ticks: int
 
 
 @dataclass(frozen=True)
@@ -94,11 +99,13 @@ PLACES = st.builds(
     st.integers(-40, 40),
     st.sampled_from([False, False, True]),
     st.sampled_from([0, 1, 20, 50]),
+    st.sampled_from([0, 0, 1, 15, 40]),
 )
+CHANGES = st.builds(Change, st.integers(1, 4), st.integers(0, 30_000), st.sampled_from([0, 0, -20, 3, 20]))
 MOVES = st.one_of(st.integers(-60, 60), st.integers(-60, 60), st.integers(-500, 500))
 WALKS = st.builds(Walk, st.tuples(MOVES, MOVES, MOVES, MOVES), st.integers(0, 2_000_000))
 STEPS = st.one_of(
-    PLACES, WALKS, PLACES, WALKS, st.builds(Change, st.integers(1, 4), st.integers(0, 30_000)), st.builds(Pay, RATES)
+    PLACES, WALKS, PLACES, WALKS, CHANGES, st.builds(Pay, RATES)
 )
 SCRIPTS = st.lists(STEPS, min_size=12, max_size=40)
 
@@ -137,8 +144,13 @@ class Player:
         if step.stop:
             stop = max(price - side.sign * step.stop * Decimal("0.1"), Decimal("0.1"))
             self._submit(f"s{client_id}", side.opposite, quantity, STOP, stop, step, client_id)
+        if step.target and (step.stop or step.order_type == 2):
+            pair, parent = (f"s{client_id}", client_id) if step.stop else (client_id, None)
+            side = side.opposite if step.stop else side
+            target = max(self.price - side.sign * step.target * Decimal("0.1"), Decimal("0.1"))
+            self._submit(f"t{client_id}", side, quantity, LIMIT, target, step, parent, pair)
 
-    def _submit(self, client_id, side, quantity, order_type, price, step, parent=None) -> None:
+    def _submit(self, client_id, side, quantity, order_type, price, step, parent=None, pair=None) -> None:
         approved = order(
             client_id,
             side,
@@ -151,6 +163,7 @@ class Player:
             parent=parent,
             reference=str(self.price),
         )
+        approved = Approved(replace(approved.intent, pair_id=pair))
         self.submitted.append(approved)
         with suppress(VenueRejected):
             self.messages.append(self.venue.submit(approved))
@@ -162,8 +175,9 @@ class Player:
         intent = self.submitted[-step.back].intent
         with suppress(VenueRejected, OrderNotFound):
             if step.lots:
-                quantity = step.lots * KINDS[intent.instrument].lot_size
-                self.messages.append(self.venue.amend(intent.client_id, quantity))
+                quantity = None if step.lots % 3 == 0 else step.lots * KINDS[intent.instrument].lot_size
+                price = max(self.price + step.ticks * Decimal("0.1"), Decimal("0.1")) if step.ticks else None
+                self.messages.append(self.venue.amend(intent.client_id, quantity, price))
             else:
                 self.messages.append(self.venue.cancel(intent.client_id))
 

@@ -95,7 +95,7 @@ class Engine:
 
 
 def control_of(folder: Path) -> ControlStore:
-    return ControlStore(folder / "control.sqlite", load_or_create_key(folder / "keys" / "journal.key"))
+    return ControlStore(folder / "control.sqlite", load_or_create_key(folder / "keys" / "journal.key"), SystemClock())
 
 
 # -- two of them -------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from typing import Any
 
 from engine.domain.commands import Actor, Role
 from engine.domain.facts import Notice, Severity
-from engine.domain.views import AlertRow
+from engine.domain.operations_views import AlertRow
 from engine.monitoring.alerts import AlertCentre
 from engine.monitoring.config import AlertConfig
 from engine.security import KEY_STORES

@@ -12,7 +12,7 @@ from alert_fakes import START, Desk
 from config.settings import HealthSettings
 from engine.domain.errors import BadInput, CannotRecord
 from engine.domain.facts import Severity
-from engine.domain.views import HealthFigure
+from engine.domain.operations_views import HealthFigure
 from engine.monitoring import computer
 from engine.monitoring.computer import Reading
 from engine.monitoring.config import HealthConfig

@@ -12,11 +12,7 @@ from engine.domain.commands import (
     Role,
 )
 from engine.domain.errors import AccessDenied, QuarterdeckError
-from engine.domain.views import (
-    JobState,
-    JobView,
-    PageOf,
-)
+from engine.domain.views import JobState, JobView, PageOf
 from tests.pages import fake_records as made
 
 Row = TypeVar("Row")
@@ -37,6 +33,8 @@ class FakeBase:
     pending: bool = False
     refuses_file: str = ""
     proven: bool = False
+    scheduler: str = ""
+    looked: bool = False
     submitted: dict[str, tuple[CommandBody, str]] = field(default_factory=dict)
     submits: int = 0
     calls: list[tuple[str, tuple[Any, ...]]] = field(default_factory=list)

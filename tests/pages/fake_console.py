@@ -21,12 +21,13 @@ from tests.pages import fake_records as made
 from tests.pages.fake_library import FakeLibrary
 from tests.pages.fake_operations import FakeOperations
 from tests.pages.fake_research import FakeResearch
+from tests.pages.fake_studies import FakeStudies
 from tests.pages.fake_views import FakeViews
 
 RISK = '{"mode": "conservative", "max_leverage": "3", "max_orders_per_minute": 30}'
 
 
-class FakeConsole(FakeViews, FakeLibrary, FakeResearch, FakeOperations):
+class FakeConsole(FakeViews, FakeLibrary, FakeResearch, FakeStudies, FakeOperations):
     """Every call of `engine.domain.facade.ConsolePort`."""
 
     def snapshot(self) -> EngineSnapshot:

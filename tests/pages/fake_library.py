@@ -13,16 +13,8 @@ from engine.domain.commands import (
 )
 from engine.domain.errors import BadInput
 from engine.domain.instruments import InstrumentKey
-from engine.domain.views import (
-    CoverageRow,
-    FillRow,
-    GapRow,
-    JobState,
-    JobView,
-    PageOf,
-    ReplayView,
-    TradeChart,
-)
+from engine.domain.library_views import CoverageRow, GapRow, ReplayView
+from engine.domain.views import FillRow, JobState, JobView, PageOf, TradeChart
 from tests.pages import fake_records as made
 from tests.pages import fake_rows as rows_of
 from tests.pages.fake_base import FakeBase

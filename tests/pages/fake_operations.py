@@ -11,20 +11,18 @@ from engine.domain.commands import (
     Role,
 )
 from engine.domain.facts import Severity
-from engine.domain.views import (
+from engine.domain.operations_views import (
     AlertRow,
     BackupRow,
     ChannelView,
     ConnectionView,
     ExchangeView,
     HealthFigure,
-    JobView,
-    PageOf,
-    Series,
     SessionRow,
     SettingRow,
     UserRow,
 )
+from engine.domain.views import JobView, PageOf, Series
 from tests.pages import fake_records as made
 from tests.pages import fake_rows as rows_of
 from tests.pages.fake_base import FakeBase

@@ -10,16 +10,9 @@ import numpy as np
 
 from engine.domain.facts import Severity
 from engine.domain.instruments import InstrumentKey
-from engine.domain.views import (
-    AlertRow,
-    AuditRow,
-    EquityCurve,
-    FillRow,
-    JournalRow,
-    OrderRow,
-    Series,
-    TradeChart,
-)
+from engine.domain.operations_views import AlertRow
+from engine.domain.trail_views import AuditRow, JournalRow
+from engine.domain.views import EquityCurve, FillRow, OrderRow, Series, TradeChart
 from tests.pages.fake_records import MARKET_NOW, PRICES, STRATEGIES, USDT
 
 

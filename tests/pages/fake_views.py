@@ -11,25 +11,9 @@ import numpy as np
 from engine.domain.errors import BadInput
 from engine.domain.instruments import InstrumentKey
 from engine.domain.tax_views import TaxKind, TaxReport, TaxRow
-from engine.domain.views import (
-    AuditRow,
-    ChainView,
-    EquityCurve,
-    Figure,
-    FillRow,
-    FormField,
-    HoldingRow,
-    JournalRow,
-    LogRow,
-    OrderRow,
-    PageOf,
-    RiskView,
-    StrategyForm,
-    StressRow,
-    TradeChart,
-    WalletOwners,
-    WalletView,
-)
+from engine.domain.trail_views import AuditRow, ChainView, JournalRow, LogRow
+from engine.domain.views import EquityCurve, Figure, FillRow, FormField, OrderRow, PageOf, StrategyForm, TradeChart
+from engine.domain.wallet_views import HoldingRow, RiskView, StressRow, WalletOwners, WalletView
 from tests.pages import fake_records as made
 from tests.pages import fake_rows as rows_of
 from tests.pages.fake_base import FakeBase

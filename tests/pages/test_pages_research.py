@@ -59,7 +59,7 @@ def test_figures_when_one_is_undefined_then_a_dash_and_its_reason() -> None:
         ),
         ("Trades", ("Entered, UTC", "105 rows", "▼ −42.50", "40,000.10")),
         ("Periods", ("By year", "Rising market", "2024", "▲ +15.90 %")),
-        ("Costs and exits", ("Spread and slippage", "66.7 % of all costs", "Stop 35 ▼ −1,487.50")),
+        ("Costs and exits", ("Spread, slippage and impact", "66.7 % of all costs", "Stop 35 ▼ −1,487.50")),
         ("Conditions", ("Revision 0.1.0+1a2b3c", "Settings fast ema bars 24", "sha256 ab12")),
     ],
 )

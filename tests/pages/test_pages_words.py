@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.domain.views import FormField, WalletOwners
+from engine.domain.views import FormField
+from engine.domain.wallet_views import WalletOwners
 from pages import forms, wallets
 from tests.pages.fake_console import FakeConsole
 from tests.pages.page_runner import opened, text

@@ -177,10 +177,46 @@ def test_breakeven_when_compared_with_reference_then_equal(case_id: str) -> None
     assert_close(performance.breakeven_payoff_ratio(case["inputs"]["win_rate"]), expected, content["tolerance"])
 
 
-@pytest.mark.parametrize("name", ["clopper_pearson95", "p_vs_50pct_one_sided"])
-def test_win_rate_when_not_implemented_then_skipped_by_name(name: str) -> None:
-    reason = "the product shows one interval, Wilson's, and no significance of a win rate"
-    skip_listed({name: reason}, name, set(case_of(reference("win_rate"), "34_of_50")["expected"]))
+@pytest.mark.parametrize("case_id", ["34_of_50", "75_of_100", "340_of_500", "7_of_10"])
+def test_exact_win_rate_and_p_value_when_compared_with_reference_then_equal(case_id: str) -> None:
+    content = reference("win_rate")
+    case = case_of(content, case_id)
+    wins, trades = case["inputs"]["wins"], case["inputs"]["trades"]
+    actual = performance.exact_win_rate(wins, trades)
+    assert_close([actual.low, actual.high], case["expected"]["clopper_pearson95"], content["tolerance"])
+    p_value = case["expected"]["p_vs_50pct_one_sided"]
+    assert performance.win_rate_p_value(wins, trades) == pytest.approx(p_value, rel=1e-9)
+
+
+@settings(max_examples=40, deadline=None)
+@given(wins=st.integers(0, 300), losses=st.integers(0, 300), rate=st.floats(0.01, 0.99))
+def test_exact_win_rate_when_counted_then_its_ends_are_where_the_tails_hold_a_fortieth(
+    wins: int, losses: int, rate: float
+) -> None:
+    trades = wins + losses
+    exact = performance.exact_win_rate(wins, trades)
+    upper, lower = (
+        performance.win_rate_p_value(wins, trades, rate),
+        performance.win_rate_p_value(losses, trades, 1 - rate),
+    )
+    assert 0.0 <= upper <= 1.0
+    assert upper + lower >= 1.0 - 1e-9  # both hold the chance of exactly so many
+    if trades == 0:
+        assert math.isnan(exact.low)
+        return
+    assert 0.0 <= exact.low <= exact.rate <= exact.high <= 1.0
+    if wins:
+        assert performance.win_rate_p_value(wins, trades, exact.low) == pytest.approx(0.025, rel=1e-9)
+    if losses:
+        assert performance.win_rate_p_value(losses, trades, 1.0 - exact.high) == pytest.approx(0.025, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("wins", "trades", "rate"), [(2, 1, 0.5), (-1, 1, 0.5), (1, 1, 0.0), (1, 1, 1.0), (1, 2, math.nan)]
+)
+def test_win_rate_p_value_when_argument_is_impossible_then_refused(wins: int, trades: int, rate: float) -> None:
+    with pytest.raises(ValueError, match=r"impossible|fair_rate"):
+        performance.win_rate_p_value(wins, trades, rate)
 
 
 @settings(max_examples=60, deadline=None)
@@ -198,6 +234,8 @@ def test_win_rate_when_counted_then_interval_holds_the_rate(wins: int, losses: i
 def test_win_rate_when_argument_is_impossible_then_refused(wins: int, trades: int, confidence: float) -> None:
     with pytest.raises(ValueError, match=r"impossible|confidence"):
         performance.win_rate(wins, trades, confidence)
+    with pytest.raises(ValueError, match=r"impossible|confidence"):
+        performance.exact_win_rate(wins, trades, confidence)
 
 
 def test_breakeven_when_nothing_ever_wins_then_nan() -> None:

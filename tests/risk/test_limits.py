@@ -13,7 +13,7 @@ from engine.domain.portfolio import LimitUse
 from engine.risk.limits import RiskConfig, RiskMode, Sizer, limit_rows, loosened, read_config
 
 D = Decimal
-CHOICES = {"mode", "sizer"}
+CHOICES = {"mode", "sizer", "take_profit", "trail"}
 
 
 def test_defaults_when_nothing_is_set_then_conservative() -> None:

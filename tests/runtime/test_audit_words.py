@@ -36,6 +36,7 @@ from engine.domain.orders import OrderType, Side
 from engine.domain.portfolio import BookSnapshot
 from engine.risk.limits import RiskConfig
 from engine.runtime.change_words import asked_words
+from engine.runtime.clock import SystemClock
 from engine.runtime.records import Records
 from engine.storage.control import ControlStore
 from engine.storage.migrate import migrate
@@ -108,7 +109,7 @@ def test_strategy_when_configured_then_only_what_changes_is_told() -> None:
 @pytest.fixture
 def records(tmp_path: Path) -> Iterator[Records]:
     migrate(tmp_path)
-    control = ControlStore(tmp_path / "control.sqlite", bytes(32))
+    control = ControlStore(tmp_path / "control.sqlite", bytes(32), SystemClock())
     snapshot = SimpleNamespace(books=(a_book(),))
     services: Any = SimpleNamespace(
         control=control,

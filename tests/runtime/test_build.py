@@ -50,10 +50,10 @@ def test_installation_when_the_disk_is_full_then_nothing_half_is_left(
 def test_venue_of_a_book_when_it_answers_then_its_line_was_synced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    venues, journals = _venues(tmp_path, INSTRUMENTS, FREE, {"demo": {"USDT": Decimal(1000)}})
+    venues = _venues(tmp_path, INSTRUMENTS, FREE, {"demo": {"USDT": Decimal(1000)}})
     synced: list[int] = []
     monkeypatch.setattr(os, "fsync", synced.append)
-    venues["demo"].submit(order("a1", BUY, "1"))
+    venues.by_name["demo"].submit(order("a1", BUY, "1"))
     assert len(synced) == 1
-    for journal in journals:
+    for journal in venues.journals:
         journal.close()

@@ -36,6 +36,7 @@ from engine.domain.errors import AccessDenied, BadInput, CannotRecord, CommandRe
 from engine.domain.instruments import InstrumentKey
 from engine.domain.orders import OrderType, Side
 from engine.risk.limits import RiskConfig
+from engine.runtime.clock import SystemClock
 from engine.runtime.desk import Desk
 from engine.runtime.limit_words import title_of_limit
 from engine.runtime.sentinel import SENTINEL
@@ -75,7 +76,7 @@ class Person:
     def __init__(self, folder: Path) -> None:
         migrate(folder)
         self.role, self.proven = Role.ADMIN, False
-        self.control = ControlStore(folder / "control.sqlite", bytes(32))
+        self.control = ControlStore(folder / "control.sqlite", bytes(32), SystemClock())
         self.woken = 0
         book = replace(FakeConsole(empty=True).snapshot().book("demo"), risk=PRESENT.model_dump_json())
         supervisor = SimpleNamespace(snapshot=lambda: SimpleNamespace(books=(book,)), thread=self)

@@ -89,7 +89,7 @@ class Rig:
         self.desk = Desk()
         self.desk.bar("100")
         self.source = ScriptedSource()
-        self.control = ControlStore(folder / "control.sqlite", KEY)
+        self.control = ControlStore(folder / "control.sqlite", KEY, SystemClock())
         clock = SystemClock()
         around = Surroundings(folder, self.control, Observations(clock), clock, 0.05, datetime.now(UTC))
         self.thread = EngineThread(self._assemble, around, 0)

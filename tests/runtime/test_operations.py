@@ -11,6 +11,7 @@ import pytest
 
 from engine.domain.commands import Actor, Role
 from engine.domain.errors import BadInput, CannotRecord
+from engine.runtime.clock import SystemClock
 from engine.runtime.operations import Operations
 from engine.storage.control import ControlStore
 from engine.storage.migrate import migrate
@@ -22,7 +23,7 @@ class Office:
 
     def __init__(self, folder: Path) -> None:
         migrate(folder)
-        self.control = ControlStore(folder / "control.sqlite", bytes(32))
+        self.control = ControlStore(folder / "control.sqlite", bytes(32), SystemClock())
         self.channels: list[str] = []
         self.refusal: Exception | None = None
         services: Any = SimpleNamespace(

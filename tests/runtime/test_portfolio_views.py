@@ -13,7 +13,7 @@ import pytest
 from config.settings import load
 from engine.domain.instruments import Instrument, InstrumentKey, Kind
 from engine.domain.portfolio import Balance, BookSnapshot
-from engine.domain.views import WalletOwners
+from engine.domain.wallet_views import WalletOwners
 from engine.risk.limits import RiskConfig
 from engine.runtime.forms import form_of
 from engine.runtime.portfolio import Portfolio

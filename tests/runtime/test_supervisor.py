@@ -30,10 +30,11 @@ from engine.domain.facts import Notice, StopStep
 from engine.domain.instruments import InstrumentKey
 from engine.domain.market import MarketEvent
 from engine.domain.orders import OrderIntent, OrderState, OrderType, OrderUpdate, Purpose, Side
+from engine.runtime.clock import SystemClock
 from engine.runtime.supervisor import Supervisor
 from engine.storage.ballast import BALLAST_FILE
 from engine.storage.chain import load_or_create_key
-from engine.storage.lease import mark_restored
+from engine.storage.lease import mark_restored, restored_reason
 from engine.storage.money import MoneyStore
 from engine.trading.config import BookConfig
 from engine.trading.loop import TradingLoop
@@ -367,6 +368,19 @@ def test_restore_then_the_book_is_halted_before_recovery_sends_anything(
         assert demo(later).state is TradingState.HALTED, "a restart does not end it"
 
 
+def test_restore_when_the_paper_book_cannot_start_then_it_is_halted_once_it_can(tmp_path: Path) -> None:
+    offline = {"paper__enabled": True, "paper__rest_url": CLOSED_PORT}
+    with running(tmp_path, **offline) as supervisor:
+        assert supervisor.snapshot().book("paper").state is TradingState.ACTIVE
+    mark_restored(tmp_path, "restored from a backup")
+    with running(tmp_path, **offline, paper__symbols=["NOSUCHCOIN/USDT"]) as without:
+        assert [(book.name, book.state) for book in without.snapshot().books] == [("demo", TradingState.HALTED)]
+    with running(tmp_path, **offline) as later:
+        paper = later.snapshot().book("paper")
+        assert (paper.state, paper.state_reason) == (TradingState.HALTED, "restored from a backup")
+    assert restored_reason(tmp_path) is None
+
+
 def test_paper_feed_that_cannot_be_built_then_refused_and_the_demo_trades_on(tmp_path: Path) -> None:
     with running(tmp_path) as supervisor:
         wait_for_trades(supervisor)
@@ -401,7 +415,7 @@ def test_paper_book_when_an_order_rests_at_the_exchange_it_would_leave_then_refu
     offline = {"paper__enabled": True, "paper__rest_url": CLOSED_PORT}
     with running(tmp_path, paper__exchange="binance", **offline) as supervisor:
         epoch = supervisor.snapshot().epoch
-    store = MoneyStore(tmp_path / "money.sqlite", load_or_create_key(tmp_path / "keys" / "journal.key"))
+    store = MoneyStore(tmp_path / "money.sqlite", load_or_create_key(tmp_path / "keys" / "journal.key"), SystemClock())
     try:
         now = datetime.now(UTC)
         code, key, price = f"p{epoch:03d}rest", InstrumentKey("binance:BTC/USDT"), Decimal(50_000)

@@ -184,7 +184,7 @@ def test_double_costs_when_run_again_then_the_run_with_twice_the_costs() -> None
     assert found.final_equity == expected.final_equity
     assert found.net_return.value == pytest.approx(float(expected.final_equity) / 10_000 - 1)
     everything = PaperCosts()
-    twice = doubled(replace(setup, config=replace(setup.config, costs=everything))).config.costs
+    twice = doubled(everything)
     assert [twice.maker_bps, twice.taker_bps, twice.spread_bps, twice.slippage_bps] == list(
         map(Decimal, (20, 20, 4, 2))
     )

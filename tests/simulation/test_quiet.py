@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from kernel_cases import Cases
+from kernel_twin import GivenOpinions
 
 from engine.domain.instruments import Instrument, InstrumentKey, Kind
-from engine.domain.market import CandleArrays, FloatArray, IntArray, Timeframe
+from engine.domain.market import CandleArrays, FloatArray, Timeframe
 from engine.exchanges.paper import PaperCosts
 from engine.market.funding import FundingSeries
 from engine.market.windows import CandleWindow
-from engine.risk.limits import RiskConfig, RiskMode
+from engine.risk.limits import RiskConfig, RiskMode, Sizer
+from engine.simulation.foresight import Values
+from engine.simulation.kernel_request import KernelRequest, View
 from engine.simulation.replay import Replay, ReplayConfig, ReplayResult
 from engine.simulation.replay_source import ReplaySource
 from engine.trading.config import BrakeMode
-from engine.trading.sleeves import Opinion, Sleeve, opinion_of
+from engine.trading.sleeves import Opinion, Opinions, Sleeve, opinion_of
 
+FIELDS = (
+    "bars", "trades", "wins", "fills", "orders", "final_equity", "fees", "funding", "digest", "equity", "stopped_at",
+    "stop_reason", "refused", "rejected_prices",
+)  # fmt: skip
 START_MS = 1_704_067_200_000
 BARS = 400
 SPOT = Instrument("binance", "BTC", "USDT", Kind.SPOT, Decimal("0.01"), Decimal("0.001"), Decimal(5))
@@ -43,10 +51,9 @@ class Given:
 class Foreseen(Given):
     """The same, known ahead."""
 
-    def wishes(self, sleeve: Sleeve, key: InstrumentKey, *, long_only: bool) -> IntArray:
-        known = self.convictions[sleeve.name, key]
-        wanted = [ms for ms, value in known.items() if value == value and value != 0 and not (long_only and value < 0)]
-        return np.array(wanted, dtype=np.int64)
+    def values(self, sleeve: Sleeve, key: InstrumentKey) -> Values:
+        known = np.array(list(self.convictions[sleeve.name, key].values()))
+        return Values(known, np.full(len(known), 4.0))
 
 
 def candles(random: np.random.Generator, timeframe: Timeframe, bars: int, jumps: float) -> CandleArrays:
@@ -79,7 +86,7 @@ class Case:
     values: Mapping[tuple[str, InstrumentKey], Mapping[int, float]]
     config: ReplayConfig
 
-    def run(self, opinions: Given) -> tuple[ReplayResult, int]:
+    def run(self, opinions: Opinions) -> tuple[ReplayResult, int]:
         """The result, and how many closes the core saw."""
         source = ReplaySource(self.series, self.funding)
         replay, seen = Replay(source, self.config, opinions), 0
@@ -132,11 +139,73 @@ def test_run_when_quiet_bars_are_passed_over_then_everything_is_the_same(
 ) -> None:
     case = case_of(seed, market, brake, mode)
     (whole, all_seen), (short, seen) = case.run(Given(case.values)), case.run(Foreseen(case.values))
-    for name in ("bars", "trades", "wins", "fills", "orders", "final_equity", "fees", "funding", "digest", "equity"):
-        assert getattr(whole, name) == getattr(short, name), name
-    for name in ("stopped_at", "stop_reason", "refused", "rejected_prices"):
-        assert getattr(whole, name) == getattr(short, name), name
+    assert [name for name in FIELDS if getattr(whole, name) != getattr(short, name)] == []
     assert seen <= all_seen
+
+
+@dataclass(frozen=True)
+class Known(GivenOpinions):
+    """A kernel case's values, known ahead."""
+
+    def values(self, sleeve: Sleeve, key: InstrumentKey) -> Values:
+        view = self.views[sleeve.name][key]
+        return Values(view.convictions, view.distances)
+
+
+def in_runs(request: KernelRequest, seed: int) -> KernelRequest:
+    """The request with wishes that last, so that something is held for long."""
+    random = np.random.default_rng(seed)
+    views: dict[str, dict[InstrumentKey, View]] = {}
+    for name, by_key in request.views.items():
+        for key, view in by_key.items():
+            wishes = np.repeat(random.choice([0.0, 0.0, 1.0, 0.5, -1.0, np.nan], len(view.convictions)), 40)
+            views.setdefault(name, {})[key] = replace(view, convictions=wishes[: len(view.convictions)])
+    return replace(request, views=views)
+
+
+def request_of(seed: int) -> KernelRequest:
+    """Any costs, limits, brakes, grids, venues and timings; in three of four cases with wishes that last."""
+    request = Cases(seed, many=bool(seed % 3)).request()
+    risk = request.risk
+    if seed % 5 == 0:
+        random = np.random.default_rng(seed)
+        trail, target = random.choice([None, "1", "3"]), random.choice([None, "1", "2"])
+        shares = {"trail": trail and Decimal(trail), "take_profit": target and Decimal(target)}
+        risk = risk.model_copy(update=shares)
+    request = replace(request, risk=risk)
+    return in_runs(request, seed) if seed % 4 else request
+
+
+def difference_of(seed: int) -> tuple[str, int, int]:
+    """The first field in which whole and shortened run of a case differ, and how many events each lived through."""
+    request = request_of(seed)
+    series = {one.instrument: one.candles for one in request.series}
+    funding = {one.instrument.key: one.funding for one in request.series if one.instrument.can_short}
+    rows = {i.key: {ms: row for row, ms in enumerate(c.opened_at_ms.tolist())} for i, c in series.items()}
+    config = ReplayConfig(
+        dict.fromkeys(request.views, "{}"), request.cash, request.costs, request.risk, request.brake,
+        request.brake_reset_days,
+    )  # fmt: skip
+    case = Case(series, funding, {}, config)
+    whole, all_seen = case.run(GivenOpinions(request.views, rows))
+    short, seen = case.run(Known(request.views, rows))
+    return next((name for name in FIELDS if getattr(whole, name) != getattr(short, name)), ""), all_seen, seen
+
+
+@given(seed=st.integers(0, 2**32))
+@settings(max_examples=40, deadline=None)
+def test_run_when_any_case_is_held_through_then_everything_is_the_same(seed: int) -> None:
+    found, all_seen, seen = difference_of(seed)
+    assert found == ""
+    assert seen <= all_seen
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+@given(seed=st.integers(0, 2**32))
+@settings(max_examples=1500, deadline=None)
+def test_run_when_many_more_cases_are_held_through_then_everything_is_the_same(seed: int) -> None:
+    assert difference_of(seed)[0] == ""
 
 
 @pytest.mark.parametrize("chosen", [(SPOT,), (SPOT, ELSEWHERE)])
@@ -152,3 +221,21 @@ def test_run_when_nobody_wants_anything_then_only_the_turns_of_days_are_lived_th
     assert seen < BARS / 24 * 5
     assert {point.equity for point in result.equity} == {Decimal(10_000)}
     assert len(result.equity) == len(np.unique(np.concatenate([own.opened_at_ms for own in series.values()])))
+
+
+def walk_of(seed: int) -> tuple[Instrument, CandleArrays]:
+    return SPOT, candles(np.random.default_rng(seed), Timeframe(3600), 2000, 0.0)
+
+
+@pytest.mark.parametrize("sizer", Sizer)
+def test_run_when_one_position_is_held_then_few_bars_are_lived_through(sizer: Sizer) -> None:
+    """What is lived through: the turns of days, new peaks, bars near the stop, and where the size drifts off."""
+    instrument, own = walk_of(3)
+    values = {("momentum", instrument.key): dict.fromkeys(own.opened_at_ms.tolist(), 1.0)}
+    limits = RiskConfig(sizer=sizer, max_position_share=Decimal(1), max_concentration=Decimal(1))
+    config = ReplayConfig({"momentum": "{}"}, Decimal(10_000), PaperCosts(), limits, BrakeMode.OFF)
+    case = Case({instrument: own}, {}, values, config)
+    (whole, all_seen), (short, seen) = case.run(Given(values)), case.run(Foreseen(values))
+    assert [name for name in FIELDS if getattr(whole, name) != getattr(short, name)] == []
+    assert len(whole.fills) > 0
+    assert seen < all_seen / 5

@@ -1,39 +1,43 @@
-"""The same trials whoever runs them, also where a worker is killed in the middle."""
+"""The same trials, combinations and choices whoever makes them, also where a worker is killed in the middle."""
 
 from __future__ import annotations
 
 import os
-import re
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cache
-from pathlib import Path
 from socket import create_server
 from types import ModuleType
+from typing import Any
 
+import numpy as np
 import pytest
+from dask_cluster import Cluster, Killer, cluster
 from recorded_candles import made
 
 from engine.domain.errors import BadInput, EngineError
+from engine.domain.market import FloatArray
 from engine.exchanges.paper import PaperCosts
+from engine.quant.validation import Split, combinatorial_purged, label_spans
 from engine.risk.limits import ALL_IN, RiskConfig
 from engine.simulation import spread as spreading
 from engine.simulation.backtest import BacktestEngine, BacktestSetup
 from engine.simulation.replay import ReplayConfig
 from engine.simulation.search_space import Bounds, space_of
-from engine.simulation.spread import SpreadPlan, spread
+from engine.simulation.spread import SpreadPlan, Team, spread
 from engine.simulation.study import FoldTask, FoldWork, StudyPlan, development_setup, run_study
+from engine.simulation.study_judgement import judge_study
 from engine.simulation.study_layout import LayoutPlan, layout_of
+from engine.simulation.study_selection import SelectionWork
+from engine.simulation.sweep_plan import SweepPlan, run_sweep, sweep_plan
 from engine.storage.research import Trial
 from engine.strategies.sma_cross import SmaCrossConfig
 from engine.trading.config import BrakeMode
 
-ROOT = Path(__file__).resolve().parents[2]
 RANGES = {"fast_bars": Bounds(2, 40), "slow_bars": Bounds(50, 200)}
 TRIALS = 12
 
@@ -42,6 +46,13 @@ TRIALS = 12
 def _plain_main(monkeypatch: pytest.MonkeyPatch) -> None:
     """A spawned worker runs the parent's main file again; a page tested before in this process leaves its own there."""
     monkeypatch.setitem(sys.modules, "__main__", ModuleType("__main__"))
+
+
+@pytest.fixture(scope="module")
+def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """One cluster for all tests of this file."""
+    with cluster(tmp_path_factory.mktemp("dask")) as found:
+        yield found
 
 
 @dataclass
@@ -57,14 +68,18 @@ class Log:
         self.rows += trials
 
 
+def setup(strategy: str = "sma_cross", days: int = 100) -> BacktestSetup:
+    instrument, candles = made(24 * days, seed=3)
+    risk = RiskConfig().model_copy(update=ALL_IN if strategy == "sma_cross" else {})
+    config = ReplayConfig({strategy: "{}"}, Decimal(10_000), PaperCosts.plain(Decimal(10)), risk, BrakeMode.OFF)
+    return BacktestSetup(config, {instrument: candles})
+
+
 @cache
 def plan() -> StudyPlan:
-    instrument, candles = made(24 * 100, seed=3)
-    risk = RiskConfig().model_copy(update=ALL_IN)
-    config = ReplayConfig({"sma_cross": "{}"}, Decimal(10_000), PaperCosts.plain(Decimal(10)), risk, BrakeMode.OFF)
-    setup = BacktestSetup(config, {instrument: candles})
+    given = setup()
     space = space_of(SmaCrossConfig, {}, RANGES)
-    return StudyPlan(setup, BacktestEngine.KERNEL, space, {}, layout_of(setup, LayoutPlan(3)), 7)
+    return StudyPlan(given, BacktestEngine.KERNEL, space, {}, layout_of(given, LayoutPlan(3)), 7)
 
 
 def work() -> FoldWork:
@@ -72,47 +87,52 @@ def work() -> FoldWork:
 
 
 def facts(log: Log) -> list[tuple[object, ...]]:
-    return [(t.number, t.state, t.settings, t.value, t.fold_scores, t.returns.tolist()) for t in log.rows]
+    return [(t.number, t.state, t.settings, t.value, t.fold_scores, t.returns.tolist(), t.figures) for t in log.rows]
 
 
 @cache
-def alone() -> list[tuple[object, ...]]:
+def alone() -> Log:
     log = Log()
-    with spread(work(), SpreadPlan()) as runner:
-        assert run_study(plan(), log, TRIALS, runner)
-    return facts(log)
+    with spread(SpreadPlan()) as team:
+        assert run_study(plan(), log, TRIALS, team.runner(work()))
+    return log
 
 
 @dataclass
-class Killer:
-    """Kills a process once, when some trials are done; used as the progress of a study."""
+class PoolKiller:
+    """Kills a process of the pool once, when some of the work is done."""
 
-    victim: int
-    after: int = 4
+    team: Any
+    after: int
     killed: bool = False
 
-    def __call__(self, done: int, _total: int, _text: str) -> bool:
+    def __call__(self, done: int, *_more: object) -> bool:
         if done >= self.after and not self.killed:
             self.killed = True
-            os.kill(self.victim, signal.SIGKILL)
+            os.kill(next(iter(self.team.pool._processes)), signal.SIGKILL)
         return True
 
 
-def test_processes_when_one_is_killed_half_way_then_the_same_trials() -> None:
-    log = Log()
-    with spread(work(), SpreadPlan(workers=2)) as runner:
-        runner([FoldTask('{"fast_bars": 5, "slow_bars": 50}', plan().layout.folds[0])])  # both have begun
-        pool = runner.__self__._pool  # type: ignore[attr-defined]
-        killer = Killer(next(iter(pool._processes)))
-        assert run_study(plan(), log, TRIALS, runner, killer)
+# -- a study's trials ------------------------------------------------------------------------------------------------
+
+
+def test_processes_when_one_is_killed_half_way_then_the_same_trials_and_combinations() -> None:
+    log, swept = Log(), Log()
+    with spread(SpreadPlan(workers=2)) as team:
+        killer = PoolKiller(team, 4)
+        assert run_study(plan(), log, TRIALS, team.runner(work()), killer)
+        again = PoolKiller(team, 64)
+        assert run_sweep(grid(), 0, swept.add, team, again)
     assert killer.killed
-    assert facts(log) == alone()
+    assert again.killed
+    assert facts(log) == facts(alone())
+    assert facts(swept) == facts(swept_alone())
 
 
 def test_processes_when_a_run_is_refused_then_the_same_error_as_alone() -> None:
     wrong = FoldTask('{"fast_bars": 5, "slow_bars": 1}', plan().layout.folds[0])
-    with spread(work(), SpreadPlan(workers=2)) as runner, pytest.raises(BadInput, match="slow_bars"):
-        runner([wrong])
+    with spread(SpreadPlan(workers=2)) as team, pytest.raises(BadInput, match="slow_bars"):
+        list(team.runner(work())([wrong]))
 
 
 def test_losses_when_there_are_too_many_over_the_same_runs_then_given_up() -> None:
@@ -121,33 +141,13 @@ def test_losses_when_there_are_too_many_over_the_same_runs_then_given_up() -> No
         spreading._lost(spreading.MOST_LOSSES, OSError("gone"))
 
 
-@contextmanager
-def dask(*words: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A process of Dask, and the line in which it says that it is ready."""
-    command = [sys.executable, "-m", "distributed.cli." + words[0], *words[1:]]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=environment) as process:
-        try:
-            assert process.stderr is not None
-            ready = next(line for line in process.stderr if re.search(r"Scheduler at:|Registered to:", line))
-            yield process, ready.split()[-1]
-        finally:
-            process.kill()
-
-
-def test_cluster_when_a_worker_is_killed_half_way_then_the_same_trials(tmp_path: Path) -> None:
-    common = ("--no-dashboard", "--host", "127.0.0.1")
-    own = ("--no-nanny", "--nthreads", "1", "--local-directory", str(tmp_path), *common)
-    with (
-        dask("dask_scheduler", "--port", "0", *common) as (_, address),
-        dask("dask_worker", address, *own) as (worker, _ready),
-        dask("dask_worker", address, *own),
-    ):
-        log, killer = Log(), Killer(worker.pid)
-        with spread(work(), SpreadPlan(scheduler=address)) as runner:
-            assert run_study(plan(), log, TRIALS, runner, killer)
+def test_cluster_when_a_worker_is_killed_half_way_then_the_same_trials(machines: Cluster) -> None:
+    machines.complete()
+    log, killer = Log(), Killer(machines.workers[0], 4)
+    with spread(SpreadPlan(scheduler=machines.address)) as team:
+        assert run_study(plan(), log, TRIALS, team.runner(work()), killer)
     assert killer.killed
-    assert facts(log) == alone()
+    assert facts(log) == facts(alone())
 
 
 def test_cluster_when_nobody_answers_then_refused_with_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,6 +156,59 @@ def test_cluster_when_nobody_answers_then_refused_with_the_setting(monkeypatch: 
         port = server.getsockname()[1]
     with (
         pytest.raises(BadInput, match="no Dask scheduler answers at"),
-        spread(work(), SpreadPlan(scheduler=f"tcp://127.0.0.1:{port}")),
+        spread(SpreadPlan(scheduler=f"tcp://127.0.0.1:{port}")),
     ):
         raise AssertionError
+
+
+# -- a sweep's combinations ------------------------------------------------------------------------------------------
+
+
+@cache
+def grid() -> SweepPlan:
+    values = {"fast_bars": tuple(range(2, 62, 2)), "slow_bars": tuple(range(20, 140, 10))}
+    return sweep_plan(setup(), BacktestEngine.KERNEL, values, {}, 1)
+
+
+@cache
+def swept_alone() -> Log:
+    log = Log()
+    with spread(SpreadPlan()) as team:
+        assert run_sweep(grid(), 0, log.add, team, lambda _done, _total: True)
+    return log
+
+
+def test_cluster_when_a_worker_is_killed_in_a_sweep_then_the_same_combinations(machines: Cluster) -> None:
+    machines.complete()
+    log, killer = Log(), Killer(machines.workers[0], 64)
+    with spread(SpreadPlan(scheduler=machines.address)) as team:
+        assert run_sweep(grid(), 0, log.add, team, killer)
+    assert killer.killed
+    assert len(log.rows) == grid().count == 360
+    assert facts(log) == facts(swept_alone())
+
+
+# -- cross-validation ------------------------------------------------------------------------------------------------
+
+
+def chosen(team: Team, table: FloatArray, splits: Sequence[Split], killer: Killer | None = None) -> list[int]:
+    columns = []
+    for column in team.runner(SelectionWork(table))(splits):
+        columns.append(column)
+        if killer is not None:
+            killer(len(columns))
+    return columns
+
+
+def test_cluster_when_a_worker_is_killed_in_a_cross_validation_then_the_same_choices(machines: Cluster) -> None:
+    machines.complete()
+    table = np.random.default_rng(1).normal(0.0, 0.01, (600, 200))
+    splits = combinatorial_purged(label_spans(600, 1), 10, 2, 1).splits
+    with spread(SpreadPlan()) as team:
+        expected = chosen(team, table, splits)
+    killer = Killer(machines.workers[0], 5)
+    with spread(SpreadPlan(scheduler=machines.address)) as team:
+        assert chosen(team, table, splits, killer) == expected
+        assert judge_study(plan(), alone().rows, team).selection == judge_study(plan(), alone().rows).selection
+    assert killer.killed
+    assert len(set(expected)) > 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import cache
@@ -24,13 +24,13 @@ from engine.simulation.backtest import BacktestEngine, BacktestSetup
 from engine.simulation.evaluation_figures import DAY_MS
 from engine.simulation.replay import ReplayConfig
 from engine.simulation.search_space import Bounds, Dimension, checked_fixed, space_of
+from engine.simulation.spread import in_this_process
 from engine.simulation.study import (
     FoldTask,
     FoldWork,
     StudyPlan,
     best_of,
     development_setup,
-    in_this_process,
     measured,
     run_study,
     score,
@@ -123,7 +123,7 @@ def test_study_when_cancelled_then_finished_trials_are_kept() -> None:
 def test_study_when_a_run_dies_then_only_its_batch_is_done_again() -> None:
     log, runner, calls = Log(), in_this_process(FoldWork(development_setup(walk()), walk().engine)), 0
 
-    def dying(tasks: Sequence[FoldTask]) -> Sequence[FloatArray]:
+    def dying(tasks: Sequence[FoldTask]) -> Generator[FloatArray, None, None]:
         nonlocal calls
         calls += 1
         if calls == 11:
@@ -156,7 +156,7 @@ def test_trials_when_run_then_values_are_the_sharpe_of_their_own_returns_and_som
 
 def test_trials_when_the_replay_runs_them_then_the_kernels_results() -> None:
     task = FoldTask('{"fast_bars": 5, "slow_bars": 20}', walk().layout.folds[0])
-    kernel, replay = (FoldWork(development_setup(walk()), engine).returns(task) for engine in BacktestEngine)
+    kernel, replay = (FoldWork(development_setup(walk()), engine).run(task) for engine in BacktestEngine)
     np.testing.assert_allclose(kernel, replay, atol=1e-9)
     assert kernel.any()
 

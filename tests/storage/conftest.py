@@ -26,6 +26,7 @@ from engine.domain.orders import (
     Purpose,
     Side,
 )
+from engine.runtime.clock import SystemClock
 from engine.storage.backup import BackupReport, backup
 from engine.storage.base import Database
 from engine.storage.chain import load_or_create_key
@@ -124,7 +125,7 @@ def money_path(folder: Path) -> Path:
 
 @pytest.fixture
 def store(money_path: Path, key: bytes) -> Iterator[MoneyStore]:
-    store = MoneyStore(money_path, key)
+    store = MoneyStore(money_path, key, SystemClock())
     yield store
     store.close()
 
@@ -136,7 +137,7 @@ def journal(store: MoneyStore) -> BookJournal:
 
 @pytest.fixture
 def control(folder: Path, key: bytes) -> Iterator[ControlStore]:
-    control = ControlStore(Database.CONTROL.path(folder), key)
+    control = ControlStore(Database.CONTROL.path(folder), key, SystemClock())
     yield control
     control.close()
 

@@ -13,7 +13,7 @@ from alembic.runtime.migration import MigrationContext
 
 from engine.domain.errors import BadInput, CannotRecord, StorageError
 from engine.domain.facts import Notice, Severity
-from engine.domain.views import ChannelView
+from engine.domain.operations_views import ChannelView
 from engine.storage.alerts import AlertStore, Routing
 from engine.storage.alerts_outbox import Failure
 from engine.storage.alerts_tables import alerts, channels, mutes, outbox

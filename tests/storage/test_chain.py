@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.domain.errors import CannotRecord, StorageError
+from engine.runtime.clock import SystemClock
 from engine.storage.chain import JOURNAL, Head, export_head, link, load_or_create_key, read_head
 from engine.storage.money import BookJournal, MoneyStore
 from engine.storage.verify import verify, verify_tail
@@ -91,7 +92,7 @@ def test_verify_when_another_key_then_not_ok(recorded: Path) -> None:
 def test_verify_tail_when_rows_follow_the_checkpoint_then_they_and_the_end_are_checked(
     recorded: Path, key: bytes, make: Any
 ) -> None:
-    store = MoneyStore(recorded, key)
+    store = MoneyStore(recorded, key, SystemClock())
     journal = store.journal("demo", store.acquire_lease("again"))
     journal.append([make.fill() for _ in range(3)], make.now)
     store.close()
@@ -133,7 +134,7 @@ def test_verify_when_the_tail_is_cut_and_written_on_then_the_old_head_still_show
     recorded: Path, key: bytes, make: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     tamper(recorded, "DELETE FROM journal WHERE sequence > 8", "DELETE FROM checkpoints")
-    store = MoneyStore(recorded, key)
+    store = MoneyStore(recorded, key, SystemClock())
     journal = store.journal("demo", store.acquire_lease("again"))
     for _ in range(5):
         make_sure = journal.append([make.fill()], make.now).sequence

@@ -15,6 +15,7 @@ import pytest
 
 from engine.domain.commands import Actor, CommandStatus, Receipt, Role
 from engine.domain.errors import BadInput, CannotRecord, StorageError
+from engine.runtime.clock import SystemClock
 from engine.storage.control import ControlStore
 from engine.storage.rows import AuditFilters
 
@@ -170,7 +171,7 @@ def test_audit_when_tampered_then_verify_names_the_row_also_after_new_ones(
 
 
 def test_audit_when_two_processes_append_then_one_chain(control: ControlStore, key: bytes) -> None:
-    other = ControlStore(control.file.path, key)
+    other = ControlStore(control.file.path, key, SystemClock())
     threads = [
         threading.Thread(target=lambda part=part: [part.audit.append(JO, "x", "", "") for _ in range(15)])
         for part in (control, other)
@@ -209,7 +210,7 @@ def test_control_when_the_file_is_gone_then_reading_is_an_error_not_an_empty_lis
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)
     (copy / "control.sqlite").unlink()
-    store = ControlStore(copy / "control.sqlite", key)
+    store = ControlStore(copy / "control.sqlite", key, SystemClock())
     with pytest.raises(StorageError, match=r"control\.sqlite could not be read"):
         store.pending()
     store.close()

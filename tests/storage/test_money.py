@@ -18,6 +18,7 @@ from engine.domain.errors import BadInput, CannotRecord, ChainBroken, Fenced
 from engine.domain.facts import CommandDone, EquityMark, StateChanged
 from engine.domain.orders import OrderState
 from engine.domain.ports import Journal
+from engine.runtime.clock import SystemClock
 from engine.storage.lease import read_epoch_floor
 from engine.storage.money import BookJournal, MoneyStore
 from engine.storage.money_reader import MoneyReader
@@ -126,7 +127,7 @@ def test_lease_when_taken_again_then_the_older_journal_is_fenced(
 ) -> None:
     old = store.journal("demo", store.acquire_lease("one"))
     old.append([make.cash()], make.now)
-    other = MoneyStore(money_path, key)
+    other = MoneyStore(money_path, key, SystemClock())
     new = other.journal("demo", other.acquire_lease("two"))
     with pytest.raises(Fenced, match="epoch 1 has ended, epoch 2"):
         old.append([make.cash()], make.now)
@@ -347,3 +348,18 @@ def test_projections_when_a_row_is_changed_then_the_replay_finds_it(
         connection.execute("DELETE FROM funding")
         connection.commit()
     assert [line.split(":")[0] for line in verify_projections(money_path)] == ["fills", "funding"]
+
+
+def test_rearmed_when_a_latch_was_released_then_its_instants_and_no_other_change(
+    journal: BookJournal, money_path: Path, make: Any
+) -> None:
+    moves = [("HALTED", False), ("ACTIVE", False), ("HALTED", True), ("ACTIVE", False), ("HALTED", True)]
+    facts = [
+        StateChanged(TradingState(name), latched, "a drill", make.now + timedelta(minutes=minute))
+        for minute, (name, latched) in enumerate(moves)
+    ]
+    journal.append(facts, make.now)
+    reader = MoneyReader(money_path)
+    assert reader.rearmed_at("demo") == (make.now + timedelta(minutes=3),)
+    assert reader.rearmed_at("paper") == ()
+    reader.close()

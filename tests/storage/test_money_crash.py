@@ -20,6 +20,7 @@ from contextlib import closing
 from pathlib import Path
 sys.path[:0] = [{root!r}, {tests!r}]
 from conftest import FactMaker
+from engine.runtime.clock import SystemClock
 from engine.domain.errors import CannotRecord
 from engine.storage.base import connect
 from engine.storage.chain import load_or_create_key
@@ -31,7 +32,7 @@ path, key = folder / "money.sqlite", load_or_create_key(folder / "keys" / "journ
 
 KILL = """
 def child(pipe, seed):
-    make, store = FactMaker(), MoneyStore(path, key)
+    make, store = FactMaker(), MoneyStore(path, key, SystemClock())
     make.numbers = iter(range(seed * 1_000_000, (seed + 1) * 1_000_000))
     journal = store.journal("demo", store.acquire_lease("test"))
     while True:
@@ -70,7 +71,7 @@ print("rows", report.rows)
 """
 
 FULL = """
-make, store = FactMaker(), MoneyStore(path, key)
+make, store = FactMaker(), MoneyStore(path, key, SystemClock())
 journal = store.journal("demo", store.acquire_lease("test"))
 last = journal.append([make.fill()], make.now).sequence
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -91,7 +92,7 @@ assert verify(path, key).ok and verify_projections(path) == []
 """
 
 READ_ONLY = """
-store = MoneyStore(path, key)
+store = MoneyStore(path, key, SystemClock())
 journal = store.journal("demo", store.acquire_lease("test"))
 store.close()
 for place in (*folder.rglob("*"), folder):
@@ -101,7 +102,7 @@ if os.getuid() == 0:
         place.chmod(0o755)
     os.setuid(65534)
 try:
-    store = MoneyStore(path, key)
+    store = MoneyStore(path, key, SystemClock())
     store.acquire_lease("test")
     raise SystemExit("it was writable")
 except CannotRecord as error:

@@ -16,6 +16,7 @@ import pytest
 
 from engine.domain.commands import CommandStatus
 from engine.domain.errors import AlreadyRunning, BadInput, CannotRecord, StorageError
+from engine.runtime.clock import SystemClock
 from engine.storage import restore as restore_module
 from engine.storage.archive import MANIFEST
 from engine.storage.backup import BackupReport, backup
@@ -58,7 +59,7 @@ def test_restore_when_good_then_the_state_is_back_and_the_later_one_lies_aside(
     assert report.missing_candles == ("candles/btc.parquet",)
     assert "was restored" in str(restored_reason(folder))
     assert migrate(folder) == []
-    store = MoneyStore(money_path, key)
+    store = MoneyStore(money_path, key, SystemClock())
     journal = store.journal("demo", store.acquire_lease("test"))
     assert read_epoch_floor(folder) == 8
     assert journal.append([make.cash()], make.now).sequence == 21
@@ -73,7 +74,7 @@ def test_restore_when_commands_were_waiting_then_they_are_not_carried_out_late(
     with closing(sqlite3.connect(folder / "control.sqlite")) as connection:
         has_sessions = connection.execute("SELECT 1 FROM sqlite_schema WHERE name='sessions'").fetchone()
     restore(saved.path, folder)
-    control = ControlStore(folder / "control.sqlite", key)
+    control = ControlStore(folder / "control.sqlite", key, SystemClock())
     receipt = control.receipt("c1")
     assert receipt is not None
     assert receipt.status is CommandStatus.REFUSED
@@ -314,7 +315,7 @@ def test_check_at_start_when_there_is_no_backup_then_it_starts_empty_and_says_so
     (message,) = check_at_start(folder)
     assert "no usable backup, it starts empty" in message
     assert migrate(folder) == ["money.sqlite: new -> 0001_journal"]
-    store = MoneyStore(money_path, key)
+    store = MoneyStore(money_path, key, SystemClock())
     assert store.acquire_lease("test") == 2
     store.close()
     assert verify(money_path, key).ok

@@ -12,7 +12,8 @@ from tax_makers import fill, funding
 
 from engine.domain.tax_views import TaxReport
 from engine.tax.export import COLUMNS, csv_of, safe_cell
-from engine.tax.report import tax_report
+from engine.tax.report import TaxYear, tax_report
+from engine.tax.trades import Valuation
 
 FILLS = (
     fill("1", "buy", "2", "0.00000001", "2024-01-01", fee="0.00000001"),
@@ -21,8 +22,11 @@ FILLS = (
 )
 
 
+SYDNEY = TaxYear.of(2025, "Australia/Sydney")
+
+
 def made(simulated: bool = True) -> TaxReport:
-    return tax_report(FILLS, (), 2025, "Australia/Sydney", "USDT", simulated)
+    return tax_report(FILLS, (), SYDNEY, Valuation("USDT"), simulated=simulated)
 
 
 def read(content: bytes) -> list[dict[str, str]]:
@@ -102,7 +106,7 @@ def test_csv_when_texts_are_hostile_then_quoted_safe_and_read_back_the_same() ->
 
 def test_csv_when_there_is_funding_then_income_or_expense_and_nothing_of_a_disposal() -> None:
     paid = (funding("f1", "2.5", "2025-01-01T14:00"), funding("f2", "-1", "2025-01-01T16:00"))
-    report = tax_report((), paid, 2025, "Australia/Sydney", "USDT", True)
+    report = tax_report((), paid, SYDNEY, Valuation("USDT"), simulated=True)
     income, expense = read(csv_of(report))
     assert (income["kind"], income["income"], income["expense"]) == ("funding received", "2.5", "")
     assert (expense["kind"], expense["income"], expense["expense"]) == ("funding paid", "", "1")
@@ -113,5 +117,5 @@ def test_csv_when_there_is_funding_then_income_or_expense_and_nothing_of_a_dispo
 
 
 def test_csv_when_empty_then_only_the_heading() -> None:
-    empty = tax_report((), (), 2024, "UTC", "USDT", False)
+    empty = tax_report((), (), TaxYear.of(2024, "UTC"), Valuation("USDT"), simulated=False)
     assert csv_of(empty).decode() == ",".join(COLUMNS) + "\r\n"

@@ -14,8 +14,8 @@ from tax_makers import D, at, fill, funding
 from engine.domain.errors import BadInput
 from engine.domain.orders import Fill, FundingPaid
 from engine.domain.tax_views import TaxKind, TaxReport, TaxRow
-from engine.tax.report import tax_report
-from engine.tax.trades import PriceOf, no_price
+from engine.tax.report import TaxYear, tax_report
+from engine.tax.trades import PriceOf, Valuation, no_price
 
 PRICES = {"BNB": D(300), "ETH": D(2000), "USDT": D(1)}
 
@@ -27,7 +27,7 @@ def priced(asset: str, _when: datetime) -> Decimal | None:
 def report(
     *fills: Fill, paid: tuple[FundingPaid, ...] = (), year: int = 2024, zone: str = "UTC", prices: PriceOf = no_price
 ) -> TaxReport:
-    return tax_report(fills, paid, year, zone, "USDT", True, prices)
+    return tax_report(fills, paid, TaxYear.of(year, zone), Valuation("USDT", prices), simulated=True)
 
 
 def figures(row: TaxRow) -> tuple[str, Decimal, Decimal, Decimal, Decimal]:

@@ -47,13 +47,26 @@ class Admission:
             raise VenueRejected(f"{intent.client_id}: {intent.instrument} is not traded here; there are {known}")
         _check_form(intent, instrument)
         market = intent.reference_price if last_price is None else last_price
+        if intent.pair_id is not None:
+            self._check_pair(intent)
         if intent.parent_id is not None:
             self._check_parent(intent)
             return Reserve(instrument.quote, NOTHING)
         check_notional(intent, instrument, intent.quantity, _valued_at(intent, market))
+        if intent.pair_id is not None:
+            return Reserve(instrument.quote, NOTHING)  # its stop holds back for both
         reserve = self._reserve(intent, instrument, market)
         self._check_balance(intent.client_id, reserve, reserve.amount(intent.quantity))
         return reserve
+
+    def check_move(self, order: VenueOrder, stop_price: Decimal) -> None:
+        """Check a new price (quote) for a stop; raises `VenueRejected`."""
+        tick = self._state.instruments[order.intent.instrument].tick_size
+        if order.intent.order_type is not OrderType.STOP or not _is_multiple(stop_price, tick):
+            raise VenueRejected(
+                f"{order.client_id}: a {order.intent.order_type.value} cannot be moved to {stop_price}: only stops are "
+                f"moved, to a positive multiple of the tick {tick}"
+            )
 
     def readmit(self, order: VenueOrder, quantity: Decimal, last_price: Decimal | None) -> None:
         """Check a new quantity (base) for a working order; raises `VenueRejected`."""
@@ -61,6 +74,8 @@ class Admission:
         instrument = self._state.instruments[intent.instrument]
         if not order.is_open:
             raise VenueRejected(f"{order.client_id} is {order.state.value} and cannot be changed")
+        if intent.pair_id is not None:
+            raise VenueRejected(f"{order.client_id} follows its stop {intent.pair_id}; change that")
         if quantity <= order.filled:
             raise VenueRejected(f"{order.client_id} has filled {order.filled}; {quantity} is not above it: cancel it")
         _check_lots(intent.client_id, quantity, instrument)
@@ -86,6 +101,19 @@ class Admission:
                 f"{intent.client_id}: a child is a stop or limit of at most {limit}, the quantity of its entry; "
                 f"this is a {intent.order_type.value} of {intent.quantity}"
             )
+
+    def _check_pair(self, intent: OrderIntent) -> None:
+        stop = self._state.orders.get(intent.pair_id or "")
+        if stop is None or not stop.is_open or stop.triggered or stop.intent.order_type is not OrderType.STOP:
+            raise VenueRejected(f"{intent.client_id}: its stop {intent.pair_id} does not work here; submit that first")
+        same = (stop.intent.instrument, stop.intent.side) == (intent.instrument, intent.side)
+        if intent.order_type is not OrderType.LIMIT or not same or intent.quantity > stop.remaining:
+            raise VenueRejected(
+                f"{intent.client_id}: a target is a limit on the side and instrument of its stop {intent.pair_id}, of "
+                f"at most {stop.remaining}; this is a {intent.order_type.value} of {intent.quantity}"
+            )
+        if self._state.target_of(stop) is not None:
+            raise VenueRejected(f"{intent.client_id}: its stop {intent.pair_id} has a target already")
 
     def _check_balance(self, client_id: str, reserve: Reserve, needed: Decimal) -> None:
         free = self._state.accounts.free(reserve.currency)

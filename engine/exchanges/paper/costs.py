@@ -30,6 +30,9 @@ class PaperCosts(BaseModel):
     taker_bps: BasisPoints = Field(default=Decimal(10), description="Fee of an order that takes (basis points)")
     spread_bps: BasisPoints = Field(default=Decimal(2), description="Distance between bid and ask (basis points)")
     slippage_bps: BasisPoints = Field(default=Decimal(1), description="Worse price of a taking order (basis points)")
+    impact: Decimal = Field(
+        default=Decimal(0), ge=0, le=10, description="Market impact: Y of the square-root law, about 1 (0: none)"
+    )
     volume_share: Decimal | None = Field(
         default=Decimal("0.05"), gt=0, le=1, description="Most of a candle's volume one order may take (empty: no cap)"
     )

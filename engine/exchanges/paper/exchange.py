@@ -8,7 +8,7 @@ from decimal import Decimal, localcontext
 
 from engine.domain.errors import BadInput, OrderNotFound
 from engine.domain.instruments import Instrument, InstrumentKey, Kind
-from engine.domain.market import Bars, Candle, FundingRate, MarketEvent
+from engine.domain.market import Bars, Candle, Detail, FundingRate, MarketEvent
 from engine.domain.orders import ON_REQUEST, Fill, FundingPaid, OrderIntent, OrderUpdate
 from engine.exchanges.paper.accounts import Accounts
 from engine.exchanges.paper.admission import Admission
@@ -16,6 +16,7 @@ from engine.exchanges.paper.costs import EXACT, PaperCosts
 from engine.exchanges.paper.journal import VenueJournal
 from engine.exchanges.paper.liquidation import liquidate_if_exhausted
 from engine.exchanges.paper.matching import CandleMatch
+from engine.exchanges.paper.orders import VenueOrder
 from engine.exchanges.paper.recorder import NEVER, Recorder
 from engine.exchanges.paper.records import Cause, Started
 from engine.exchanges.paper.turn import Message, Turn
@@ -39,8 +40,9 @@ class PaperExchange:
         self._instruments: Mapping[InstrumentKey, Instrument] = {item.key: item for item in instruments}
         self._marks: dict[InstrumentKey, Decimal] = {}
         self._seen: dict[InstrumentKey, datetime] = {}
+        self._detailed: dict[InstrumentKey, datetime] = {}
         self._latency = timedelta(milliseconds=costs.latency_ms)
-        self._untold: list[Message] = []
+        self._untold: dict[str, None] = {}
         self._recorder = Recorder(name, self._instruments, journal, self._marks)
         self._seen_before = self._recorder.state.bars_at or NEVER
 
@@ -93,8 +95,13 @@ class PaperExchange:
         self._tell_others(turn, client_id)
         return order.update(self.name)
 
-    def amend(self, client_id: str, quantity: Decimal) -> OrderUpdate:
-        """Give a working order another quantity (base); a child as large as its entry follows it.
+    def amend(
+        self, client_id: str, quantity: Decimal | None = None, stop_price: Decimal | None = None
+    ) -> OrderUpdate:
+        """Give a working order another quantity (base) or its stop another price (quote).
+
+        A child as large as its entry follows its quantity, a target that of its stop. Where only the price was to
+        change and the stop has triggered or ended, it is answered as it is.
 
         Raises
         ------
@@ -107,18 +114,30 @@ class PaperExchange:
         order = self._recorder.find(client_id)
         if order is None:
             raise self._not_found(client_id)
+        if quantity is None and (stop_price is None or not order.is_open or order.triggered):
+            return order.update(self.name)
+        admission = Admission(state, self._costs)
         with localcontext(EXACT):
-            Admission(state, self._costs).readmit(order, quantity, self._marks.get(order.intent.instrument))
+            if stop_price is not None:
+                admission.check_move(order, stop_price)
+            if quantity is not None:
+                admission.readmit(order, quantity, self._marks.get(order.intent.instrument))
             turn = self._turn(self.market_time or order.at)
-            followers = [state.orders[child] for child in state.children.get(client_id, ())]
-            before = order.quantity
-            turn.resize(order, quantity)
-            for child in followers:
-                if child.quantity == before:
-                    turn.resize(child, quantity)
+            if quantity is not None:
+                self._resize(turn, order, quantity)
+            if stop_price is not None and not order.triggered:
+                turn.move(order, stop_price)
         self._recorder.write(turn, Cause.AMEND)
         self._tell_others(turn, client_id)
         return order.update(self.name)
+
+    def _resize(self, turn: Turn, order: VenueOrder, quantity: Decimal) -> None:
+        state, before = self._recorder.state, order.quantity
+        followers = [state.orders[child] for child in state.children.get(order.client_id, ())]
+        turn.resize(order, quantity)
+        for child in followers:
+            if child.quantity == before:
+                turn.resize(child, quantity)
 
     def order(self, client_id: str) -> OrderUpdate:
         """State of one order; raises `OrderNotFound`."""
@@ -144,17 +163,18 @@ class PaperExchange:
         CannotRecord
             Nothing happened; the candle will not be matched again, as if the venue had been down for it.
         """
+        untold = tuple(self.order(client_id) for client_id in self._untold)
         if isinstance(event, Bars):
             messages = self._observe_bars(event)
+        elif isinstance(event, Detail):
+            messages = self._observe_detail(event)
         elif isinstance(event, FundingRate):
             messages = self._observe_funding(event)
         else:
             self._recorder.tick(event.at, is_bars=False)
             messages = ()
-        if self._untold:
-            messages = (*self._untold, *messages)
-            self._untold.clear()
-        return messages
+        self._untold.clear()
+        return (*untold, *messages) if untold else messages
 
     def _observe_bars(self, event: Bars) -> Sequence[Message]:
         instruments, seen, marks, at = self._instruments, self._seen, self._marks, event.at
@@ -169,18 +189,34 @@ class PaperExchange:
             ours = True
             seen[key] = at
             marks[key] = candle.close
-            if key in open_orders or key in positions:
+            if (key in open_orders or key in positions) and self._detailed.get(key) != at:
                 busy.append(candle)
         if not busy:
             self._recorder.tick(at, is_bars=ours)
             return ()
         return self._match(busy, at)
 
-    def _match(self, candles: list[Candle], at: datetime) -> Sequence[Message]:
+    def _observe_detail(self, event: Detail) -> Sequence[Message]:
+        """Match candles that lie inside a longer one; that will not be matched again when it closes."""
+        state, at = self._recorder.state, event.at
+        ours = [candle for candle in event.candles if candle.instrument in self._instruments]
+        for candle in ours:
+            self._detailed[candle.instrument] = at
+            self._marks[candle.instrument] = candle.close
+        busy = [one for one in ours if one.instrument in state.open or one.instrument in state.accounts.positions]
+        if not busy:
+            self._recorder.tick(at, is_bars=False)
+            return ()
+        return self._match(busy, at, event.ending)
+
+    def _match(
+        self, candles: list[Candle], at: datetime, ending: frozenset[InstrumentKey] | None = None
+    ) -> Sequence[Message]:
+        """Match candles; ``ending`` has those with which a longer candle ends, None where each stands for itself."""
         turn = self._turn(at)
         with localcontext(EXACT):
             for candle in sorted(candles, key=lambda candle: candle.instrument):
-                CandleMatch(turn, self._costs, candle).run()
+                CandleMatch(turn, self._costs, candle, ends=ending is None or candle.instrument in ending).run()
                 liquidate_if_exhausted(turn, self._costs, candle)
         return self._conclude(turn, Cause.BARS)
 
@@ -206,10 +242,13 @@ class PaperExchange:
         return Turn(self.name, self._recorder.state, self._costs, at)
 
     def _tell_others(self, turn: Turn, client_id: str) -> None:
-        """Keep what happened to other orders for the next event; the answer only speaks of one."""
+        """Note which other orders something happened to; the answer only speaks of one.
+
+        The next event speaks of them, as they are by then: they may have been changed again in between.
+        """
         for message in turn.messages:
             if isinstance(message, OrderUpdate) and message.client_id != client_id:
-                self._untold.append(message)
+                self._untold[message.client_id] = None
 
     def _not_found(self, client_id: str) -> OrderNotFound:
         return OrderNotFound(f"{self.name} has no order {client_id!r}")

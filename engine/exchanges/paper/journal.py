@@ -9,6 +9,7 @@ and of the last candles.
 from __future__ import annotations
 
 import errno
+import json
 import os
 from collections.abc import Iterator
 from contextlib import suppress
@@ -54,6 +55,9 @@ class VenueJournal(Protocol):
     def history(self) -> Iterator[Moment]:
         """Everything, oldest first, checkpoints included."""
 
+    def mentions(self, client_id: str) -> bool:
+        """Whether any line may name that order; no is certain, and much cheaper than `history`."""
+
     def clock(self) -> tuple[datetime, datetime | None] | None:
         """Time of the last event and of the last candles that passed without a line."""
 
@@ -92,6 +96,10 @@ class MemoryVenueJournal:
     def history(self) -> Iterator[Moment]:
         """Every line."""
         return iter(self.moments)
+
+    def mentions(self, client_id: str) -> bool:
+        """Never asked for: memory archives nothing."""
+        return True
 
     def clock(self) -> tuple[datetime, datetime | None] | None:
         """Time of the last event and candles that passed without a line."""
@@ -197,12 +205,27 @@ class FileVenueJournal:
 
     def history(self) -> Iterator[Moment]:
         """Every part, oldest first; a missing line raises `StorageError`."""
-        parts = sorted(self.path.parent.glob(f"{self.path.stem}.{'[0-9]' * 12}{self.path.suffix}"))
         expected = 1
-        for part in [*parts, self.path]:
+        for part in self._parts():
             for moment in self._read(part, expected):
                 expected += 1
                 yield moment
+
+    def mentions(self, client_id: str) -> bool:
+        """Look for the id in the bytes of every part, without reading what the lines say.
+
+        Raises `StorageError` where a part is missing: the id may stand there.
+        """
+        sought, expected = json.dumps(client_id).encode("ascii"), 1
+        for part in self._parts():
+            content = part.read_bytes()
+            number = _decode(content[: content.find(b"\n") + 1], part, 1)[0] if content else expected
+            if number != expected:
+                raise StorageError(f"{part} begins with number {number} instead of {expected}; a part is missing")
+            if sought in content:
+                return True
+            expected += content.count(b"\n")
+        return False
 
     def clock(self) -> tuple[datetime, datetime | None] | None:
         """What the side file says; None while it says nothing readable."""
@@ -216,6 +239,11 @@ class FileVenueJournal:
         """Give the files back; the journal must not be used afterwards."""
         os.close(self._file)
         os.close(self._clock_file)
+
+    def _parts(self) -> list[Path]:
+        """Every file of lines, oldest first."""
+        ended = self.path.parent.glob(f"{self.path.stem}.{'[0-9]' * 12}{self.path.suffix}")
+        return [*sorted(ended), self.path]
 
     def _part(self, first: int) -> Path:
         return self.path.with_name(f"{self.path.stem}.{first:012d}{self.path.suffix}")

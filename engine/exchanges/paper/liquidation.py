@@ -3,8 +3,9 @@
 The account's equity in the quote coin (its balance plus the open gains and losses of every position in that coin;
 other coins do not count) must stay above the maintenance share of the open notional. The price at which it does not,
 all other marks unchanged, is the position's liquidation price. A candle that reaches it closes the whole position at
-the worse of that price and the open, plus half the spread and slippage, at the taker fee, whatever the volume. Working
-orders of the instrument are cancelled first. The balance may end below zero; nobody makes up for it.
+the worse of that price and the open, plus half the spread, slippage and the impact of all of it, at the taker fee,
+whatever the volume. Working orders of the instrument are cancelled first. The balance may end below zero; nobody makes
+up for it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from engine.domain.market import Candle
 from engine.domain.orders import Side
 from engine.exchanges.paper.accounts import Accounts
 from engine.exchanges.paper.costs import EXACT, PaperCosts, against_trader
+from engine.exchanges.paper.impact import taking_share
 from engine.exchanges.paper.orders import NOTHING
 from engine.exchanges.paper.turn import Turn
 
@@ -33,7 +35,8 @@ def liquidate_if_exhausted(turn: Turn, costs: PaperCosts, candle: Candle) -> Non
         side, raw = Side.BUY, max(price, candle.open)
     else:
         return
-    turn.liquidate(instrument, against_trader(raw * (1 + side.sign * costs.taking), side, instrument))
+    share = taking_share(costs, candle, abs(held), instrument)
+    turn.liquidate(instrument, against_trader(raw * (1 + side.sign * share), side, instrument))
 
 
 def liquidation_price(accounts: Accounts, quote: str, key: InstrumentKey, costs: PaperCosts) -> Decimal:

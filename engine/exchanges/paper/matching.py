@@ -2,19 +2,22 @@
 
 The path inside a candle is unknown, so it is assumed in this order:
 
-1. The open. Market orders, and stops triggered earlier, fill at the open plus half the spread and slippage. A limit
-   that arrives marketable (the open plus half the spread reaches it) takes at that price, at worst at its limit.
-2. Stops reached by low or high fill at the worse of stop and open, plus half the spread and slippage. A child counts
-   from the candle its entry fills in, against the whole candle; there the entry's price stands in for the open.
-3. Limits the candle trades through by at least a tick fill at their price as makers; a touch is not enough. A limit
-   child is not filled in its entry's candle, unless the entry filled at the open.
+1. The open. Market orders, and stops triggered earlier, fill at the open plus half the spread, slippage and impact. A
+   limit that arrives marketable (the open plus half the spread reaches it) takes at that price, at worst at its limit;
+   a limit child arrives with the fill of its entry.
+2. Stops reached by low or high fill at the worse of stop and open, plus the same. A child counts from the candle its
+   entry fills in, against the whole candle; there the entry's price stands in for the open.
+3. Limits the candle trades through by at least a tick fill at their price as makers; a touch is not enough, and an open
+   beyond the price brings no better one. A limit child is not filled in its entry's candle, unless the entry filled at
+   the open.
 4. Stops whose entries filled in step 3.
 
 Within a step orders go by acceptance. An order fills from the first candle that opens at or after its arrival
 (submission plus latency). One that arrives inside a candle waits for the next open, except a protective stop: it
 counts against the whole candle it arrives in. One order takes at most the volume share of a candle, once; what a
 market order or a triggered stop leaves is tried in the next candles, what a limit leaves goes on resting. Quantities
-that the position (reduce-only) or the balance does not cover are cancelled at the fill.
+that the position (reduce-only) or the balance does not cover are cancelled at the fill. Impact is that of what the
+volume lets the order take; a maker pays none.
 """
 
 from __future__ import annotations
@@ -25,15 +28,20 @@ from engine.domain.instruments import Instrument, Kind
 from engine.domain.market import Candle
 from engine.domain.orders import Liquidity, OrderType, Side
 from engine.exchanges.paper.costs import EXACT, PaperCosts, against_trader, fee_of
+from engine.exchanges.paper.impact import taking_share
 from engine.exchanges.paper.orders import NOTHING, VenueOrder
 from engine.exchanges.paper.state import VenueState
 from engine.exchanges.paper.turn import Turn
 
 
 class CandleMatch:
-    """One instrument's orders against one candle."""
+    """One instrument's orders against one candle.
 
-    def __init__(self, turn: Turn, costs: PaperCosts, candle: Candle) -> None:
+    ``ends`` is False inside a longer candle that it is not the end of: the candles a rest may wait are the longer ones.
+    """
+
+    def __init__(self, turn: Turn, costs: PaperCosts, candle: Candle, *, ends: bool = True) -> None:
+        self._ends = ends
         self._turn = turn
         self._costs = costs
         self._candle = candle
@@ -50,6 +58,8 @@ class CandleMatch:
         for order in orders:
             self._at_open(order)
         self._entered_at_open = frozenset(self._entered)
+        for order in orders:
+            self._child_at_open(order)
         for order in orders:
             self._stop(order)
         entered = set(self._entered)
@@ -68,10 +78,18 @@ class CandleMatch:
             if order.triggered or candle.opened_at >= order.arrives_at:
                 self._take(order, candle.open)
         elif order.intent.order_type is OrderType.LIMIT and self._arrives_now(order):
-            limit = _limit_of(order)
-            sign = order.intent.side.sign
-            if (limit - candle.open * (1 + sign * self._costs.half_spread)) * sign >= 0:
-                self._take(order, candle.open, limit)
+            self._take_if_marketable(order)
+
+    def _take_if_marketable(self, order: VenueOrder) -> None:
+        limit, sign = _limit_of(order), order.intent.side.sign
+        if (limit - self._candle.open * (1 + sign * self._costs.half_spread)) * sign >= 0:
+            self._take(order, self._candle.open, limit)
+
+    def _child_at_open(self, order: VenueOrder) -> None:
+        """A limit child arrives with the fill of its entry, here at the open."""
+        arrives = order.is_open and order.intent.parent_id in self._entered_at_open
+        if arrives and order.intent.order_type is OrderType.LIMIT and self._candle.opened_at >= order.arrives_at:
+            self._take_if_marketable(order)
 
     def _arrives_now(self, order: VenueOrder) -> bool:
         candle = self._candle
@@ -80,7 +98,7 @@ class CandleMatch:
     def _stop(self, order: VenueOrder) -> None:
         if order.intent.order_type is not OrderType.STOP or order.triggered or not order.is_open:
             return
-        candle, stop = self._candle, order.intent.stop_price
+        candle, stop = self._candle, order.stop_price
         assert stop is not None, "a stop has a stop price since its submission"
         reached = candle.low <= stop if order.intent.side is Side.SELL else candle.high >= stop
         if not reached or not self._counts(order) or self._state.live_quantity(order) <= 0:
@@ -108,9 +126,10 @@ class CandleMatch:
             self._execute(order, limit, limit, Liquidity.MAKER)
 
     def _take(self, order: VenueOrder, raw: Decimal, limit: Decimal | None = None) -> None:
-        """Execute at ``raw`` plus half the spread and slippage, at worst at ``limit``; quote."""
-        side = order.intent.side
-        price = against_trader(raw * (1 + side.sign * self._costs.taking), side, self._instrument)
+        """Execute at ``raw`` plus half the spread, slippage and impact, at worst at ``limit``; quote."""
+        side, wanted = order.intent.side, max(self._cap(self._state.live_quantity(order)), NOTHING)
+        share = taking_share(self._costs, self._candle, wanted, self._instrument)
+        price = against_trader(raw * (1 + side.sign * share), side, self._instrument)
         if limit is not None:
             price = min(price, limit) if side is Side.BUY else max(price, limit)
         self._execute(order, raw, price, Liquidity.TAKER)
@@ -126,7 +145,7 @@ class CandleMatch:
             self._turn.fill(order, quantity, price, liquidity)
         if order.is_open and quantity == allowed < live:
             self._turn.end(order, shortage)
-        elif order.is_open and order.takes_at_open:
+        elif order.is_open and order.takes_at_open and self._ends:
             self._turn.wait(order)
 
     def _cap(self, quantity: Decimal) -> Decimal:
@@ -141,7 +160,7 @@ class CandleMatch:
         """How much of ``wanted`` (base) position and balance cover, and what is missing for the rest."""
         instrument, side, accounts = self._instrument, order.intent.side, self._state.accounts
         if instrument.kind is Kind.SPOT and side is Side.SELL:
-            promised = accounts.held_back.get(instrument.base, NOTHING) - order.held_back
+            promised = accounts.held_back.get(instrument.base, NOTHING) - self._state.held_back_for(order)
             left = accounts.total(instrument.base) - promised
             reason = f"only {left} {instrument.base} left to sell"
             return _at_most(wanted, left, instrument), reason

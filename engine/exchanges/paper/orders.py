@@ -39,6 +39,8 @@ class VenueOrder:
         Market time of submission plus latency.
     quantity, filled : Decimal
         Base; the quantity may have been amended.
+    stop_price : Decimal or None
+        Where its stop lies now, quote; it may have been amended.
     triggered : bool
         A STOP that has become a market order.
     bars_waited : int
@@ -63,6 +65,7 @@ class VenueOrder:
     resized: bool = False
     reason: str = ""
     held_back: Decimal = NOTHING
+    stop_price: Decimal | None = None
 
     @property
     def client_id(self) -> str:
@@ -102,6 +105,6 @@ class VenueOrder:
             self.at,
             self.venue_order_id,
             self.quantity if self.resized else None,
-            self.intent.stop_price,
+            self.stop_price,
             self.reason,
         )

@@ -83,7 +83,7 @@ class Recorder:
     def find(self, client_id: str) -> VenueOrder | None:
         """An order, even one ended so long ago that only the older parts of the journal know it (slow)."""
         order = self.state.orders.get(client_id)
-        if order is None and self.state.archived.may_hold(client_id):
+        if order is None and self.state.archived.may_hold(client_id) and self.journal.mentions(client_id):
             return self._from_beginning().orders.get(client_id)
         return order
 

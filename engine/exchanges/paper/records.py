@@ -43,6 +43,14 @@ class Resized:
 
 
 @dataclass(frozen=True, slots=True)
+class Moved:
+    """A stop lies here from now on (quote)."""
+
+    client_id: str
+    stop_price: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class Triggered:
     """A stop was reached and is a market order from now on."""
 
@@ -85,7 +93,7 @@ class Checkpoint:
     state: dict[str, Any]
 
 
-Record = Started | Accepted | Resized | Triggered | Waited | Ended | Filled | Funded | Checkpoint
+Record = Started | Accepted | Resized | Moved | Triggered | Waited | Ended | Filled | Funded | Checkpoint
 
 
 class Cause(Enum):
@@ -149,11 +157,13 @@ def read_intent(raw: Mapping[str, Any]) -> OrderIntent:
         raw["sleeve"],
         datetime.fromisoformat(raw["created_at"]),
         Decimal(raw["reference_price"]),
-        _price(raw["limit_price"]),
-        _price(raw["stop_price"]),
+        read_price(raw["limit_price"]),
+        read_price(raw["stop_price"]),
         raw["reduce_only"],
         raw["parent_id"],
         raw["reason"],
+        raw.get("pair_id"),
+        read_price(raw.get("trail_distance")),
     )
 
 
@@ -167,7 +177,8 @@ def to_json(value: object) -> Any:
     return json.loads(_ENCODER.encode(value))
 
 
-def _price(raw: str | None) -> Decimal | None:
+def read_price(raw: str | None) -> Decimal | None:
+    """A price (quote) from its JSON form."""
     return None if raw is None else Decimal(raw)
 
 
@@ -227,6 +238,7 @@ _KINDS: dict[type, str] = {
     Started: "started",
     Accepted: "accepted",
     Resized: "resized",
+    Moved: "moved",
     Triggered: "triggered",
     Waited: "waited",
     Ended: "ended",
@@ -239,6 +251,7 @@ _READERS: dict[str, Callable[[Mapping[str, Any]], Record]] = {
     "started": _started,
     "accepted": _accepted,
     "resized": lambda raw: Resized(raw["client_id"], Decimal(raw["quantity"])),
+    "moved": lambda raw: Moved(raw["client_id"], Decimal(raw["stop_price"])),
     "triggered": lambda raw: Triggered(raw["client_id"]),
     "waited": lambda raw: Waited(raw["client_id"]),
     "ended": lambda raw: Ended(raw["client_id"], raw["reason"]),

@@ -22,12 +22,14 @@ from engine.exchanges.paper.records import (
     Filled,
     Funded,
     Moment,
+    Moved,
     Record,
     Resized,
     Started,
     Triggered,
     Waited,
     read_intent,
+    read_price,
     read_reserve,
     to_json,
 )
@@ -45,6 +47,8 @@ class VenueState:
         By client id: every open order and those ended since the checkpoint before last.
     open : dict[InstrumentKey, dict[str, VenueOrder]]
         Open orders per instrument, in order of acceptance; instruments without any are absent.
+    targets : dict[str, str]
+        The open target beside an open stop, both by client id: one cancels the other.
     archived : ArchivedIds
         Client ids of ended orders that only the older parts of the journal still describe.
     executions : list[Fill | FundingPaid]
@@ -57,6 +61,7 @@ class VenueState:
         self.orders: dict[str, VenueOrder] = {}
         self.open: dict[InstrumentKey, dict[str, VenueOrder]] = {}
         self.children: dict[str, list[str]] = {}
+        self.targets: dict[str, str] = {}
         self.archived = ArchivedIds()
         self.executions: list[Fill | FundingPaid] = []
         self.executed = 0
@@ -94,6 +99,8 @@ class VenueState:
                 self._close(self.orders[client_id], OrderState.CANCELLED, reason, at)
             case Resized(client_id, quantity):
                 self._resize(self.orders[client_id], quantity, at)
+            case Moved(client_id, stop_price):
+                self.orders[client_id].stop_price, self.orders[client_id].at = stop_price, at
             case Funded(payment):
                 self.funded_at[payment.instrument] = payment.at
                 self._note(payment)
@@ -109,7 +116,7 @@ class VenueState:
         order = VenueOrder(
             intent, record.venue_order_id, self.accepted, record.arrives_at, record.reserve, intent.quantity, at
         )
-        order.reason = record.reason
+        order.reason, order.stop_price = record.reason, intent.stop_price
         self._add_open(order)
         self._hold_back(order)
 
@@ -119,6 +126,8 @@ class VenueState:
         self.open.setdefault(intent.instrument, {})[order.client_id] = order
         if intent.parent_id is not None:
             self.children.setdefault(intent.parent_id, []).append(order.client_id)
+        if intent.pair_id is not None:
+            self.targets[intent.pair_id] = order.client_id
 
     def _fill(self, fill: Fill, at: datetime) -> None:
         order = self.orders[fill.client_id]
@@ -146,6 +155,8 @@ class VenueState:
         del of_instrument[order.client_id]
         if not of_instrument:
             del self.open[order.intent.instrument]
+        if order.intent.pair_id is not None:
+            self.targets.pop(order.intent.pair_id, None)
         parent_id = order.intent.parent_id
         if parent_id is not None:
             siblings = self.children[parent_id]
@@ -161,6 +172,20 @@ class VenueState:
     def _note(self, execution: Fill | FundingPaid) -> None:
         self.executed += 1
         self.executions.append(execution)
+
+    def target_of(self, stop: VenueOrder) -> VenueOrder | None:
+        """The open target beside a stop."""
+        return self.orders.get(self.targets.get(stop.client_id, ""))
+
+    def stop_of(self, target: VenueOrder) -> VenueOrder | None:
+        """The open stop beside a target; None for any other order."""
+        stop = self.orders.get(target.intent.pair_id or "")
+        return stop if stop is not None and stop.is_open else None
+
+    def held_back_for(self, order: VenueOrder) -> Decimal:
+        """What an order may use of the promises: its own, for a target also its stop's; in the reserve's currency."""
+        stop = self.stop_of(order)
+        return order.held_back + (stop.held_back if stop is not None else NOTHING)
 
     def live_quantity(self, order: VenueOrder) -> Decimal:
         """Base that may execute now: of a child, only what its entry has filled."""
@@ -222,8 +247,9 @@ def _order_to_json(order: VenueOrder) -> dict[str, Any]:
 
 
 def _order_from_json(raw: Mapping[str, Any]) -> VenueOrder:
-    return VenueOrder(
-        read_intent(raw["intent"]),
+    intent = read_intent(raw["intent"])
+    order = VenueOrder(
+        intent,
         raw["venue_order_id"],
         raw["sequence"],
         datetime.fromisoformat(raw["arrives_at"]),
@@ -237,3 +263,5 @@ def _order_from_json(raw: Mapping[str, Any]) -> VenueOrder:
         raw["resized"],
         raw["reason"],
     )
+    order.stop_price = read_price(raw["stop_price"]) if "stop_price" in raw else intent.stop_price
+    return order

@@ -25,6 +25,7 @@ from engine.exchanges.paper.records import (
     Ended,
     Filled,
     Funded,
+    Moved,
     Record,
     Resized,
     Triggered,
@@ -62,8 +63,13 @@ class Turn:
         return self.state.orders[intent.client_id]
 
     def fill(self, order: VenueOrder, quantity: Decimal, price: Decimal, liquidity: Liquidity) -> None:
-        """Execute ``quantity`` (base) at ``price`` (quote); the fee is in quote, rounded up."""
-        intent = order.intent
+        """Execute ``quantity`` (base) at ``price`` (quote); the fee is in quote, rounded up.
+
+        What a target takes its stop loses, and its entry stops filling: its exit has begun.
+        """
+        intent, stop = order.intent, self.state.stop_of(order)
+        if stop is not None:
+            self._stop_entry(order, "its target was reached")
         fill = Fill(
             self._venue,
             ACCOUNT,
@@ -82,18 +88,41 @@ class Turn:
         self._apply(Filled(fill))
         self.messages.append(fill)
         self._tell(order)
+        if stop is not None:
+            self._take_from(stop, quantity)
+
+    def _take_from(self, stop: VenueOrder, quantity: Decimal) -> None:
+        if quantity < stop.remaining:
+            self.resize(stop, stop.quantity - quantity)
+        else:
+            self.end(stop, "its target was filled")
+
+    def _stop_entry(self, child: VenueOrder, reason: str) -> None:
+        parent = self.state.orders.get(child.intent.parent_id or "")
+        if parent is not None and parent.is_open:
+            self.end(parent, reason)
 
     def resize(self, order: VenueOrder, quantity: Decimal) -> None:
-        """Give an order another quantity; one that has filled it already is thereby filled."""
+        """Give an order another quantity; one that has filled it already is thereby filled. A target is never larger
+        than its stop."""
         self._apply(Resized(order.client_id, quantity))
+        self._tell(order)
+        target = self.state.target_of(order)
+        if target is not None and target.remaining > order.remaining:
+            self.resize(target, target.filled + order.remaining)
+
+    def move(self, order: VenueOrder, stop_price: Decimal) -> None:
+        """Let a stop lie elsewhere (quote)."""
+        self._apply(Moved(order.client_id, stop_price))
         self._tell(order)
 
     def trigger(self, order: VenueOrder) -> None:
-        """A stop was reached: from now on a market order. A child's entry stops filling: its exit has begun."""
+        """A stop was reached: from now on a market order. Its target ends, and a child's entry stops filling."""
         self._apply(Triggered(order.client_id))
-        parent = self.state.orders.get(order.intent.parent_id or "")
-        if parent is not None and parent.is_open:
-            self.end(parent, "its protective stop was triggered")
+        target = self.state.target_of(order)
+        if target is not None:
+            self.end(target, "its stop was triggered")
+        self._stop_entry(order, "its protective stop was triggered")
 
     def wait(self, order: VenueOrder) -> None:
         """A candle left a rest; after the allowed number of further candles the rest is cancelled."""
@@ -103,11 +132,16 @@ class Turn:
             self._apply(Waited(order.client_id))
 
     def end(self, order: VenueOrder, reason: str) -> None:
-        """Cancel an order; its children shrink to what it filled, or end with it when that is nothing."""
+        """Cancel an order, and its target with it; children shrink to what it filled, or end where that is nothing."""
         self._apply(Ended(order.client_id, reason))
         self._tell(order)
+        target = self.state.target_of(order)
+        if target is not None:
+            self.end(target, "its stop has ended")
         for client_id in tuple(self.state.children.get(order.client_id, ())):
             child = self.state.orders[client_id]
+            if not child.is_open:
+                continue  # a target that ended with its stop
             if not order.filled:
                 self.end(child, "its entry ended with nothing filled")
             elif child.quantity > order.filled:

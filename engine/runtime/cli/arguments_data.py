@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from engine.runtime.cli.options import Commands, Help, Parser, add_command, add_market
+from engine.runtime.cli.options import Commands, Help, Parser, add_command, add_json, add_market
+from engine.runtime.cli.run_options import add_detail, add_facts, add_impact, add_risk, add_settings, add_span
 
 _MODULE = "engine.runtime.cli"
-_JSON = "as JSON: money decimal strings, times ISO UTC"
 
 
 def add_all(commands: Commands) -> None:
@@ -52,7 +52,7 @@ def _users(commands: Commands) -> None:
             ("users list",),
         ),
     )
-    listed.add_argument("--json", action="store_true", help=_JSON)
+    add_json(listed)
     reset = add_command(
         group,
         "reset",
@@ -85,7 +85,7 @@ def _candles(commands: Commands) -> None:
             ("candles list --json",),
         ),
     )
-    listed.add_argument("--json", action="store_true", help=_JSON)
+    add_json(listed)
     check = add_command(
         group,
         "check",
@@ -97,7 +97,7 @@ def _candles(commands: Commands) -> None:
             ("candles check", "candles check --json"),
         ),
     )
-    check.add_argument("--json", action="store_true", help=_JSON)
+    add_json(check)
 
 
 def _candles_import(group: Commands) -> None:
@@ -121,7 +121,7 @@ def _candles_import(group: Commands) -> None:
     )
     load.add_argument("files", nargs="+", metavar="FILE", help="candle files")
     add_market(load)
-    load.add_argument("--json", action="store_true", help=_JSON)
+    add_json(load)
 
 
 def _replay(commands: Commands) -> None:
@@ -148,21 +148,17 @@ def _replay(commands: Commands) -> None:
         "--strategy", action="append", required=True, metavar="NAME", dest="strategies",
         help="strategy; may be given several times, equal weights; sma_cross (all in, no stop) goes alone",
     )  # fmt: skip
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", dest="settings",
-        help="a value of the strategy's configuration; STRATEGY.KEY=VALUE where there are several",
-    )  # fmt: skip
+    add_settings(parser, "a value of the strategy's configuration; STRATEGY.KEY=VALUE where there are several")
     parser.add_argument("--cash", default="10000", metavar="N", help="capital in quote (default 10000)")
-    parser.add_argument("--from", dest="start", metavar="TIME", help="first candle, UTC")
-    parser.add_argument("--to", dest="stop", metavar="TIME", help="before this time, UTC")
+    add_span(parser, "TIME", "first candle, UTC")
     parser.add_argument("--brake", default="latch", metavar="HOW", help="latch (default), off or reset-after=DAYS")
     parser.add_argument("--costs", choices=("default", "plain"), default="default", help="plain: fee and slippage only")
     parser.add_argument("--fee-bps", metavar="N", help="fee of a fill, basis points")
     parser.add_argument("--slippage-bps", metavar="N", help="slippage of a fill, basis points")
-    add_market(parser)
-    parser.add_argument("--funding", action="append", default=[], metavar="FILE", help="funding rates of a perpetual")
-    parser.add_argument("--no-funding", action="store_true", help="perpetuals without funding, knowingly")
-    parser.add_argument("--json", action="store_true", help=_JSON)
+    add_impact(parser)
+    add_risk(parser)
+    add_detail(parser)
+    add_facts(parser)
 
 
 def _export(commands: Commands) -> None:
@@ -201,7 +197,7 @@ def _audit(commands: Commands) -> None:
             ("audit verify", "audit verify --json"),
         ),
     )
-    parser.add_argument("--json", action="store_true", help=_JSON)
+    add_json(parser)
 
 
 def _backup(commands: Commands) -> None:
@@ -219,7 +215,7 @@ def _backup(commands: Commands) -> None:
     )
     parser.add_argument("--to", metavar="FOLDER", help="default: backups in the data folder")
     parser.add_argument("--with-keys", action="store_true", help="put the key files inside, in clear: keep it safe")
-    parser.add_argument("--json", action="store_true", help=_JSON)
+    add_json(parser)
 
 
 def _restore(commands: Commands) -> None:
@@ -236,4 +232,4 @@ def _restore(commands: Commands) -> None:
         ),
     )
     parser.add_argument("file", metavar="FILE", help="a backup archive")
-    parser.add_argument("--json", action="store_true", help=_JSON)
+    add_json(parser)

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from engine.runtime.cli.options import Commands, Help, Parser, add_command, add_market, at_least
+from engine.runtime.cli.options import Commands, Help, Parser, add_command, add_json, add_market, at_least
+from engine.runtime.cli.run_options import (
+    add_candles,
+    add_detail,
+    add_facts,
+    add_impact,
+    add_risk,
+    add_settings,
+    add_span,
+)
 
 _MODULE = "engine.runtime.cli"
-_JSON = "as JSON: money decimal strings, times ISO UTC"
 
 
 def add_all(commands: Commands) -> None:
     """Declare them."""
     _backtest(commands)
+    _sweep(commands)
     _optimise(commands)
     _check_strategy(commands)
 
@@ -38,14 +47,9 @@ def _backtest(commands: Commands) -> None:
         ),
     )
     parser.add_argument("--strategy", required=True, metavar="NAME", help="strategy; sma_cross is the plain reference")
-    parser.add_argument(
-        "--candles", action="append", required=True, metavar="FILE", dest="files",
-        help="candle file, named as for `candles import`; may be given several times",
-    )  # fmt: skip
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", dest="settings",
-        help="a value of the strategy's configuration; may be given several times",
-    )  # fmt: skip
+    add_candles(parser)
+    add_detail(parser)
+    add_settings(parser, "a value of the strategy's configuration; may be given several times")
     _common(parser)
 
 
@@ -70,14 +74,9 @@ def _optimise(commands: Commands) -> None:
         ),
     )
     parser.add_argument("--strategy", required=True, metavar="NAME", help="strategy whose settings are searched")
-    parser.add_argument(
-        "--candles", action="append", required=True, metavar="FILE", dest="files",
-        help="candle file, named as for `candles import`; may be given several times",
-    )  # fmt: skip
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", dest="settings",
-        help="a setting that is fixed and not searched; may be given several times",
-    )  # fmt: skip
+    add_candles(parser)
+    add_detail(parser)
+    add_settings(parser, "a setting that is fixed and not searched; may be given several times")
     parser.add_argument(
         "--range", action="append", default=[], metavar="KEY=LOW:HIGH", dest="ranges",
         help="search a setting only between these; default: its own bounds",
@@ -96,20 +95,53 @@ def _optimise(commands: Commands) -> None:
     _common(parser)
 
 
+def _sweep(commands: Commands) -> None:
+    parser = add_command(
+        commands,
+        "sweep",
+        f"{_MODULE}.sweep:sweep",
+        Help(
+            "run every combination of a grid of settings, and say how much of the best is luck",
+            "Runs the strategy once for each combination over the same days, after costs, and tells net return, Sharpe "
+            "ratio, drawdown and trades of each, the ground around the best, and a verdict that knows how many were "
+            "tried. The latest 20 % of the days are left for a holdout. Every combination is stored in the data folder "
+            "as a trial; the same command goes on with a sweep that was interrupted.",
+            (
+                "sweep --strategy sma_cross --candles spot_binance/BTC_USDT-1h.parquet \\\n"
+                "      --grid fast_bars=5:50:5 --grid slow_bars=20:200:10",
+                "sweep --strategy breakout --candles BTC_USDT-1h.parquet --set atr_period_bars=14 \\\n"
+                "      --grid channel_bars=20,50,100,200 --workers 2 --json",
+            ),
+        ),
+    )
+    parser.add_argument("--strategy", required=True, metavar="NAME", help="strategy whose settings are swept")
+    add_candles(parser)
+    parser.add_argument(
+        "--grid", action="append", required=True, metavar="KEY=LOW:HIGH:STEP",
+        help="values of a setting, or KEY=A,B,C; may be given several times",
+    )  # fmt: skip
+    add_settings(parser, "a setting that is the same in every combination; may be given several times")
+    parser.add_argument(
+        "--embargo-days", type=at_least(1), default=1, metavar="N", help="days left out before the holdout (default 1)"
+    )
+    parser.add_argument(
+        "--workers", type=at_least(1), default=1, metavar="N",
+        help="processes that run combinations (default 1: this one); research.scheduler takes a Dask cluster",
+    )  # fmt: skip
+    parser.add_argument("--study", metavar="NAME", help="its name; default: made of what is swept")
+    _common(parser)
+
+
 def _common(parser: Parser) -> None:
     """What a backtest and a study share but for strategy, candles and settings."""
-    parser.add_argument("--from", dest="start", metavar="DATE", help="first candle, UTC; those before are history only")
-    parser.add_argument("--to", dest="stop", metavar="DATE", help="before this date, UTC")
+    add_span(parser, "DATE", "first candle, UTC; those before are history only")
     _conditions(parser)
     parser.add_argument(
         "--engine", choices=("kernel", "replay"), default="kernel", help="what runs it (default kernel)"
     )
     parser.add_argument("--seed", type=at_least(0), default=0, metavar="N", help="of what is drawn (default 0)")
     parser.add_argument("--draws", type=at_least(100), default=1000, metavar="N", help="random draws (default 1000)")
-    add_market(parser)
-    parser.add_argument("--funding", action="append", default=[], metavar="FILE", help="funding rates of a perpetual")
-    parser.add_argument("--no-funding", action="store_true", help="perpetuals without funding, knowingly")
-    parser.add_argument("--json", action="store_true", help=_JSON)
+    add_facts(parser)
 
 
 def _conditions(parser: Parser) -> None:
@@ -120,6 +152,8 @@ def _conditions(parser: Parser) -> None:
     )  # fmt: skip
     parser.add_argument("--fee-bps", metavar="N", help="fee of a fill, basis points (default 10)")
     parser.add_argument("--slippage-bps", metavar="N", help="slippage of a fill, basis points (default 0)")
+    add_impact(parser)
+    add_risk(parser)
     parser.add_argument(
         "--brake", metavar="HOW", help="latch, off or reset-after=DAYS (default: latch; sma_cross: off)"
     )
@@ -148,12 +182,9 @@ def _check_strategy(commands: Commands) -> None:
         "--file", metavar="PATH",
         help="Python file that holds NAME: a strategy, or a class or function that makes one; its code is run",
     )  # fmt: skip
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", dest="settings",
-        help="a value of its configuration, or an argument of NAME",
-    )  # fmt: skip
+    add_settings(parser, "a value of its configuration, or an argument of NAME")
     parser.add_argument(
         "--candles", metavar="FILE", help="candle file to check on (default: made-up candles like the demo market's)"
     )
     add_market(parser)
-    parser.add_argument("--json", action="store_true", help=_JSON)
+    add_json(parser)

@@ -7,14 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine.runtime.backtests import backtest_files
-from engine.runtime.cli.assume import assumed
-from engine.runtime.cli.files import all_readable
 from engine.runtime.cli.output import say, say_json
 from engine.runtime.cli.progress import Progress
+from engine.runtime.cli.run_options import asked_of
 from engine.runtime.replay_request import parse_settings
 
-_FACTS = ("venue", "kind", "symbol", "timeframe", "tick_size", "lot_size", "min_notional", "max_leverage")
-_REQUEST = ("strategy", "engine", "cash", "brake", "costs", "fee_bps", "slippage_bps", "seed", "draws")
+_REQUEST = ("strategy", "engine", "cash", "brake", "costs", "fee_bps", "slippage_bps", "impact", "seed", "draws")
 _SHARES = ("net_return", "cagr", "volatility", "max_drawdown", "win_rate", "exposure", "time_in_market", "cost_share")
 _WORDS = {
     "net_return": "net return", "cagr": "growth a year", "volatility": "volatility a year", "sharpe": "Sharpe ratio",
@@ -27,18 +25,12 @@ _WORDS = {
 
 def backtest(options: argparse.Namespace) -> int:
     """Run, evaluate and print."""
-    files, funding = all_readable(options.files), all_readable(options.funding)
-    given = vars(options)
-    asked: dict[str, Any] = {name: given[name] for name in (*_FACTS, *_REQUEST) if given[name] is not None}
-    guesses = assumed(options.files, asked)
-    asked |= guesses
-    asked |= {"from": options.start or "", "to": options.stop or ""}
-    asked |= {"funding": [str(path) for path in funding], "no_funding": options.no_funding}
-    asked["settings"] = parse_settings(options.settings, [options.strategy])[options.strategy]
+    asked = asked_of(options, _REQUEST)
+    asked.request["settings"] = parse_settings(options.settings, [options.strategy])[options.strategy]
     with Progress() as progress:
-        result = backtest_files(files, asked, progress)
+        result = backtest_files(asked.files, asked.request, progress)
     if options.json:
-        say_json({**result.record, "assumed": guesses})
+        say_json({**result.record, "assumed": asked.guesses})
     else:
         _say(result.record)
     return 0
@@ -53,9 +45,10 @@ def _say(record: Mapping[str, Any]) -> None:
         f"({record['engine']})")  # fmt: skip
     say(f"final equity {record['final_equity']} {currency} from {record['cash']} in {len(record['trades']):,} trades; "
         f"holding instead returned {_shown('net_return', record['buy_and_hold']['net_return']['value'])}")  # fmt: skip
-    say(f"paid {costs['fees']} {currency} in fees, {costs['spread_and_slippage']} in spread and slippage, "
+    say(f"paid {costs['fees']} {currency} in fees, {costs['spread_and_slippage']} in spread, slippage and impact, "
         f"{costs['funding']} in funding")  # fmt: skip
     say(f"final equity at twice the costs {record['double_costs']['final_equity']} {currency}")
+    say(f"inside a bar: {record['inside_bar']}")
     if record["stopped_at"]:
         say(f"stopped for good at {record['stopped_at']}: {record['stop_reason']}")
     for one in record["open_trades"]:

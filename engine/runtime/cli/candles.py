@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from engine.runtime.cli.files import readable
 from engine.runtime.cli.folder import data_folder
 from engine.runtime.cli.output import complain, say, say_json, say_table, tell
 from engine.runtime.cli.progress import Progress
+from engine.runtime.clock import SystemClock
 from engine.runtime.replay_data import read_file_facts
 from engine.storage.candle_import import ImportOptions, ImportResult, ImportWatch, import_file
 from engine.storage.candles import CandleStore, Coverage
@@ -24,7 +24,7 @@ def load(options: argparse.Namespace) -> int:
     store = _store()
     given = vars(options)
     facts = read_file_facts({**given, **assumed(options.files, given)})
-    rules = ImportOptions(facts.instrument, datetime.now(UTC), facts.flags)
+    rules = ImportOptions(facts.instrument, SystemClock().now(), facts.flags)
     rows: list[dict[str, Any]] = []
     refused = 0
     for path in map(Path, options.files):

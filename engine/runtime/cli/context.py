@@ -15,6 +15,7 @@ from engine.domain.commands import Actor, Role
 from engine.domain.errors import AlreadyRunning
 from engine.runtime.cli.folder import CONTROL_FILE
 from engine.runtime.cli.output import tell
+from engine.runtime.clock import SystemClock
 from engine.storage.base import Database
 from engine.storage.chain import load_or_create_key
 from engine.storage.control import ControlStore
@@ -31,7 +32,7 @@ def effective(changes: Mapping[str, Any] | None = None) -> Effective:
     folder = first.settings.data_dir
     if not (folder / CONTROL_FILE).exists():
         return first
-    store = ControlStore(folder / CONTROL_FILE, journal_key(folder))
+    store = ControlStore(folder / CONTROL_FILE, journal_key(folder), SystemClock())
     try:
         values = store.settings.values(CONSOLE_SETTINGS)
     finally:
@@ -53,7 +54,7 @@ def control_of(folder: Path) -> Iterator[ControlStore]:
             for repaired in check_at_start(folder):
                 tell(repaired)
             migrate(folder)
-    store = ControlStore(folder / CONTROL_FILE, journal_key(folder))
+    store = ControlStore(folder / CONTROL_FILE, journal_key(folder), SystemClock())
     try:
         yield store
     finally:

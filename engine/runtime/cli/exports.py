@@ -6,7 +6,6 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import chain
 from pathlib import Path
@@ -17,6 +16,7 @@ from engine.domain.orders import Fill
 from engine.runtime.cli.context import effective
 from engine.runtime.cli.folder import used_folder
 from engine.runtime.cli.output import say_json_rows
+from engine.runtime.clock import SystemClock
 from engine.runtime.csv_export import csv_bytes
 from engine.runtime.records import DEMO_BOOK
 from engine.runtime.status import rounded_average
@@ -148,7 +148,7 @@ def _oldest_first(fetch: Callable[[int], Page[Stored]]) -> list[Stored]:
 
 def _journal(reader: MoneyReader, book: str | None) -> Iterator[Cells]:
     # What was written until now does not change any more: its pages can be taken from the last to the first.
-    until = JournalFilters(until=datetime.now(UTC))
+    until = JournalFilters(until=SystemClock().now())
     for page in range(reader.journal(book, until, 1, MAX_PAGE_SIZE).pages, 0, -1):
         for row in reversed(reader.journal(book, until, page, MAX_PAGE_SIZE).rows):
             values = (

@@ -4,43 +4,36 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from config.settings import load
 from engine.domain.errors import BadInput
-from engine.runtime.cli.assume import assumed
 from engine.runtime.cli.folder import data_folder
 from engine.runtime.cli.output import complain, say, say_json
 from engine.runtime.cli.progress import Progress
+from engine.runtime.cli.run_options import asked_of
 from engine.runtime.replay_request import parse_settings
 from engine.runtime.studies import study_files
 
 INTERRUPTED = 130
-_FACTS = ("venue", "kind", "symbol", "timeframe", "tick_size", "lot_size", "min_notional", "max_leverage")
-_REQUEST = ("strategy", "engine", "cash", "brake", "costs", "fee_bps", "slippage_bps", "seed", "draws")
+_REQUEST = ("strategy", "engine", "cash", "brake", "costs", "fee_bps", "slippage_bps", "impact", "seed", "draws")
 _STUDY = ("trials", "folds", "embargo_days", "study", "holdout_report", "workers")
 
 
 def optimise(options: argparse.Namespace) -> int:
     """Search, judge and print; an interrupted study goes on when the same command is given again."""
-    given = vars(options)
-    asked: dict[str, Any] = {name: given[name] for name in (*_FACTS, *_REQUEST, *_STUDY) if given[name] is not None}
-    guesses = assumed(options.files, asked)
-    asked |= guesses
-    asked |= {"from": options.start or "", "to": options.stop or ""}
-    asked |= {"funding": [str(path) for path in options.funding], "no_funding": options.no_funding}
-    asked["fixed"] = parse_settings(options.settings, [options.strategy])[options.strategy]
-    asked["ranges"] = _ranges(options.ranges)
-    asked["scheduler"] = load().settings.research.scheduler
+    asked = asked_of(options, (*_REQUEST, *_STUDY))
+    asked.request["fixed"] = parse_settings(options.settings, [options.strategy])[options.strategy]
+    asked.request["ranges"] = _ranges(options.ranges)
+    asked.request["scheduler"] = load().settings.research.scheduler
     try:
         with Progress() as progress:
-            record = study_files([Path(name) for name in options.files], asked, data_folder(), progress)
+            record = study_files(asked.files, asked.request, data_folder(), progress)
     except KeyboardInterrupt:
         complain("interrupted; finished trials are stored, and the same command goes on with them")
         return INTERRUPTED
     if options.json:
-        say_json({**record, "assumed": guesses})
+        say_json({**record, "assumed": asked.guesses})
     else:
         _say(record)
     return 0

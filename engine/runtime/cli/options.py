@@ -73,3 +73,8 @@ def add_market(parser: Parser) -> None:
     parser.add_argument("--lot-size", metavar="N", help="step of the quantity")
     parser.add_argument("--min-notional", metavar="N", help="least value of an order, in quote")
     parser.add_argument("--max-leverage", metavar="N", help="of a perpetual")
+
+
+def add_json(parser: Parser) -> None:
+    """The answer for programs."""
+    parser.add_argument("--json", action="store_true", help="as JSON: money decimal strings, times ISO UTC")

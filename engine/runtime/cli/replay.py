@@ -5,31 +5,23 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from engine.runtime.cli.assume import assumed
-from engine.runtime.cli.files import all_readable
 from engine.runtime.cli.output import say, say_json
 from engine.runtime.cli.progress import Progress
+from engine.runtime.cli.run_options import asked_of
 from engine.runtime.replay_request import parse_settings
 from engine.runtime.replays import replay_files
 
-_FACTS = ("venue", "kind", "symbol", "timeframe", "tick_size", "lot_size", "min_notional", "max_leverage")
-_REQUEST = ("cash", "brake", "costs", "fee_bps", "slippage_bps")
+_REQUEST = ("cash", "brake", "costs", "fee_bps", "slippage_bps", "impact")
 
 
 def replay(options: argparse.Namespace) -> int:
     """Run the replay and print its result."""
-    files, funding = all_readable(options.files), all_readable(options.funding)
-    given = vars(options)
-    asked: dict[str, Any] = {name: given[name] for name in (*_FACTS, *_REQUEST) if given[name] is not None}
-    guesses = assumed(options.files, asked)
-    asked |= guesses
-    asked |= {"from": options.start or "", "to": options.stop or ""}
-    asked |= {"funding": [str(path) for path in funding], "no_funding": options.no_funding}
+    asked = asked_of(options, _REQUEST)
     strategies = parse_settings(options.settings, options.strategies)
     with Progress() as progress:
-        result = replay_files(files, strategies, asked, progress)
+        result = replay_files(asked.files, strategies, asked.request, progress)
     if options.json:
-        say_json({**result, "assumed": guesses})
+        say_json({**result, "assumed": asked.guesses})
     else:
         _say(result)
     return 0
@@ -41,6 +33,7 @@ def _say(result: dict[str, Any]) -> None:
     say(f"{result['trades']:,} trades ({result['wins']:,} won), {result['fills']:,} fills")
     say(f"final equity {result['final_equity']} {currency} from {result['cash']}, fees {result['fees']}, "
         f"funding {result['funding']}, deepest drawdown {float(result['max_drawdown']):.2%}")  # fmt: skip
+    say(f"inside a bar: {result['inside_bar']}")
     if result["stopped_at"]:
         say(f"stopped at {result['stopped_at']}: {result['stop_reason']}")
     say(f"digest {result['digest']}")

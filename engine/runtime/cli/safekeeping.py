@@ -10,6 +10,7 @@ from engine.domain.errors import BadInput
 from engine.runtime.cli.context import effective, journal_key, system_actor
 from engine.runtime.cli.folder import CONTROL_FILE, data_folder, used_folder
 from engine.runtime.cli.output import say, say_json, tell
+from engine.runtime.clock import SystemClock
 from engine.storage.audit import AuditTrail
 from engine.storage.backup import BACKUP_FOLDER, backup
 from engine.storage.chain import ChainReport
@@ -73,11 +74,15 @@ def back_up(options: argparse.Namespace) -> int:
                 "journal_rows": report.journal_rows,
                 "audit_rows": report.audit_rows,
                 "with_keys": report.with_keys,
+                "left_out": report.left_out,
             }
         )
     else:
         say(f"{report.path}: {report.bytes:,} bytes, {report.journal_rows:,} journal rows and "
             f"{report.audit_rows:,} audit rows verified")  # fmt: skip
+    if report.left_out:
+        tell(f"{len(report.left_out)} older backtests are not inside, the archive would grow too large: "
+             f"copy the folder research/ as well, or delete what is not needed.")  # fmt: skip
     if not report.with_keys:
         tell("The keys are not inside: keep a copy of the folder keys/ elsewhere, or restoring is not possible.")
     return 0
@@ -99,6 +104,7 @@ def bring_back(options: argparse.Namespace) -> int:
                 "journal_rows": report.journal_rows,
                 "epoch_floor": report.epoch_floor,
                 "missing_candles": report.missing_candles,
+                "missing_research": report.missing_research,
             }
         )
         return 0
@@ -106,6 +112,8 @@ def bring_back(options: argparse.Namespace) -> int:
     say(f"what was there lies in {report.moved_aside}; the next start is HALTED until arm")
     if report.missing_candles:
         say(f"import again: {', '.join(report.missing_candles)}")
+    if report.missing_research:
+        say(f"{len(report.missing_research)} backtests were left out of this backup and are not here: run them again")
     return 0
 
 
@@ -113,6 +121,6 @@ def _note(folder: Path, action: str, target: str, detail: str) -> None:
     """Write who did it into the audit trail."""
     file = DatabaseFile(folder / CONTROL_FILE, full_sync=True)
     try:
-        AuditTrail(file, journal_key(folder)).append(system_actor(), action, target, detail)
+        AuditTrail(file, journal_key(folder), SystemClock()).append(system_actor(), action, target, detail)
     finally:
         file.close()

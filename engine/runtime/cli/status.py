@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from engine.domain.errors import EngineError, NotRunning
 from engine.runtime.cli.folder import data_folder, running_engine
 from engine.runtime.cli.output import say, say_json, say_table, tell
+from engine.runtime.clock import SystemClock
 from engine.runtime.status import read_status
 
 STALE_AFTER_S = 15.0
@@ -61,7 +62,7 @@ def published(folder: Path) -> dict[str, Any]:
 
 def age_of(status: dict[str, Any]) -> float:
     """Wall seconds since it was published."""
-    return max(0.0, (datetime.now(UTC) - datetime.fromisoformat(status["published_at"])).total_seconds())
+    return max(0.0, (SystemClock().now() - datetime.fromisoformat(status["published_at"])).total_seconds())
 
 
 def _read(folder: Path) -> dict[str, Any] | None:
@@ -93,7 +94,9 @@ def _say_book(book: dict[str, Any]) -> None:
         f"unrealised {money['unrealised']}, fees {money['fees']}, drawdown {drawdown}")  # fmt: skip
     say(f"  {book['open_orders']} open orders, {book['fills']} fills, journal row {book['sequence']}")
     if book["positions"]:
-        columns = ("instrument", "strategy", "quantity", "entry_price", "mark", "unrealised", "stop_price")
+        columns = (
+            "instrument", "strategy", "quantity", "entry_price", "mark", "unrealised", "stop_price", "target_price",
+        )  # fmt: skip
         say_table(columns, [[_cell(name, position[name]) for name in columns] for position in book["positions"]])
     if book["stop"]:
         flat = "VERIFIED FLAT" if book["stop"]["flat"] else f"waiting for {book['stop']['waiting_for']}"

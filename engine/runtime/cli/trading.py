@@ -8,7 +8,6 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from engine.runtime.cli.context import command_id, control_of, system_actor
 from engine.runtime.cli.folder import data_folder
 from engine.runtime.cli.output import complain, say, say_json, tell
 from engine.runtime.cli.status import published
+from engine.runtime.clock import SystemClock
 from engine.runtime.sentinel import SENTINEL, order_stop_by_file
 from engine.storage.control import ControlStore
 from engine.storage.lock import holder
@@ -266,7 +266,7 @@ def _answer(control: ControlStore, folder: Path, name: str, deadline: float) -> 
 
 
 def _command(kind: str, reason: str, body: CommandBody) -> Command:
-    return Command(command_id(kind), system_actor(), datetime.now(UTC), reason, body)
+    return Command(command_id(kind), system_actor(), SystemClock().now(), reason, body)
 
 
 def _audit(control: ControlStore, command: Command) -> None:

@@ -1,10 +1,10 @@
-"""What a deletion of a replay leaves behind when it is killed."""
+"""What a deletion of a run leaves behind when it is killed."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from engine.runtime.replay_views import sweep_deleted
+from engine.runtime.run_shelf import sweep_deleted
 
 
 def test_start_when_a_deletion_was_killed_then_its_rest_goes_and_nothing_else(tmp_path: Path) -> None:

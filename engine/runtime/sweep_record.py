@@ -1,0 +1,70 @@
+"""A sweep as JSON values: its definition, every combination, and what may be claimed of the best."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from engine.domain.codec import utc_text
+from engine.simulation.sweep_judgement import SweepJudgement
+from engine.storage.research import StoredStudy, Trial, TrialState
+
+
+def sweep_record(study: StoredStudy, trials: Sequence[Trial], judgement: SweepJudgement) -> dict[str, Any]:
+    """What was tried and found.
+
+    Parameters
+    ----------
+    study : StoredStudy
+    trials : sequence of Trial
+        All of it, in order; their returns are not looked at.
+    judgement : SweepJudgement
+
+    Returns
+    -------
+    dict
+        Statistics as floats, None where undefined with a ``reason``; money decimal strings; times ISO UTC.
+    """
+    refused = sum(one.state is TrialState.REFUSED for one in trials)
+    plateau, facts = judgement.plateau, judgement.facts
+    return {
+        "study": study.name,
+        "strategy": study.strategy,
+        "created_at": utc_text(study.created_at),
+        "definition": dict(study.definition),
+        "counts": {"combinations": len(trials), "measured": len(trials) - refused, "refused": refused},
+        "best": combination_row(judgement.best),
+        "combinations": [combination_row(one) for one in trials],
+        "overfitting": {
+            "trials": facts.trials,
+            "sharpe_variance": _known(facts.sharpe_variance),
+            "pbo": facts.overfitting,
+            "blocks": judgement.blocks,
+            "reason": judgement.overfitting_reason,
+        },
+        "plateau": {
+            "neighbours": plateau.neighbours,
+            "median_share": _known(plateau.median_share),
+            "worst_share": _known(plateau.worst_share),
+            "positive_share": _known(plateau.positive_share),
+            "on_edge": plateau.on_edge,
+            "reason": plateau.reason,
+        },
+        "holdout": {**study.definition["holdout"], "touched_at": None},
+    }
+
+
+def combination_row(trial: Trial) -> dict[str, Any]:
+    """A combination with its results, None where it could not be run."""
+    names = ("trades", "final_equity", "net_return", "sharpe", "max_drawdown")
+    return {
+        "number": trial.number,
+        "settings": dict(trial.settings),
+        **{name: trial.figures.get(name) for name in names},
+        "reason": trial.reason,
+    }
+
+
+def _known(value: float) -> float | None:
+    return value if math.isfinite(value) else None

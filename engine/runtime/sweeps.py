@@ -1,0 +1,243 @@
+"""Runs sweeps for the command line: from a grid and candle files to the result of every combination and a verdict."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from engine.domain.errors import BadInput
+from engine.runtime.backtests import KEYS as BACKTEST_KEYS
+from engine.runtime.backtests import BacktestRequest, BacktestResult, backtest, read_backtest
+from engine.runtime.clock import SystemClock
+from engine.runtime.code_revision import code_revision
+from engine.runtime.job_files import JobCancelled
+from engine.runtime.replay_data import FACT_KEYS, ReplayData, file_candles, file_funding, read_file_facts
+from engine.runtime.replay_request import require_known
+from engine.runtime.replays import Report
+from engine.runtime.studies import read_spread, read_study_name
+from engine.runtime.sweep_record import sweep_record
+from engine.simulation.backtest_setup import BacktestSetup
+from engine.simulation.search_space import checked_fixed
+from engine.simulation.spread import SpreadPlan, spread
+from engine.simulation.sweep_judgement import SweepJudgement, judge_sweep
+from engine.simulation.sweep_plan import Grid, SweepPlan, checked_grid, read_grid, run_sweep, sweep_plan
+from engine.storage.candle_import import ImportWatch
+from engine.storage.research import ResearchStore, StoredStudy, Trial, TrialStamp
+from engine.strategies import BACKTESTS
+
+KEYS = (BACKTEST_KEYS - {"settings"}) | {"fixed", "grid", "embargo_days", "study", "scheduler", "workers"}
+OBJECTIVE = "annualised Sharpe ratio of daily returns after costs, over all development days"
+_READING, _SWEEPING = 0.05, 0.9
+_NAME_DIGITS = 10
+_PAGE = 500
+_MOST_EMBARGO_DAYS = 366
+
+
+@dataclass(frozen=True, slots=True)
+class SweepRequest:
+    """A checked request.
+
+    Attributes
+    ----------
+    backtest : BacktestRequest
+        Strategy with its default settings, costs, range, engine and seed.
+    fixed : mapping
+        Settings that are the same in every combination.
+    grid : Grid
+        Values by setting.
+    embargo_days : int
+        Left out before the holdout.
+    name : str
+        "" for the name made of strategy and definition.
+    spread : SpreadPlan
+        Who runs the combinations; changes none of them.
+    """
+
+    backtest: BacktestRequest
+    fixed: Mapping[str, Any]
+    grid: Grid
+    embargo_days: int
+    name: str
+    spread: SpreadPlan
+
+    @property
+    def strategy(self) -> str:
+        """Its name."""
+        (name,) = self.backtest.replay.config.strategies
+        return name
+
+
+def read_sweep(values: Mapping[str, Any]) -> SweepRequest:
+    """Check a request.
+
+    Parameters
+    ----------
+    values : mapping
+        What `engine.runtime.backtests.read_backtest` takes but ``settings``; and ``grid`` {setting: "LOW:HIGH:STEP" or
+        "A,B,C"}, ``fixed`` {setting: value}, ``embargo_days`` (1, the default, to 366), ``study`` (a name),
+        ``scheduler`` and ``workers`` as for a study.
+
+    Raises
+    ------
+    BadInput
+        Names the key, its value and what is allowed.
+    """
+    require_known(values, KEYS)
+    request = read_backtest({key: value for key, value in values.items() if key in BACKTEST_KEYS})
+    (strategy,) = request.replay.config.strategies
+    config = BACKTESTS[strategy].config
+    fixed = checked_fixed(config, values.get("fixed") or {})
+    given = {name: read_grid(name, str(text)) for name, text in (values.get("grid") or {}).items()}
+    embargo = values.get("embargo_days", 1)
+    if isinstance(embargo, bool) or not isinstance(embargo, int) or not 1 <= embargo <= _MOST_EMBARGO_DAYS:
+        raise BadInput(f"embargo_days {embargo!r:.80} is not a whole number from 1 to {_MOST_EMBARGO_DAYS}")
+    grid = checked_grid(config, given, fixed)
+    return SweepRequest(request, fixed, grid, embargo, read_study_name(values), read_spread(values))
+
+
+def sweep_files(
+    paths: Sequence[Path], options: Mapping[str, Any], folder: Path, report: Report | None = None
+) -> dict[str, Any]:
+    """Run every combination of a grid over candle files; each is stored in the data folder as a trial of its study.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Parquet or CSV files, in any order; read with the checks of an import.
+    options : mapping
+        Keys of `read_sweep`, those of `engine.runtime.replay_data.read_file_facts`, and ``funding`` or ``no_funding``
+        as for a backtest.
+    folder : Path
+        The data folder.
+    report : callable, optional
+        Told share and text; False cancels.
+
+    Returns
+    -------
+    dict
+        The record as JSON values.
+
+    Raises
+    ------
+    BadInput, CandleError
+        Names what cannot be used.
+    CommandRefused
+        Another process runs the same sweep.
+    JobCancelled
+        ``report`` said so; what was stored stays, and the same call goes on.
+    """
+    report = report or (lambda _share, _text: True)
+    require_known(options, KEYS | FACT_KEYS | {"funding", "no_funding"})
+    facts = read_file_facts(options)
+    request = read_sweep({key: value for key, value in options.items() if key in KEYS and value is not None})
+
+    def watch(share: float, text: str) -> None:
+        if not report(share * _READING, text):
+            raise JobCancelled("cancelled while reading the files")
+
+    series, rejected = file_candles(paths, facts, request.backtest.replay.stop, ImportWatch(watch))
+    without = bool(options.get("no_funding"))
+    funding = file_funding(map(Path, options.get("funding") or ()), facts, series, without=without)
+    return sweep(request, ReplayData(series, funding, rejected), folder, report)
+
+
+def sweep(request: SweepRequest, data: ReplayData, folder: Path, report: Report) -> dict[str, Any]:
+    """Run, store and judge; parameters, result and errors as `sweep_files`."""
+    started = time.perf_counter()
+    plan = plan_of(request, data)
+    definition = definition_of(request, plan, data)
+    name = request.name or _name_of(request.strategy, definition)
+    store = ResearchStore(folder)
+    try:
+        stored = store.begin(StoredStudy(name, request.strategy, definition, SystemClock().now()))
+        swept = _sweep(request, plan, store, (name, report))
+        trials = store.outcomes(name)
+        judgement = judge_sweep(plan, trials, store.pages(name, _PAGE))
+        development = _run(request, data, plan, (judgement, report))
+        revisions = list(store.revisions(name))
+    finally:
+        store.close()
+    report(1.0, "done")
+    return {
+        **sweep_record(stored, trials, judgement),
+        "revisions": revisions,
+        "development": development.record,
+        "verdict": development.record["verdict"],
+        "sweep_seconds": round(swept, 3),
+        "seconds": round(time.perf_counter() - started, 3),
+    }
+
+
+def plan_of(request: SweepRequest, data: ReplayData) -> SweepPlan:
+    """The sweep's plan on given candles; raises `BadInput` where they are too few."""
+    assert data.currency, "one currency, or it raised"
+    asked = request.backtest.replay
+    setup = BacktestSetup(asked.config, data.series, data.funding, asked.start, asked.stop)
+    return sweep_plan(setup, request.backtest.engine, request.grid, request.fixed, request.embargo_days)
+
+
+def definition_of(request: SweepRequest, plan: SweepPlan, data: ReplayData) -> dict[str, Any]:
+    """Everything that decides the combinations and their results, as JSON values."""
+    asked = request.backtest.replay.record()
+    return {
+        "strategy": request.strategy,
+        "objective": OBJECTIVE,
+        "fixed": dict(plan.fixed),
+        "grid": {name: list(values) for name, values in plan.grid.items()},
+        "space": [{"name": name, "choices": list(values)} for name, values in plan.grid.items()],
+        "folds": [plan.development.record()],
+        "embargo_days": request.embargo_days,
+        "development": plan.development.record(),
+        "holdout": plan.holdout.record(),
+        "seed": request.backtest.seed,
+        "engine": plan.engine.value,
+        "series": data.record(),
+        **{key: asked[key] for key in ("cash", "costs", "risk", "brake")},
+    }
+
+
+def _name_of(strategy: str, definition: Mapping[str, Any]) -> str:
+    text = json.dumps(definition, sort_keys=True)
+    return f"{strategy}-sweep-{hashlib.sha256(text.encode()).hexdigest()[:_NAME_DIGITS]}"
+
+
+def _sweep(request: SweepRequest, plan: SweepPlan, store: ResearchStore, asked: tuple[str, Report]) -> float:
+    """Run what is not stored; seconds it took."""
+    name, report = asked
+    begun, started = len(store.outcomes(name)), time.perf_counter()
+
+    def progress(done: int, total: int) -> bool:
+        ran = (done - begun) / max(1, total - begun)
+        return report(_READING + (_SWEEPING - _READING) * ran, f"{done:,} of {total:,} combinations")
+
+    def keep(trials: Sequence[Trial]) -> None:
+        store.add_trials(name, trials, TrialStamp(code_revision(), SystemClock().now()))
+
+    with spread(request.spread) as team:
+        finished = run_sweep(plan, begun, keep, team, progress)
+    if not finished:
+        kept = len(store.outcomes(name))
+        raise JobCancelled(f"cancelled; {kept:,} combinations are stored, the same command goes on")
+    return time.perf_counter() - started
+
+
+def _run(
+    request: SweepRequest, data: ReplayData, plan: SweepPlan, told: tuple[SweepJudgement, Report]
+) -> BacktestResult:
+    """The best combination once more over its days, held to the number of combinations."""
+    judgement, report = told
+    settings = {request.strategy: plan.settings(judgement.best.settings)}
+    asked = request.backtest.replay
+    span = plan.development
+    replay = replace(asked, config=replace(asked.config, strategies=settings), start=span.start, stop=span.stop)
+    on = replace(data, series=dict(plan.setup.series))
+
+    def rest(share: float, text: str) -> bool:
+        return report(_SWEEPING + (1.0 - _SWEEPING) * share, f"the best combination: {text}")
+
+    return backtest(replace(request.backtest, replay=replay), on, rest, study=judgement.facts)
