@@ -57,7 +57,7 @@ class Sizes:
     sweep: int = 100_000
     portfolio: int = 100_000
     event_driven: int = 200_000
-    replay: int = 50_000
+    replay: int = 200_000
 
 
 @dataclass(frozen=True, slots=True)

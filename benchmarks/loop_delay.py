@@ -36,6 +36,8 @@ from engine.storage.candles import ImportRecord
 
 SETTLE_S = 5.0
 LOOK_EVERY_S = 0.5
+SHIFT_S = 1.0
+"""A market this late is not caught up with: its schedule begins anew (`engine.simulation.pacing.Pace`)."""
 MADE_BARS = 70_000
 STUDY_TRIALS = 5_000
 _ACTIVE = (JobState.QUEUED, JobState.RUNNING)
@@ -72,10 +74,12 @@ def watched(watch: Stopwatch) -> Iterator[None]:
             return wait_s
 
         def _schedule(self, due_ms: int, wait_s: float) -> float:
+            now = time.monotonic()
             if wait_s == 0 and watch.due:  # overdue when first asked about: as long after the last as it should be
                 last_ms = next(reversed(watch.due))
-                return watch.due[last_ms] + (due_ms - last_ms) / 1000 / self.speed
-            return time.monotonic() + wait_s
+                due = watch.due[last_ms] + (due_ms - last_ms) / 1000 / self.speed
+                return due if now - due <= SHIFT_S else now
+            return now + wait_s
 
     def take(thread: EngineThread, book: RunningBook, event: MarketEvent) -> None:
         begun = time.monotonic()

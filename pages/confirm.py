@@ -209,12 +209,13 @@ def show_dialog(title: str, draw: Callable[[], None]) -> None:
     It covers the header, so that every one but the red button's own has that button at its foot.
     """
     theme.inject_scheme()
-    st.dialog(title, width="medium", on_dismiss=close_dialog)(_above_the_page)(draw)
+    covers_stop = dialog_subject(STOP) is None  # as it was drawn: when its button is pressed, STOP is open already
+    st.dialog(title, width="medium", on_dismiss=close_dialog)(_above_the_page)(draw, covers_stop)
 
 
-def _above_the_page(draw: Callable[[], None]) -> None:
+def _above_the_page(draw: Callable[[], None], covers_stop: bool) -> None:
     guarded(draw)()
-    if dialog_subject(STOP) is None:
+    if covers_stop:
         guarded(_stop_foot)()
 
 

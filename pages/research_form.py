@@ -194,7 +194,7 @@ def _inside(finer: Sequence[str]) -> None:
     slots = st.columns(3)
     slots[0].number_input(
         "Market impact, Y", 0.0, 10.0, _IMPACT, 0.1, key="research-impact", persist_state="session",
-        help="An order pays Y x volatility x square root of its share of the candle's volume. Measured values are about "
+        help="An order pays Y x volatility x square root of its share of the candle's volume. Y was measured at about "
         "1; 0 is none.",
     )  # fmt: skip
     slots[1].selectbox(

@@ -11,19 +11,20 @@ from engine.domain.commands import Role
 from engine.domain.facade import ConsolePort
 from engine.domain.research import Statistic
 from engine.domain.studies import SettingValue, StudyView, WindowKind
-from engine.domain.views import JobView
+from engine.domain.views import JobState, JobView
 from pages import appearance, charts, confirm, jobs, parts, research_charts, tables
 from pages import format as fmt
 from pages.access import missing_role
 from pages.confirm import Opener
 from pages.jobs import Start
 from pages.parts import Card
+from pages.research_form import CHOICES
 from pages.research_result import figure, interval, meaning, verdict_notice
 from pages.research_study_form import FOLLOW
 from pages.tables import Column
 
 LOOK = "look-at-holdout"
-_BRAKES = ("latch", "off", "reset-after=30")
+_WORKING = (JobState.QUEUED, JobState.RUNNING)
 _RUN_CARDS = ("net_return", "sharpe", "max_drawdown", "trades", "win_rate")
 
 
@@ -49,7 +50,7 @@ def best(view: StudyView) -> None:
         st.html(parts.cards(_run_card(known[key], found.run.row.currency) for key in _RUN_CARDS if key in known))
         name = f"study-run-{view.row.name}"
         charts.show(research_charts.curve(found.run.curve), name, "Equity of the best settings over the folds' days")
-        st.caption("These days chose the settings, so this run looks better than what follows.")
+        st.caption("These days chose the settings, so this run flatters them.")
 
 
 def _run_card(item: Statistic, currency: str) -> Card:
@@ -64,7 +65,8 @@ def _fill(asked: Mapping[str, Any]) -> None:
     state.update({f"research-{strategy}-{name}": value for name, value in asked["settings"].items()})
     state["research-cash"] = int(float(asked["cash"]))
     state.update({f"research-{key}": asked[key] for key in ("from", "to", "engine", "costs")})
-    state["research-brake"] = asked["brake"] if asked["brake"] in _BRAKES else ""
+    state["research-impact"], state["research-detail"] = float(asked.get("impact", 0)), asked.get("detail", "")
+    state["research-brake"] = asked["brake"] if asked["brake"] in CHOICES["brake"][1] else ""
     if asked["costs"] == "plain":
         state["research-fee"], state["research-slippage"] = float(asked["fee_bps"]), float(asked["slippage_bps"])
     if "funding" in asked:
@@ -111,16 +113,17 @@ def dialogs(console: ConsolePort) -> None:
 
 def _dialog(console: ConsolePort, name: str) -> None:
     view = console.study(name)
-    begun = bool(st.session_state.get(f"begun:{_key(name)}"))
-    if view.best is not None and view.look is None and not begun:
-        with confirm.asked(LOOK):
-            st.html(parts.bullets(_lines(view, view.best.number)))
-    if view.look is None:
+    begun = st.session_state.get(f"begun:{_key(name)}", ())
+    working = any(job.job_id in begun and job.state in _WORKING for job in console.jobs("study"))
+    if view.look is not None:
+        parts.notice("It was looked at; Holdout shows what was seen.", "good")
+    elif working:
+        parts.notice("It is under way. What is seen will stand under Holdout, with the date.", "good")
+    elif view.best is not None:
+        st.html(parts.bullets(_lines(view, view.best.number)))
         start = Start(_key(name), "Look now, once", lambda identity: _look(console, identity, name))
         jobs.start_button(console, start)
-    else:
-        parts.notice("It was looked at; the Holdout tab shows what was seen.", "good")
-    confirm.close_button(LOOK, view.look is not None or begun)
+    confirm.close_button(LOOK, view.look is not None or working)
 
 
 def _lines(view: StudyView, best_trial: int) -> tuple[str, ...]:

@@ -316,13 +316,13 @@ def _rail(row: int, colours: Palette) -> dict[str, Any]:
 def _rail_labels(
     settings: Sequence[StudySetting], objective_span: tuple[float, float], colours: Palette
 ) -> list[dict[str, Any]]:
-    ends = [(one.title, *_ends(one)) for one in settings]
-    ends.append(("Objective of complete trials", *(fmt.number(value) for value in objective_span)))
+    low, high = map(fmt.number, objective_span)
+    ends = [*((one.title, *_ends(one)) for one in settings), ("Objective of complete trials", low, high)]
     labels = []
-    for row, (title, low, high) in enumerate(ends):
+    for row, (title, least, most) in enumerate(ends):
         below = row == len(settings)  # at the foot, where no line comes from
         where = {"yanchor": "top", "yshift": -3} if below else {"yanchor": "bottom", "yshift": 3}
-        for x, anchor, text in ((0, "left", f"{low}  <b>{title}</b>"), (1, "right", high)):
+        for x, anchor, text in ((0, "left", f"{least}  <b>{title}</b>"), (1, "right", most)):
             label = {"x": x, "y": row, "xanchor": anchor, "text": text, "bgcolor": colours.panel, "borderpad": 1}
             labels.append({**label, **where, "showarrow": False, "font": {"size": 11, "color": colours.dim}})
     return labels

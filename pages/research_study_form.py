@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +10,7 @@ import streamlit as st
 
 from engine.domain.errors import BadInput, QuarterdeckError
 from engine.domain.facade import ConsolePort
-from engine.domain.library_views import CoverageRow
+from engine.domain.library_views import CoverageRow, finer_timeframes
 from engine.domain.studies import MOST_FORM_TRIALS, PlannedStudy, SearchField, StudyForm
 from engine.domain.views import JobView
 from pages import charts, forms, jobs, parts, research_study_charts
@@ -24,6 +24,7 @@ FOLLOW = "study-follow"
 _SEARCHED_FIRST = 2
 """Settings that are searched until a person chooses: a picture of two can be looked at."""
 _VALUE_PX = 250
+_IMPACT = 1.0
 _CASH, _TRIALS, _FOLDS, _EMBARGO, _FEE_BPS, _SLIPPAGE_BPS = 10_000, 100, 4, 1, 10.0, 0.0
 
 
@@ -46,7 +47,7 @@ def draw(console: ConsolePort) -> None:
     _settings(form)
     st.subheader("Days and costs", anchor=False)
     _range()
-    _conditions(_has_perpetual(stored))
+    _conditions(_has_perpetual(stored), finer_timeframes(console.coverage(), _chosen(stored)))
     st.subheader("Search", anchor=False)
     _search(console)
     blocked = _preview(console)
@@ -105,6 +106,9 @@ def _request(console: ConsolePort) -> dict[str, Any]:
         "workers": int(state.get("study-workers") or 1),
         **{key: state.get(f"study-{key}", "") for key in ("engine", "brake", "costs")},
     }
+    request["impact"] = f"{state.get('study-impact', _IMPACT):g}"
+    if (detail := state.get("study-detail", "")) in finer_timeframes(console.coverage(), _chosen(stored)):
+        request["detail"] = detail
     if request["costs"] == "plain":
         request["fee_bps"] = f"{state.get('study-fee', _FEE_BPS):g}"
         request["slippage_bps"] = f"{state.get('study-slippage', _SLIPPAGE_BPS):g}"
@@ -159,9 +163,9 @@ def _strategy(known: Mapping[str, StudyForm]) -> StudyForm:
 
 
 def _settings(form: StudyForm) -> None:
-    slots = st.columns(2, gap="medium")
-    for place, one in enumerate(form.fields):
-        with slots[place % 2]:
+    slots = [slot for _ in range(0, len(form.fields), 2) for slot in st.columns(2, gap="medium")]
+    for place, (slot, one) in enumerate(zip(slots, form.fields, strict=False)):
+        with slot:
             _setting(form.name, one, _is_searched_first(place, one))
 
 
@@ -221,7 +225,7 @@ def _range() -> None:
         slot.text_input(label, key=key, placeholder=hint, persist_state="session")
 
 
-def _conditions(has_perpetual: bool) -> None:
+def _conditions(has_perpetual: bool, finer: Sequence[str]) -> None:
     for slot, key in zip(st.columns(3), ("engine", "brake", "costs"), strict=True):
         with slot:
             _choice(key)
@@ -232,8 +236,19 @@ def _conditions(has_perpetual: bool) -> None:
             (slots[1], "study-slippage", "Slippage, basis points", _SLIPPAGE_BPS),
         ):
             slot.number_input(label, 0.0, 1000.0, first, 0.5, key=key, persist_state="session")
+    slots = st.columns(3)
+    slots[0].number_input(
+        "Market impact, Y", 0.0, 10.0, _IMPACT, 0.1, key="study-impact", persist_state="session",
+        help="An order pays Y x volatility x square root of its share of the candle's volume. 0 is none.",
+    )  # fmt: skip
+    slots[1].selectbox(
+        "Detail timeframe", ["", *finer], format_func=lambda one: one or "none: assume the worse path",
+        key="study-detail", persist_state="session",
+        help="Stored candles of this length decide whether stop or target came first inside a candle.",
+    )  # fmt: skip
     if has_perpetual:
-        _choice("funding")
+        with slots[2]:
+            _choice("funding")
 
 
 def _choice(key: str) -> None:

@@ -9,10 +9,11 @@ from decimal import Decimal
 import numpy as np
 from kernel_twin import HOUR, START_MS
 
-from engine.domain.instruments import Instrument
+from engine.domain.instruments import Instrument, InstrumentKey
 from engine.domain.market import CandleArrays, FloatArray, Timeframe
 from engine.simulation.fine_candles import fine_candles
-from engine.simulation.kernel_request import KernelRequest
+from engine.simulation.kernel_request import KernelRequest, View
+from engine.simulation.replay_source import Fine
 
 Row = tuple[float, float, float, float, float]
 PARTS = 4
@@ -35,7 +36,7 @@ def hours_of(*hours: Sequence[Row]) -> list[Row]:
     ]
 
 
-def with_fine(request: KernelRequest, fine: dict[str, CandleArrays]) -> KernelRequest:
+def with_fine(request: KernelRequest, fine: Fine) -> KernelRequest:
     """The same request with finer candles by instrument."""
     series = tuple(
         replace(one, fine=fine_candles(one.instrument, one.candles, (one.first, one.stop), fine[one.instrument.key]))
@@ -53,7 +54,18 @@ def drawn(request: KernelRequest, seed: int) -> KernelRequest:
     fine = {one.instrument.key: _split(rng, one.instrument, one.candles, parts) for one in request.series}
     kept = {key: candles for key, candles in fine.items() if len(candles) and rng.random() < 0.85}
     impact = Decimal(str(rng.choice(["0", "1", "0.3", "2.5"])))
-    return with_fine(replace(request, costs=request.costs.model_copy(update={"impact": impact})), dict(kept))
+    return with_fine(replace(request, costs=request.costs.model_copy(update={"impact": impact})), kept)
+
+
+def lasting(request: KernelRequest, seed: int) -> KernelRequest:
+    """The request with wishes that last, so that something is held through quiet bars."""
+    rng = np.random.default_rng(seed)
+    views: dict[str, dict[InstrumentKey, View]] = {}
+    for name, by_key in request.views.items():
+        for key, view in by_key.items():
+            wishes = np.repeat(rng.choice([0.0, 1.0, 0.5, -1.0, np.nan], len(view.convictions)), 40)
+            views.setdefault(name, {})[key] = replace(view, convictions=wishes[: len(view.convictions)])
+    return replace(request, views=views)
 
 
 def _split(rng: np.random.Generator, instrument: Instrument, candles: CandleArrays, parts: int) -> CandleArrays:
@@ -69,7 +81,7 @@ def _split(rng: np.random.Generator, instrument: Instrument, candles: CandleArra
     top, bottom, rows = np.maximum(first, last), np.minimum(first, last), np.arange(bars)
     top[rows, rng.integers(0, parts, bars)] = high
     bottom[rows, rng.integers(0, parts, bars)] = low
-    volume = np.round(candles.volume[:, None] * rng.dirichlet(np.ones(parts), bars), 3) + 0.001
+    volume = np.round(candles.volume[:, None] * rng.dirichlet(np.ones(parts), bars), 3) + 0.00123
     kept = rng.random((bars, parts)) > (0.3 * (rng.random((bars, 1)) < 0.3) if rng.random() < 0.6 else 0.0)
     length = candles.timeframe.ms // parts
     opened = (candles.opened_at_ms[:, None] + length * np.arange(parts))[kept]

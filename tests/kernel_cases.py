@@ -21,7 +21,11 @@ _NAMES = ("momentum", "breakout", "mean_reversion")
 
 
 class Cases:
-    """Draws from one seed. ``many`` allows several instruments, venues, strategies and perpetuals."""
+    """Draws from one seed. ``many`` allows several instruments, venues, strategies and perpetuals.
+
+    Some of those are wild: high leverage and a calm market that leaps now and then, with nobody there to sell to, so
+    that positions are liquidated before their stops can fill.
+    """
 
     def __init__(self, seed: int, *, many: bool) -> None:
         self._rng = np.random.default_rng(seed)
@@ -29,8 +33,7 @@ class Cases:
         self._bars = int(self._rng.integers(5, 120))
         self._move = self._one_of(0.002, 0.01, 0.05, 0.15)
         self._wild = many and self._perhaps(0.15)
-        if self._wild:
-            self._move = self._one_of(0.1, 0.2)
+        self._leaps = self._rng.random(self._bars) < 0.07
 
     def request(self) -> KernelRequest:
         """A whole request."""
@@ -70,7 +73,9 @@ class Cases:
         )
 
     def _candles(self, instrument: Instrument) -> CandleArrays:
-        rng, bars, move = self._rng, self._bars, self._move
+        rng, bars, move = self._rng, self._bars, np.full(self._bars, self._move)
+        if self._wild:
+            move = np.where(self._leaps, 0.4, 0.0005)
         close = np.maximum(self._one_of(100.0, 1000.0, 37.5) * np.exp(np.cumsum(rng.normal(0, move, bars))), 0.5)
         first = np.concatenate((close[:1], close[:-1]))
         if self._perhaps(0.6):
@@ -89,7 +94,7 @@ class Cases:
     def _volume(self) -> FloatArray:
         volume = np.round(self._rng.uniform(0, self._one_of(1e6, 500.0, 50.0, 5.0), self._bars), 3)
         if self._wild:
-            volume[self._rng.random(self._bars) < 0.5] = 0.0  # stops find nobody to sell to
+            volume = np.where(self._leaps, 0.0, 1e6)
         if self._perhaps(0.3):
             volume[self._rng.random(self._bars) < 0.2] = 0.0
         return volume
@@ -100,7 +105,7 @@ class Cases:
         convictions = np.repeat(rng.choice(levels, bars // hold + 1), hold)[:bars]
         if self._perhaps(0.3):
             convictions = np.clip(convictions * rng.uniform(0, 1.2, bars), -1, 1)
-        distances = candles.close * self._one_of(0.01, 0.03, 0.1, 0.005)
+        distances = candles.close * (0.003 if self._wild else self._one_of(0.01, 0.03, 0.1, 0.005))
         if self._perhaps(0.5):
             distances = distances * rng.uniform(0.5, 2, bars)
         if self._perhaps(0.3):

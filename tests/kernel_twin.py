@@ -37,8 +37,8 @@ class GivenOpinions:
         return opinion_of(float(view.convictions[row]), float(view.distances[row]))
 
 
-def replay_of(request: KernelRequest) -> ReplayResult:
-    """The same run through the core."""
+def replay_of(request: KernelRequest, opinions: type[GivenOpinions] = GivenOpinions) -> ReplayResult:
+    """The same run through the core; with opinions that are known ahead, quiet bars are passed over."""
     series = {one.instrument: one.candles for one in request.series}
     funding: dict[InstrumentKey, FundingSeries | None] = {
         one.instrument.key: one.funding for one in request.series if one.instrument.can_short
@@ -54,7 +54,7 @@ def replay_of(request: KernelRequest) -> ReplayResult:
         request.brake_reset_days,
     )
     rows = {i.key: {ms: row for row, ms in enumerate(c.opened_at_ms.tolist())} for i, c in series.items()}
-    result = Replay(source, config, GivenOpinions(request.views, rows)).run(source.bars)
+    result = Replay(source, config, opinions(request.views, rows)).run(source.bars)
     assert result is not None
     return result
 

@@ -32,6 +32,12 @@ def recorded_minutes(coin: str) -> CandleArrays:
     return _read(shared_path(f"data/spot_binance/{coin}_USDT-1m_202408.parquet"))[1]
 
 
+def recorded_with_holes() -> tuple[Instrument, CandleArrays, CandleArrays]:
+    """Hours of Bitcoin at Kraken, and minutes of five days of them without those in which nothing was traded."""
+    hours, minutes = (_read(shared_path(f"data/spot_kraken/BTC_USDT-{length}.parquet")) for length in ("1h", "1m"))
+    return *hours, minutes[1]
+
+
 @cache
 def _read(path: Path) -> tuple[Instrument, CandleArrays]:
     with TemporaryDirectory() as folder:

@@ -10,7 +10,7 @@ currency it was charged in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Context, Decimal, localcontext
@@ -88,12 +88,19 @@ class Worth:
 
     def at(self, price_of: PriceOf) -> Decimal | None:
         """Equity in base currency; None while a held instrument has no trustworthy mark."""
-        total = self.cash
-        for key, quantity, cost in self.parts:
+        prices = []
+        for key, _, _ in self.parts:
             mark = price_of(key)
             if mark is None:
                 return None
-            total += mark * quantity
+            prices.append(mark)
+        return self.of(prices)
+
+    def of(self, prices: Iterable[Decimal]) -> Decimal:
+        """Equity in base currency; ``prices`` (quote) in the order of ``parts``."""
+        total = self.cash
+        for (_, quantity, cost), price in zip(self.parts, prices, strict=True):
+            total += price * quantity
             total -= cost
         return total
 

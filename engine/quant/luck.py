@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from engine.quant.arrays import FloatArray, IntArray, read_only, read_only_together, require_at_least, unwatched
+from engine.quant.performance import wilson_interval
 
 BPS = 1e-4
 
@@ -28,7 +29,8 @@ class HeldTrades:
     sides : float64[m]
         1 long, -1 short.
     stakes : float64[m]
-        Notional at entry as a share of the capital that all trades are measured by, above 0.
+        Notional at entry as a share of the equity **at that entry**, above 0. Shares of the starting capital would
+        grow with the real path, and trades drawn at other times could not be compared with them.
     """
 
     entry_bars: IntArray
@@ -96,12 +98,14 @@ class RandomEntryNull:
     Attributes
     ----------
     actual : float
-        Sum of the stakes times the net trade returns, as a fraction of the capital.
+        Sum of the stakes times the net trade returns: each a fraction of the equity at its entry, not compounded.
     draws : float64[d]
         The same of each random draw.
     trades : int
     percentile : float
         Share of draws below the actual result, 0 to 1, ties half; NaN without trades.
+    low, high : float
+        Wilson's 95 % interval of the percentile: another seed draws others.
     p_value : float
         ``(1 + draws at or above) / (1 + draws)``: never 0, because luck was tried a finite number of times.
     reason : str
@@ -113,6 +117,8 @@ class RandomEntryNull:
     trades: int
     percentile: float
     p_value: float
+    low: float = math.nan
+    high: float = math.nan
     reason: str = ""
 
 
@@ -150,7 +156,8 @@ def _drawn(prices: FloatArray, trades: HeldTrades, plan: NullPlan) -> FloatArray
 def _ranked(actual: float, draws: FloatArray, trades: int) -> RandomEntryNull:
     below, equal = int((draws < actual).sum()), int((draws == actual).sum())
     percentile = (below + equal / 2.0) / len(draws)
-    return RandomEntryNull(actual, draws, trades, percentile, (1.0 + len(draws) - below) / (1.0 + len(draws)))
+    low, high = wilson_interval(percentile, len(draws))
+    return RandomEntryNull(actual, draws, trades, percentile, (1.0 + len(draws) - below) / (1.0 + len(draws)), low, high)
 
 
 def random_entry_null(
@@ -194,7 +201,7 @@ def random_entry_null(
     if actual is not None and not math.isfinite(actual):
         raise ValueError(f"the actual result is {actual}; it must be a finite number")
     if len(trades) == 0:
-        return RandomEntryNull(math.nan, np.empty(0), 0, math.nan, math.nan, "there are no trades")
+        return RandomEntryNull(math.nan, np.empty(0), 0, math.nan, math.nan, reason="there are no trades")
     last_exit = int((trades.entry_bars + trades.holding_bars).max())
     if last_exit >= len(series):
         raise ValueError(f"a trade is left at bar {last_exit}, but there are {len(series)} prices")
@@ -213,7 +220,7 @@ def pooled(nulls: Sequence[RandomEntryNull]) -> RandomEntryNull:
     """
     traded = [null for null in nulls if null.trades]
     if not traded:
-        return RandomEntryNull(math.nan, np.empty(0), 0, math.nan, math.nan, "there are no trades")
+        return RandomEntryNull(math.nan, np.empty(0), 0, math.nan, math.nan, reason="there are no trades")
     if len({len(null.draws) for null in traded}) > 1:
         raise ValueError("the instruments have different numbers of draws; use one plan for all")
     together = np.sum([null.draws for null in traded], axis=0)

@@ -209,12 +209,22 @@ def win_rate(wins: int, trades: int, confidence: float = 0.95) -> WinRate:
         raise ValueError(f"confidence is {confidence}; it must lie between 0 and 1")
     if trades == 0:
         return WinRate(0, 0, math.nan, math.nan, math.nan)
+    rate = wins / trades
+    return WinRate(wins, trades, rate, *wilson_interval(rate, trades, confidence))
+
+
+def wilson_interval(share: float, count: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Wilson's (1927) score interval of a share, 0 to 1, that was counted over ``count`` independent cases, at least 1.
+
+    >>> [round(end, 4) for end in wilson_interval(0.956, 1_000)]
+    [0.9414, 0.9671]
+    """
     z = NormalDist().inv_cdf(0.5 + confidence / 2.0)
-    rate, weight = wins / trades, z * z / trades
-    center = (rate + weight / 2.0) / (1.0 + weight)
-    half = z / (1.0 + weight) * math.sqrt(rate * (1.0 - rate) / trades + weight / (4.0 * trades))
-    # at 0 and 1 the interval touches its end exactly; rounding must not put the rate outside it
-    return WinRate(wins, trades, rate, max(0.0, min(rate, center - half)), min(1.0, max(rate, center + half)))
+    weight = z * z / count
+    center = (share + weight / 2.0) / (1.0 + weight)
+    half = z / (1.0 + weight) * math.sqrt(share * (1.0 - share) / count + weight / (4.0 * count))
+    # at 0 and 1 the interval touches its end exactly; rounding must not put the share outside it
+    return max(0.0, min(share, center - half)), min(1.0, max(share, center + half))
 
 
 def breakeven_payoff_ratio(rate: float) -> float:

@@ -113,7 +113,12 @@ def _growth(series: FloatArray, periods_per_year: float) -> Measure:
     return Measure.of(performance.cagr(series, periods_per_year), "more than everything was lost")
 
 
-def _calmar(growth: Measure, deepest: Measure) -> Measure:
+def calmar_of(growth: Measure, deepest: Measure) -> Measure:
+    """Growth a year over the size of the deepest drawdown, with the reason where either is undefined.
+
+    >>> calmar_of(Measure(0.3), Measure(-0.1)).value
+    3.0
+    """
     if growth.value is None or deepest.value is None:
         return Measure(None, growth.reason or deepest.reason)
     if deepest.value == 0.0:
@@ -161,7 +166,7 @@ def summarise(returns: ArrayLike, periods_per_year: float = DAYS_PER_YEAR) -> Su
         volatility=Measure.of(performance.annualised_volatility(series, periods_per_year), few),
         sharpe=Measure.of(performance.sharpe(series, periods_per_year), few or "the returns never vary"),
         sortino=Measure.of(performance.sortino(series, periods_per_year), none or "no return was below 0"),
-        calmar=_calmar(growth, deepest),
+        calmar=calmar_of(growth, deepest),
         max_drawdown=deepest,
         longest_drawdown_bars=Measure(None, none) if none else Measure(float(max((s.bars for s in spells), default=0))),
     )

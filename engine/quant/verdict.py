@@ -33,7 +33,7 @@ class Thresholds:
     deflated_sharpe : float
         0.95 (Bailey and Lopez de Prado 2014).
     null_percentile : float
-        Above 0.95 of the random entries.
+        0.95 of the random entries; the lower end of the percentile's own interval must lie above, or the seed decides.
     overfitting : float
         0.10 at most; worthless trials give about 0.5.
     """
@@ -50,39 +50,56 @@ class Evidence:
 
     Attributes
     ----------
-    trades, bars, trials : int
-        Closed trades; returns; runs of the study that were looked at, this one and abandoned ones included.
+    trades, days, trials : int
+        Closed trades; returns by day; settings that were looked at, this one and abandoned ones included.
     net_return, net_return_double_cost : float, optional
         Of the whole run as a fraction, after costs and after twice the costs.
     deflated_sharpe : float, optional
         Probability, with the real number of trials.
-    null_percentile : float, optional
-        Among random entries, 0 to 1.
+    null_percentile, null_low : float, optional
+        Among random entries, 0 to 1; and the lower end of its 95 % interval, for the draws are finite.
     overfitting : float, optional
         Probability by CSCV; needed only after more than one trial.
-    minimum_track_record_bars : float, optional
+    minimum_track_record_days : float, optional
         NaN when no record would be long enough.
+    other_trials : int
+        How many of the trials belong to other runs of the strategy.
+    trials_unknown : str
+        Why the trials of other runs are not known; "" where they are.
+    double_cost_unknown : str
+        Why nothing is known at twice the costs.
+    seen_days, seen_of : int
+        Of a holdout: days that an earlier backtest showed, of how many.
     """
 
     trades: int
-    bars: int
+    days: int
     trials: int
     net_return: float | None = None
     net_return_double_cost: float | None = None
     deflated_sharpe: float | None = None
     null_percentile: float | None = None
+    null_low: float | None = None
     overfitting: float | None = None
-    minimum_track_record_bars: float | None = None
+    minimum_track_record_days: float | None = None
+    other_trials: int = 0
+    trials_unknown: str = ""
+    double_cost_unknown: str = ""
+    seen_days: int = 0
+    seen_of: int = 0
 
     def __post_init__(self) -> None:
         """Refuse counts that cannot be, and shares outside 0 to 1, with a ValueError."""
-        if self.trades < 0 or self.bars < 0 or self.trials < 1:
-            raise ValueError(f"{self.trades} trades, {self.bars} bars and {self.trials} trials cannot be")
-        for name in ("deflated_sharpe", "null_percentile", "overfitting"):
+        if self.trades < 0 or self.days < 0 or self.trials < 1:
+            raise ValueError(f"{self.trades} trades, {self.days} days and {self.trials} trials cannot be")
+        if not (0 <= self.other_trials < self.trials and 0 <= self.seen_days <= self.seen_of):
+            raise ValueError(f"{self.other_trials} of {self.trials} trials in other runs and {self.seen_days} of "
+                             f"{self.seen_of} days seen cannot be")  # fmt: skip
+        for name in ("deflated_sharpe", "null_percentile", "null_low", "overfitting"):
             share: float | None = getattr(self, name)
             if share is not None and not math.isnan(share) and not 0.0 <= share <= 1.0:
                 raise ValueError(f"{name} is {share}; a probability lies between 0 and 1")
-        for name in ("net_return", "net_return_double_cost", "minimum_track_record_bars"):
+        for name in ("net_return", "net_return_double_cost", "minimum_track_record_days"):
             value: float | None = getattr(self, name)
             if value is not None and math.isinf(value):
                 raise ValueError(f"{name} is infinite; give NaN where it is undefined")
@@ -122,7 +139,9 @@ def _unknown(value: float | None) -> bool:
 
 def _deflated(evidence: Evidence, limits: Thresholds) -> _Check:
     value = evidence.deflated_sharpe
-    runs = f"{evidence.trials} trial" + ("s" if evidence.trials > 1 else "")
+    runs = f"{evidence.trials:,} trial" + ("s" if evidence.trials > 1 else "")
+    if evidence.other_trials:
+        runs += f" ({evidence.other_trials:,} of them in other runs)"
     told = "" if value is None else f"deflated Sharpe probability {value:.2f} after {runs}"
     passed = None if value is None or math.isnan(value) else value >= limits.deflated_sharpe
     need = f"{told}, {limits.deflated_sharpe:.2f} is needed"
@@ -130,39 +149,58 @@ def _deflated(evidence: Evidence, limits: Thresholds) -> _Check:
 
 
 def _random_entries(evidence: Evidence, limits: Thresholds) -> _Check:
-    value = evidence.null_percentile
-    told = "" if value is None else f"better than {100.0 * value:.1f} % of random entries"
-    passed = None if value is None or math.isnan(value) else value > limits.null_percentile
-    need = f"{told}, more than {100.0 * limits.null_percentile:.0f} % is needed"
-    return _Check(passed, told, need, "the comparison with random entries is not known")
+    value, low = evidence.null_percentile, evidence.null_low
+    missing = "the comparison with random entries is not known"
+    if value is None or low is None or math.isnan(value) or math.isnan(low):
+        return _Check(None, "", "", missing)
+    told = f"better than {100.0 * value:.1f} % of random entries (at least {100.0 * low:.1f} % with 95 % confidence)"
+    need = f"{told}, more than {100.0 * limits.null_percentile:.0f} % with that confidence is needed"
+    return _Check(low > limits.null_percentile, told, need, missing)
 
 
 def _overfitting(evidence: Evidence, limits: Thresholds) -> _Check:
     value = evidence.overfitting
     if _unknown(value) and evidence.trials == 1:
-        return _Check(True, "one trial, so nothing was selected", "", "")
+        return _Check(True, "" if evidence.trials_unknown else "one trial, so nothing was selected", "", "")
     told = "" if value is None else f"probability of overfitting {value:.2f}"
     passed = None if value is None or math.isnan(value) else value <= limits.overfitting
     need = f"{told}, at most {limits.overfitting:.2f} is allowed"
-    return _Check(passed, told, need, f"the probability of overfitting of {evidence.trials} trials is not known")
+    missing = f"the probability of overfitting of {evidence.trials:,} trials is not known; one study of them measures it"
+    return _Check(passed, told, need, missing)
+
+
+def _other_trials(evidence: Evidence) -> _Check:
+    if not evidence.trials_unknown:
+        return _Check(True, "", "", "")
+    return _Check(None, "", "", f"the trials of other runs are not known: {evidence.trials_unknown}")
+
+
+def _unseen(evidence: Evidence) -> _Check:
+    if not evidence.seen_days:
+        return _Check(True, "", "", "")
+    seen = f"seen before: {evidence.seen_days:,} of {evidence.seen_of:,} days, by earlier backtests"
+    return _Check(None, "", "", seen)
 
 
 def _track_record(evidence: Evidence) -> _Check:
-    value = evidence.minimum_track_record_bars
+    value = evidence.minimum_track_record_days
     missing = "the minimum track record is not known"
     if value is None:
         return _Check(None, "", "", missing)
     if math.isnan(value):
         return _Check(False, "", "the Sharpe ratio is not above 0 or undefined, so no record is long enough", missing)
-    told = f"{evidence.bars:,} bars where {math.ceil(value):,} are needed"
-    return _Check(evidence.bars >= value, told, f"only {told}", missing)
+    told = f"{evidence.days:,} days where {math.ceil(value):,} are needed"
+    return _Check(evidence.days >= value, told, f"only {told}", missing)
 
 
 def _double_cost(evidence: Evidence) -> _Check:
     value = evidence.net_return_double_cost
     told = "" if value is None else f"{100.0 * value:+.1f} % at twice the costs"
     passed = None if value is None or math.isnan(value) else value > 0.0
-    return _Check(passed, told, told, "the result at twice the costs is not known")
+    missing = "the result at twice the costs is not known"
+    if evidence.double_cost_unknown:
+        missing += f": {evidence.double_cost_unknown}"
+    return _Check(passed, told, told, missing)
 
 
 def judge(evidence: Evidence, limits: Thresholds | None = None) -> Verdict:
@@ -172,7 +210,8 @@ def judge(evidence: Evidence, limits: Thresholds | None = None) -> Verdict:
     2. a net return of 0 or less: loses.
     3. any of deflated Sharpe, random entries, overfitting, track record misses its threshold: not distinguishable.
     4. nothing left at twice the costs: fragile.
-    5. something that matters was not measured: incomplete.
+    5. something that matters was not measured, the trials of other runs are not known, or days of a holdout were seen
+       before: incomplete.
     6. otherwise: distinguishable from luck, which is not a promise of profit.
 
     Parameters
@@ -187,7 +226,7 @@ def judge(evidence: Evidence, limits: Thresholds | None = None) -> Verdict:
 
     Examples
     --------
-    >>> judge(Evidence(trades=80, bars=700, trials=40, net_return=0.3, deflated_sharpe=0.6)).line
+    >>> judge(Evidence(trades=80, days=700, trials=40, net_return=0.3, deflated_sharpe=0.6)).line
     'Not distinguishable from luck: deflated Sharpe probability 0.60 after 40 trials, 0.95 is needed.'
     """
     limits = limits or Thresholds()
@@ -198,7 +237,8 @@ def judge(evidence: Evidence, limits: Thresholds | None = None) -> Verdict:
     if net is not None and net <= 0.0:
         return Verdict(Level.LOSES, (f"{100.0 * net:+.1f} % net over {evidence.trades} trades",))
     statistics = (_deflated(evidence, limits), _random_entries(evidence, limits), _overfitting(evidence, limits))
-    return _weighed((*statistics, _track_record(evidence)), _double_cost(evidence), _unknown(net))
+    known = (_other_trials(evidence), _unseen(evidence))
+    return _weighed((*statistics, _track_record(evidence), *known), _double_cost(evidence), _unknown(net))
 
 
 def _weighed(statistics: tuple[_Check, ...], costs: _Check, net_unknown: bool) -> Verdict:
@@ -213,4 +253,4 @@ def _weighed(statistics: tuple[_Check, ...], costs: _Check, net_unknown: bool) -
         missing = ("the net return is not known", *missing)
     if missing:
         return Verdict(Level.INCOMPLETE, missing)
-    return Verdict(Level.DISTINGUISHABLE, tuple(check.good for check in everything))
+    return Verdict(Level.DISTINGUISHABLE, tuple(check.good for check in everything if check.good))

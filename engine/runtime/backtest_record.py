@@ -13,7 +13,7 @@ from engine.simulation.backtest_trades import RoundTrip
 from engine.simulation.evaluation import Evaluation
 from engine.simulation.evaluation_figures import Figure
 from engine.simulation.evaluation_market import RegimeResult, YearResult
-from engine.simulation.fine_candles import inside_bar
+from engine.simulation.fine_candles import inside_record
 
 SIDES = {1: "long", -1: "short"}
 
@@ -45,8 +45,7 @@ def record_of(run: BacktestRun, evaluation: Evaluation) -> dict[str, Any]:
         "stop_reason": _stop_reason(run),
         "refused": run.refused,
         "rejected_prices": run.rejected_prices,
-        "detail": None if run.detail is None else run.detail.record(),
-        "inside_bar": inside_bar(run.detail),
+        **inside_record(run.detail),
         "trades": [trade_record(trade, run.setup.strategy) for trade in run.trades],
         "open_trades": [trade_record(trade, run.setup.strategy) for trade in run.open_trades],
         "metrics": _figures(evaluation.metrics),

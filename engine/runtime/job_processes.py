@@ -38,7 +38,7 @@ class JobProcesses:
         try:
             with folder.log.open("wb") as log:
                 process = subprocess.Popen(  # noqa: S603 - this interpreter and our own module
-                    [sys.executable, "-m", "engine.runtime.job_worker", str(folder.path), task],
+                    [sys.executable, "-m", "engine.runtime.job_start", str(folder.path), task],
                     stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=_PROJECT,
                     env={**os.environ, **dict.fromkeys(_THREADS, "1")}, start_new_session=True,
                 )  # fmt: skip

@@ -1,13 +1,9 @@
-"""The process that does one long job: at low priority, saying how far it is, stopping when asked.
-
-Started as ``python -m engine.runtime.job_worker FOLDER TASK`` by `engine.runtime.jobs.Jobs`.
-"""
+"""The process that does one long job: saying how far it is, stopping when asked. `job_start` begins it."""
 
 from __future__ import annotations
 
 import importlib
 import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +16,6 @@ from engine.runtime.clock import SystemClock
 from engine.runtime.job_files import End, JobCancelled, JobFolder, Progress
 from engine.storage.candle_import import ImportCancelled
 
-_NICENESS = 10
 _TELL_EVERY_S = 0.2
 _ASK_EVERY_S = 0.1
 
@@ -113,12 +108,6 @@ def work(folder: JobFolder, name: str) -> JobState:
 
 def main(arguments: Sequence[str]) -> int:
     """Exit status 0 whenever the end was stored, whatever it was."""
-    if sys.platform != "win32":
-        os.nice(_NICENESS)
     path, name = arguments
     work(JobFolder(Path(path)), name)
     return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))

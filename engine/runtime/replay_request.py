@@ -22,8 +22,8 @@ from engine.trading.config import BrakeMode
 from engine.trading.sleeves import build_strategy
 
 KEYS = frozenset(
-    "strategies settings cash from to brake costs fee_bps slippage_bps impact risk speed".split()
-)
+    ["strategies", "settings", "cash", "from", "to", "brake", "costs", "fee_bps", "slippage_bps", "impact", "risk"]
+) | {"speed"}
 DEFAULT_CASH = "10000"
 MAX_CASH = Decimal(10) ** 12
 MAX_SPEED = 1_000_000

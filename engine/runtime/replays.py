@@ -30,7 +30,7 @@ from engine.runtime.replay_data import (
     stored_fine,
 )
 from engine.runtime.replay_request import KEYS, ReplayRequest, read_request, require_known
-from engine.simulation.fine_candles import detail_facts, inside_bar
+from engine.simulation.fine_candles import inside_record
 from engine.simulation.opinions import PrecomputedOpinions
 from engine.simulation.replay import EquityPoint, Replay, ReplayResult
 from engine.simulation.replay_source import ReplaySource
@@ -108,15 +108,8 @@ def run_replay(request: ReplayRequest, data: ReplayData, audience: Audience | No
     opinions = PrecomputedOpinions({instrument.key: candles for instrument, candles in data.series.items()})
     run = _Run(Replay(source, request.config, opinions), source, request, audience)
     facts = {"currency": currency, "rejected_rows": data.rejected_rows}
-    facts |= {"series": data.record(), "settings": request.record()} | _inside(source)
+    facts |= {"series": data.record(), "settings": request.record()} | inside_record(source.detail)
     return run.finish(run.drive(facts), facts)
-
-
-def _inside(source: ReplaySource) -> dict[str, Any]:
-    """How it was decided what happened inside a candle, in numbers and in words."""
-    spans = [(instrument.key, source.span(instrument.key)) for instrument in source.instruments()]
-    facts = detail_facts([(source.fine(key), stop - first) for key, (first, stop) in spans])
-    return {"detail": None if facts is None else facts.record(), "inside_bar": inside_bar(facts)}
 
 
 @dataclass(slots=True)

@@ -31,7 +31,7 @@ from engine.runtime.forms import form_of
 from engine.runtime.funding_shelf import FundingShelf
 from engine.runtime.job_files import JobOrder
 from engine.runtime.job_worker import task_name
-from engine.runtime.replay_data import SeriesNames, read_series_names
+from engine.runtime.replay_data import SeriesNames, read_detail, read_series_names
 from engine.runtime.replay_request import require_known
 from engine.runtime.research import checked_note
 from engine.runtime.research_studies_job import REQUEST_KEYS, checked_study, study_task
@@ -123,7 +123,7 @@ class StudyDesk:
             raise BadInput(f"study {name} cannot go on. {view.continue_blocked}")
         if trials < view.row.measured:
             raise BadInput(f"study {name} has {view.row.measured:,} trials; {trials:,} in all would be fewer")
-        return self._begin_study(job_id, {**self._study_shelf.folder(name).request(), "trials": trials})
+        return self._begin_study(job_id, {**self._study_shelf.folder(name).asked().request, "trials": trials})
 
     def look_at_holdout(self, job_id: str, name: str) -> JobView:
         """Run the best settings on the holdout, once for good.
@@ -139,7 +139,7 @@ class StudyDesk:
         view = self._study_shelf.view(name)
         if view.look_blocked:
             raise BadInput(f"the holdout of study {name} cannot be looked at. {view.look_blocked}")
-        request = {**self._study_shelf.folder(name).request(), "trials": view.row.measured}
+        request = {**self._study_shelf.folder(name).asked().request, "trials": view.row.measured}
         return self._begin_study(job_id, request, look=True)
 
     def studies(self, page: int, size: int, filters: Mapping[str, str]) -> PageOf[StudyRow]:
@@ -232,6 +232,9 @@ class StudyDesk:
         asked = {"risk": risk, **request}
         names = read_series_names(request.get("series"))
         rows = self._held_series(names)
+        fine = read_detail(request.get("detail"), names)
+        if fine is not None:
+            self._held_series([(key, fine) for key, _ in names])
         instruments = [self._services.candles.instrument(key) for key, _ in names]
         if len({instrument.quote for instrument in instruments}) > 1:
             raise BadInput("the series are priced in different coins; study them apart")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,15 @@ from engine.storage.record_folder import RecordFolder
 STUDIES_FOLDER = "studies"
 _REQUEST, _RECORD, _NOTE, _ARCHIVED = "request.json", "record.json", "note.json", "archived.json"
 _BEST = "best"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A page's last request, the job that does it, and when; empty where the study was run on the command line."""
+
+    request: Mapping[str, Any]
+    job_id: str
+    at: datetime | None
 
 
 class StudyFolder:
@@ -65,21 +75,14 @@ class StudyFolder:
         else:
             self._write(_ARCHIVED, {"at": utc_text(at)})
 
-    def request(self) -> Mapping[str, Any]:
-        """What a page asked for last; empty where the study was run on the command line."""
-        request = (self._files.read(_REQUEST) or {}).get("request")
-        return request if isinstance(request, Mapping) else {}
-
-    def job_id(self) -> str:
-        """The job that worked on it last; "" where none did."""
-        return str((self._files.read(_REQUEST) or {}).get("job_id") or "")
-
-    def asked_at(self) -> datetime | None:
-        """When a page asked for it last, None where none did."""
-        text = (self._files.read(_REQUEST) or {}).get("asked_at")
+    def asked(self) -> Asked:
+        """What a page asked for last."""
+        body = self._files.read(_REQUEST)
+        if body is None:
+            return Asked({}, "", None)
         try:
-            return utc_from_text(text) if isinstance(text, str) else None
-        except ValueError as error:
+            return Asked(dict(body["request"]), str(body["job_id"]), utc_from_text(body["asked_at"]))
+        except (KeyError, TypeError, ValueError) as error:
             raise self.damaged(_REQUEST, error) from error
 
     def record(self) -> dict[str, Any] | None:

@@ -9,12 +9,12 @@ from typing import Any
 from engine.domain.errors import BadInput
 from engine.runtime.funding_shelf import FundingShelf
 from engine.runtime.job_worker import JobOutcome, JobWatch
-from engine.runtime.replay_data import ReplayData, read_series_names, stored_candles
+from engine.runtime.replay_data import ReplayData, read_series_names, stored_candles, stored_fine
 from engine.runtime.research_studies_words import in_form_words
 from engine.runtime.studies import KEYS, StudyRequest, read_study, study
 from engine.storage.candles import CandleStore
 
-REQUEST_KEYS = (KEYS - {"holdout_report", "scheduler"}) | {"series", "funding"}
+REQUEST_KEYS = (KEYS - {"holdout_report", "scheduler"}) | {"series", "funding", "detail"}
 
 
 def checked_study(values: Mapping[str, Any]) -> StudyRequest:
@@ -36,7 +36,8 @@ def study_task(arguments: Mapping[str, Any], watch: JobWatch) -> JobOutcome:
     request = checked_study(given)
     watch.progress(0.0, "reading candles")
     names = read_series_names(given["series"])
-    series = stored_candles(CandleStore(Path(arguments["candles"])), names, request.backtest.replay.stop)
+    store, stop = CandleStore(Path(arguments["candles"])), request.backtest.replay.stop
+    series, fine = stored_candles(store, names, stop), stored_fine(store, names, given.get("detail"), stop)
     funding = FundingShelf(data / "funding").funding_of(series, without=given.get("funding") == "none")
 
     def report(share: float, text: str) -> bool:
@@ -44,7 +45,7 @@ def study_task(arguments: Mapping[str, Any], watch: JobWatch) -> JobOutcome:
         return not watch.cancelled()
 
     try:
-        record = study(request, ReplayData(series, funding), data, report)
+        record = study(request, ReplayData(series, funding, fine=fine), data, report)
     except BadInput as error:
         raise in_form_words(error, str(given["strategy"])) from error
     summary = {"study": record["study"], "verdict": record["verdict"], "counts": record["counts"]}

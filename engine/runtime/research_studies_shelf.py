@@ -17,7 +17,7 @@ from engine.domain.research import BacktestView
 from engine.domain.studies import StudyBest, StudyRow, StudyState, StudyTrial, StudyView, TrialEnd
 from engine.domain.views import JobState, JobView
 from engine.runtime.jobs import Jobs
-from engine.runtime.research_studies_files import StudyFolder, study_names
+from engine.runtime.research_studies_files import Asked, StudyFolder, study_names
 from engine.runtime.research_studies_views import (
     Searched,
     best_of_study,
@@ -163,13 +163,14 @@ class StudyShelf:
         found = best_trial(known.trials)
         if found is None:
             return None
-        best = best_of_study(known.study, folder.request(), found, known.searched)
+        best = best_of_study(known.study, folder.asked().request, found, known.searched)
         judged = (known.record or {}).get("best") or {}
         return replace(best, run=known.run if judged.get("number") == found.number else None)
 
     def _row(self, name: str) -> StudyRow:
         known, folder = self._read(name), self.folder(name)
-        request, job = folder.request(), self._job(folder)
+        asked = folder.asked()
+        request, job = asked.request, self._job(asked.job_id)
         trials = [] if known is None else known.trials
         ends = [one.end for one in trials]
         measured = len(ends) - ends.count(TrialEnd.REFUSED)
@@ -181,7 +182,7 @@ class StudyShelf:
             state=state,
             detail=detail,
             job=job,
-            created_at=_created(known, folder),
+            created_at=_created(known, asked),
             wanted=int(request["trials"]) if "trials" in request else None,
             measured=measured,
             complete=ends.count(TrialEnd.COMPLETE),
@@ -195,8 +196,7 @@ class StudyShelf:
             started_here=bool(request),
         )
 
-    def _job(self, folder: StudyFolder) -> JobView | None:
-        job_id = folder.job_id()
+    def _job(self, job_id: str) -> JobView | None:
         return self._jobs.view(job_id) if job_id and self._jobs.knows(job_id) else None
 
     def _has_database(self) -> bool:
@@ -251,10 +251,10 @@ def _subject(known: _Known | None, request: Mapping[str, Any]) -> dict[str, Any]
     return {"strategy": strategy, "instruments": instruments, "timeframe": str(series[0][1])}
 
 
-def _created(known: _Known | None, folder: StudyFolder) -> datetime:
+def _created(known: _Known | None, asked: Asked) -> datetime:
     if known is not None:
         return known.study.created_at
-    return folder.asked_at() or datetime.fromtimestamp(0, UTC)
+    return asked.at or datetime.fromtimestamp(0, UTC)
 
 
 def _standing(

@@ -31,6 +31,8 @@ from engine.strategies import BACKTESTS
 
 Record = Mapping[str, Any]
 
+_MIDNIGHT = "T00:00:00.000000Z"
+"""Left out of a date on a form, which means it anyway."""
 _LOOK_FIGURES = ("net_return", "sharpe", "max_drawdown", "trades", "win_rate")
 
 
@@ -231,11 +233,13 @@ def _backtest(study: StoredStudy, settings: Record) -> dict[str, Any]:
         "settings": dict(settings),
         "series": [(str(one["instrument"]), str(one["timeframe"])) for one in known["series"]],
         "cash": str(known["cash"]),
-        "from": str(known["development"]["from"]),
-        "to": str(known["development"]["to"]),
+        "from": str(known["development"]["from"]).removesuffix(_MIDNIGHT),
+        "to": str(known["development"]["to"]).removesuffix(_MIDNIGHT),
         "engine": str(known["engine"]),
         "brake": str(known["brake"]),
         "costs": str(costs["name"]),
+        "impact": str(costs.get("impact", 0)),
+        "detail": next((str(one["detail"]["timeframe"]) for one in known["series"] if "detail" in one), ""),
     }
     if asked["costs"] == "plain":
         asked |= {"fee_bps": str(costs["taker_bps"]), "slippage_bps": str(costs["slippage_bps"])}

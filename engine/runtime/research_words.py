@@ -44,7 +44,7 @@ FIGURES: Mapping[str, Words] = {
 """The figures of a run in the order in which they are shown."""
 
 DOUBLED: Mapping[str, Words] = {
-    "final_equity": Words("Final equity", Unit.MONEY, "What is left when fees, spread, slippage and impact are twice as high."),
+    "final_equity": Words("Final equity", Unit.MONEY, "What is left at twice the fees, spread, slippage and impact."),
     "net_return": FIGURES["net_return"],
     "sharpe": FIGURES["sharpe"],
 }

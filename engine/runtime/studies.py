@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,6 +22,7 @@ from engine.runtime.replay_request import require_known
 from engine.runtime.replays import Report
 from engine.runtime.research_files import StoredCurve
 from engine.runtime.research_studies_files import StudyFolder
+from engine.runtime.study_options import read_count, read_spread, read_study_name
 from engine.runtime.study_record import study_record
 from engine.simulation.backtest_setup import BacktestSetup
 from engine.simulation.evaluation_luck import StudyFacts
@@ -63,9 +63,7 @@ KEYS = (BACKTEST_KEYS - {"settings"}) | {
     "workers",
 }
 MOST_TRIALS = 100_000
-MOST_WORKERS = 256
 OBJECTIVE = "annualised Sharpe ratio of daily returns after costs, over all folds"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
 _READING, _SEARCHING = 0.05, 0.85
 _NAME_DIGITS = 10
 
@@ -125,38 +123,19 @@ def read_study(values: Mapping[str, Any]) -> StudyRequest:
     fixed = checked_fixed(config, values.get("fixed") or {})
     space_of(config, fixed, ranges)
     name = read_study_name(values)
-    trials = _count("trials", values.get("trials", 100), MOST_TRIALS)
+    trials = read_count("trials", values.get("trials", 100), MOST_TRIALS)
     folds, embargo = (
-        _count("folds", values.get("folds", 4), 50),
-        _count("embargo_days", values.get("embargo_days", 1), 366),
+        read_count("folds", values.get("folds", 4), 50),
+        read_count("embargo_days", values.get("embargo_days", 1), 366),
     )
     layout = LayoutPlan(folds, embargo)
     report = bool(values.get("holdout_report"))
     return StudyRequest(request, fixed, ranges, trials, layout, name, report, read_spread(values))
 
 
-def read_study_name(values: Mapping[str, Any]) -> str:
-    """``study``: a name, "" where one is to be made; raises `BadInput` for what is none."""
-    name = values.get("study") or ""
-    if not isinstance(name, str) or (name and not _NAME.fullmatch(name)):
-        raise BadInput(f"study {name!r:.80} is no name; take letters, digits, '-', '_' and '.', at most 80")
-    return name
-
-
-def read_spread(values: Mapping[str, Any]) -> SpreadPlan:
-    """``scheduler`` and ``workers``; raises `BadInput` for a number of workers that cannot be."""
-    return SpreadPlan(str(values.get("scheduler") or ""), _count("workers", values.get("workers", 1), MOST_WORKERS))
-
-
 def _strategy(request: BacktestRequest) -> str:
     (name,) = request.replay.config.strategies
     return name
-
-
-def _count(name: str, value: Any, most: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-        raise BadInput(f"{name} {value!r:.80} is not a whole number from 1 to {most:,}")
-    return value
 
 
 def _bounds(name: str, text: Any) -> Bounds:

@@ -10,6 +10,8 @@ from engine.domain.codec import utc_text
 from engine.simulation.sweep_judgement import SweepJudgement
 from engine.storage.research import StoredStudy, Trial, TrialState
 
+_ONE_PIECE = "a sweep runs all its days in one piece; a study chooses by some of them and looks at the others"
+
 
 def sweep_record(study: StoredStudy, trials: Sequence[Trial], judgement: SweepJudgement) -> dict[str, Any]:
     """What was tried and found.
@@ -43,6 +45,7 @@ def sweep_record(study: StoredStudy, trials: Sequence[Trial], judgement: SweepJu
             "blocks": judgement.blocks,
             "reason": judgement.overfitting_reason,
         },
+        "selection": {"walk_forward": [], "k_fold": None, "paths": [], "reason": _ONE_PIECE},
         "plateau": {
             "neighbours": plateau.neighbours,
             "median_share": _known(plateau.median_share),

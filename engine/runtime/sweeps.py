@@ -10,19 +10,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from engine.domain.errors import BadInput
 from engine.runtime.backtests import KEYS as BACKTEST_KEYS
 from engine.runtime.backtests import BacktestRequest, BacktestResult, backtest, read_backtest
 from engine.runtime.clock import SystemClock
 from engine.runtime.code_revision import code_revision
 from engine.runtime.job_files import JobCancelled
-from engine.runtime.replay_data import FACT_KEYS, ReplayData, file_candles, file_funding, read_file_facts
+from engine.runtime.replay_data import FACT_KEYS, ReplayData, file_candles, file_fine, file_funding, read_file_facts
 from engine.runtime.replay_request import require_known
 from engine.runtime.replays import Report
-from engine.runtime.studies import read_spread, read_study_name
+from engine.runtime.research_files import StoredCurve
+from engine.runtime.research_studies_files import StudyFolder
+from engine.runtime.study_options import read_count, read_spread, read_study_name
 from engine.runtime.sweep_record import sweep_record
 from engine.simulation.backtest_setup import BacktestSetup
-from engine.simulation.search_space import checked_fixed
+from engine.simulation.search_space import Value, checked_fixed
 from engine.simulation.spread import SpreadPlan, spread
 from engine.simulation.sweep_judgement import SweepJudgement, judge_sweep
 from engine.simulation.sweep_plan import Grid, SweepPlan, checked_grid, read_grid, run_sweep, sweep_plan
@@ -93,9 +94,7 @@ def read_sweep(values: Mapping[str, Any]) -> SweepRequest:
     config = BACKTESTS[strategy].config
     fixed = checked_fixed(config, values.get("fixed") or {})
     given = {name: read_grid(name, str(text)) for name, text in (values.get("grid") or {}).items()}
-    embargo = values.get("embargo_days", 1)
-    if isinstance(embargo, bool) or not isinstance(embargo, int) or not 1 <= embargo <= _MOST_EMBARGO_DAYS:
-        raise BadInput(f"embargo_days {embargo!r:.80} is not a whole number from 1 to {_MOST_EMBARGO_DAYS}")
+    embargo = read_count("embargo_days", values.get("embargo_days", 1), _MOST_EMBARGO_DAYS)
     grid = checked_grid(config, given, fixed)
     return SweepRequest(request, fixed, grid, embargo, read_study_name(values), read_spread(values))
 
@@ -110,8 +109,8 @@ def sweep_files(
     paths : sequence of Path
         Parquet or CSV files, in any order; read with the checks of an import.
     options : mapping
-        Keys of `read_sweep`, those of `engine.runtime.replay_data.read_file_facts`, and ``funding`` or ``no_funding``
-        as for a backtest.
+        Keys of `read_sweep`, those of `engine.runtime.replay_data.read_file_facts`, and ``funding``, ``no_funding``
+        and ``detail`` as for a backtest.
     folder : Path
         The data folder.
     report : callable, optional
@@ -132,7 +131,7 @@ def sweep_files(
         ``report`` said so; what was stored stays, and the same call goes on.
     """
     report = report or (lambda _share, _text: True)
-    require_known(options, KEYS | FACT_KEYS | {"funding", "no_funding"})
+    require_known(options, KEYS | FACT_KEYS | {"funding", "no_funding", "detail"})
     facts = read_file_facts(options)
     request = read_sweep({key: value for key, value in options.items() if key in KEYS and value is not None})
 
@@ -143,7 +142,8 @@ def sweep_files(
     series, rejected = file_candles(paths, facts, request.backtest.replay.stop, ImportWatch(watch))
     without = bool(options.get("no_funding"))
     funding = file_funding(map(Path, options.get("funding") or ()), facts, series, without=without)
-    return sweep(request, ReplayData(series, funding, rejected), folder, report)
+    fine = file_fine(map(Path, options.get("detail") or ()), facts, request.backtest.replay.stop, ImportWatch(watch))
+    return sweep(request, ReplayData(series, funding, rejected, fine), folder, report)
 
 
 def sweep(request: SweepRequest, data: ReplayData, folder: Path, report: Report) -> dict[str, Any]:
@@ -162,8 +162,7 @@ def sweep(request: SweepRequest, data: ReplayData, folder: Path, report: Report)
         revisions = list(store.revisions(name))
     finally:
         store.close()
-    report(1.0, "done")
-    return {
+    record = {
         **sweep_record(stored, trials, judgement),
         "revisions": revisions,
         "development": development.record,
@@ -171,13 +170,18 @@ def sweep(request: SweepRequest, data: ReplayData, folder: Path, report: Report)
         "sweep_seconds": round(swept, 3),
         "seconds": round(time.perf_counter() - started, 3),
     }
+    # the combinations lie in the database, and a page reads the file at every look
+    kept = {key: value for key, value in record.items() if key != "combinations"}
+    StudyFolder(folder, name).write_record(kept, StoredCurve(*development.curve()))
+    report(1.0, "done")
+    return record
 
 
 def plan_of(request: SweepRequest, data: ReplayData) -> SweepPlan:
     """The sweep's plan on given candles; raises `BadInput` where they are too few."""
     assert data.currency, "one currency, or it raised"
     asked = request.backtest.replay
-    setup = BacktestSetup(asked.config, data.series, data.funding, asked.start, asked.stop)
+    setup = BacktestSetup(asked.config, data.series, data.funding, asked.start, asked.stop, data.fine)
     return sweep_plan(setup, request.backtest.engine, request.grid, request.fixed, request.embargo_days)
 
 
@@ -189,7 +193,7 @@ def definition_of(request: SweepRequest, plan: SweepPlan, data: ReplayData) -> d
         "objective": OBJECTIVE,
         "fixed": dict(plan.fixed),
         "grid": {name: list(values) for name, values in plan.grid.items()},
-        "space": [{"name": name, "choices": list(values)} for name, values in plan.grid.items()],
+        "space": [_space(name, values) for name, values in plan.grid.items()],
         "folds": [plan.development.record()],
         "embargo_days": request.embargo_days,
         "development": plan.development.record(),
@@ -199,6 +203,14 @@ def definition_of(request: SweepRequest, plan: SweepPlan, data: ReplayData) -> d
         "series": data.record(),
         **{key: asked[key] for key in ("cash", "costs", "risk", "brake")},
     }
+
+
+def _space(name: str, values: Sequence[Value]) -> dict[str, Any]:
+    """A setting as a study has it: bounds where its values are numbers apart, else its values."""
+    numbers = [one for one in values if isinstance(one, int | float) and not isinstance(one, bool)]
+    if len(numbers) < max(2, len(values)):
+        return {"name": name, "choices": list(values)}
+    return {"name": name, "low": min(numbers), "high": max(numbers), "logarithmic": False}
 
 
 def _name_of(strategy: str, definition: Mapping[str, Any]) -> str:
@@ -235,7 +247,7 @@ def _run(
     asked = request.backtest.replay
     span = plan.development
     replay = replace(asked, config=replace(asked.config, strategies=settings), start=span.start, stop=span.stop)
-    on = replace(data, series=dict(plan.setup.series))
+    on = replace(data, series=dict(plan.setup.series), fine=dict(plan.setup.fine))
 
     def rest(share: float, text: str) -> bool:
         return report(_SWEEPING + (1.0 - _SWEEPING) * share, f"the best combination: {text}")

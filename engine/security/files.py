@@ -11,6 +11,9 @@ from pathlib import Path
 
 from engine.domain.errors import CannotRecord
 
+if sys.platform != "win32":
+    import fcntl
+
 
 def write_private(path: Path, content: bytes) -> None:
     """Replace ``path`` (mode 0600) in one step that survives a power cut; raises `CannotRecord`."""
@@ -34,8 +37,6 @@ def one_process_at_a_time(path: Path) -> Iterator[None]:
     descriptor = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
     try:
         if sys.platform != "win32":
-            import fcntl
-
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:

@@ -70,7 +70,8 @@ def by_kernel(
     )
     try:
         if (quick := _all_in(request, series[0])) is not None:
-            return quick
+            bars = len(quick.at_ms)
+            return quick if progress is None or progress(bars, bars) else None
         tables = market.tables(config.costs.volume_share)
         result = run_kernel(replace(request, market=tables), progress)
     except BadInput as error:

@@ -37,7 +37,8 @@ def impact_share(costs: PaperCosts, series: TradedSeries, place: tuple[CandleArr
 def paid_in_prices(costs: PaperCosts, series: Sequence[TradedSeries], fills: Iterable[BacktestFill]) -> Decimal:
     """Half the spread, slippage and impact in the prices of all executions, quote, positive when paid.
 
-    Rounding to the tick, which is part of a price, moves it by a tick an execution. A target rests and pays none.
+    Rounding to the tick, which is part of a price, moves it by a tick an execution, and an order that the balance cut
+    paid a little more impact than what it got would have. A target rests and pays none.
     """
     if not costs.taking and not costs.impact:
         return ZERO

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from engine.domain.errors import QuarterdeckError
-from engine.domain.market import FloatArray, to_ms
+from engine.domain.market import FloatArray
 from engine.exchanges.paper import PaperCosts
 from engine.quant.luck import RandomEntryNull
 from engine.quant.resampling import Resampling
@@ -16,7 +16,17 @@ from engine.quant.summary import summarise
 from engine.quant.verdict import Evidence, Verdict, judge
 from engine.simulation.backtest import BacktestRun, run_again
 from engine.simulation.backtest_trades import Reason
-from engine.simulation.evaluation_figures import DAY_MS, Days, Figure, by_day, days_of, metrics_of, return_figures
+from engine.simulation.evaluation_figures import (
+    DAY_MS,
+    Days,
+    Figure,
+    by_day,
+    days_of,
+    deepest,
+    lived,
+    metrics_of,
+    return_figures,
+)
 from engine.simulation.evaluation_luck import (
     OrderFigures,
     OverfittingFigures,
@@ -58,7 +68,10 @@ class EvaluationPlan:
 
 @dataclass(frozen=True, slots=True)
 class DoubleCosts:
-    """The same run at twice the fees, spread, slippage and impact; equity in quote, the return a fraction."""
+    """The same run at twice the fees, spread, slippage and impact; equity in quote, the return a fraction.
+
+    Where the run paid nothing, twice nothing shows nothing: then the figures are undefined and say so.
+    """
 
     final_equity: Decimal
     net_return: Figure
@@ -76,9 +89,13 @@ class ExitResult:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What may be said of a run; ``hold`` is equity at the run's closes of holding the same instruments."""
+    """What may be said of a run; ``hold`` is equity at the run's closes of holding the same instruments.
+
+    ``days`` are those the run lived, of ``days_asked``: all but where the brake ended it. Every figure is of these.
+    """
 
     days: Days
+    days_asked: int
     metrics: Mapping[str, Figure]
     hold: FloatArray
     buy_and_hold: Mapping[str, Figure]
@@ -140,17 +157,19 @@ def evaluate(run: BacktestRun, plan: EvaluationPlan | None = None, progress: Pro
     plan = plan or EvaluationPlan()
     watch = _Watch(progress or (lambda _done, _total: True), (_KINDS_OF_DRAWS + len(run.series)) * plan.draws)
     resampling = Resampling(plan.draws, plan.seed, watch=watch)
-    days, hold = days_of(run), hold_curve(run)
-    market = by_day(run.at_ms, hold, float(run.setup.config.cash), days.period_ms)
+    whole, hold = days_of(run), hold_curve(run)
+    days = lived(run, whole)
+    market = lived(run, by_day(run.at_ms, hold, float(run.setup.config.cash), days.period_ms))
     metrics = metrics_of(run, days, resampling)
     null = random_entries(run, plan.draws, plan.seed, watch)
     overfitting = overfitting_figures(days, plan.study)
     double = at_double_costs(run, watch.must_go_on)
     return Evaluation(
         days=days,
+        days_asked=len(whole.opened_ms),
         metrics=metrics,
         hold=hold,
-        buy_and_hold=return_figures(market, resampling),
+        buy_and_hold=return_figures(market, resampling, deepest(run, hold)),
         volatility_hold=return_figures(volatility_hold(run, market)),
         years=years_of(run, days, market),
         months=months_of(days),
@@ -164,6 +183,9 @@ def evaluate(run: BacktestRun, plan: EvaluationPlan | None = None, progress: Pro
     )
 
 
+NO_COSTS = "no costs were given"
+
+
 def doubled(costs: PaperCosts) -> PaperCosts:
     """Twice the fees, spread, slippage and impact; funding, caps and delays stay."""
     names = ("maker_bps", "taker_bps", "spread_bps", "slippage_bps", "impact")
@@ -174,7 +196,9 @@ def at_double_costs(run: BacktestRun, progress: Progress | None = None) -> Doubl
     """Run it again at twice the costs, by the same engine; ``progress`` may cancel by what it raises alone."""
     again = run_again(run, doubled(run.setup.config.costs), progress)
     assert again is not None, "nothing cancels it"
-    days = days_of(again)
+    if run.trades and run.costs.fees == 0 and run.costs.spread_and_slippage == 0:
+        return DoubleCosts(again.final_equity, Figure(None, reason=NO_COSTS), Figure(None, reason=NO_COSTS))
+    days = lived(again, days_of(again))
     net = float(again.final_equity / run.setup.config.cash) - 1.0
     return DoubleCosts(again.final_equity, Figure(net), Figure.of(summarise(days.returns, days.per_year).sharpe))
 
@@ -192,18 +216,21 @@ def exits_of(run: BacktestRun) -> tuple[ExitResult, ...]:
 def _evidence(
     run: BacktestRun, days: Days, double: DoubleCosts, null: RandomEntryNull, overfitting: OverfittingFigures
 ) -> Evidence:
-    scale = days.period_ms / DAY_MS
-    least = overfitting.minimum_days
-    # days after the brake ended the run are no record of the strategy
-    lived = days.opened_ms if run.stopped_at is None else days.opened_ms[days.opened_ms < to_ms(run.stopped_at)]
+    least, study = overfitting.minimum_days, overfitting.study
     return Evidence(
         trades=len(run.trades),
-        bars=len(lived),
+        days=round(len(days.opened_ms) * days.period_ms / DAY_MS),
         trials=overfitting.trials,
         net_return=float(run.final_equity / run.setup.config.cash) - 1.0,
         net_return_double_cost=double.net_return.value,
         deflated_sharpe=overfitting.deflated_sharpe,
-        null_percentile=None if math.isnan(null.percentile) else null.percentile,
+        null_percentile=null.percentile,
+        null_low=null.low,
         overfitting=overfitting.overfitting,
-        minimum_track_record_bars=math.nan if least is None else least / scale,
+        minimum_track_record_days=math.nan if least is None else least,
+        other_trials=study.others,
+        trials_unknown=study.unknown,
+        double_cost_unknown=double.net_return.reason,
+        seen_days=study.seen_days,
+        seen_of=study.seen_of,
     )

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.domain.market import FloatArray, IntArray
+from engine.domain.market import FloatArray, IntArray, to_ms
 from engine.quant import performance, tradefigures
 from engine.quant.resampling import Interval, Resampling, confidence_intervals
-from engine.quant.summary import Measure, summarise, summary_intervals
+from engine.quant.summary import Measure, calmar_of, summarise, summary_intervals
 from engine.simulation.backtest import BacktestRun
 
 DAY_MS = 86_400_000
@@ -95,10 +95,19 @@ def day_ends(at_ms: IntArray, candle_ms: int) -> tuple[IntArray, IntArray]:
 
 
 def returns_of(levels: FloatArray, capital: float) -> FloatArray:
-    """Simple returns between equities at the ends of days, the first from the capital; 0 once everything is lost."""
-    before = np.concatenate(([capital], levels[:-1])) if len(levels) else levels
+    """Simple returns between equities at the ends of days, the first from the capital.
+
+    A day that ends with nothing, or owing money, lost everything, and so did the run, whatever came after: its return
+    is -1 and the later ones are 0.
+
+    >>> returns_of(np.array([50.0, -5.0, 40.0]), 100.0).tolist()
+    [-0.5, -1.0, 0.0]
+    """
+    lost = np.flatnonzero(levels <= 0.0)
+    kept = levels if not len(lost) else np.where(np.arange(len(levels)) < lost[0], levels, 0.0)
+    before = np.concatenate(([capital], kept[:-1])) if len(kept) else kept
     with np.errstate(divide="ignore", invalid="ignore"):
-        returns: FloatArray = np.where(before > 0.0, levels / before - 1.0, 0.0)
+        returns: FloatArray = np.where(before > 0.0, kept / before - 1.0, 0.0)
     return returns
 
 
@@ -108,7 +117,45 @@ def days_of(run: BacktestRun) -> Days:
     return by_day(run.at_ms, run.equity, float(run.setup.config.cash), candle_ms)
 
 
-def return_figures(days: Days, plan: Resampling | None = None) -> dict[str, Figure]:
+def lived_until_ms(run: BacktestRun) -> int | None:
+    """Close (ms UTC) of the last thing that a run the brake ended for good did; None where it was not ended."""
+    if run.stopped_at is None:
+        return None
+    return max(to_ms(run.stopped_at), max((fill.at_ms for fill in run.fills), default=0))
+
+
+def lived(run: BacktestRun, days: Days) -> Days:
+    """The days before the brake ended the run: what came after is no record, neither of it nor of what it is held to.
+
+    Parameters
+    ----------
+    run : BacktestRun
+    days : Days
+        Of its range, its own or those of a comparison.
+    """
+    until_ms = lived_until_ms(run)
+    if until_ms is None:
+        return days
+    count = int(np.searchsorted(days.opened_ms, until_ms, side="left"))
+    return Days(days.opened_ms[:count], days.returns[:count], days.period_ms)
+
+
+def deepest(run: BacktestRun, equity: FloatArray) -> float:
+    """Deepest drawdown of a curve over the run's closes while it lived, from the capital; at most 0.
+
+    It is of every close, as the brake sees it: the days' last closes leave out what happened in between.
+    """
+    peaks = np.maximum(np.maximum.accumulate(equity), float(run.setup.config.cash))
+    falls = np.maximum(equity, 0.0) / peaks - 1.0
+    return float(falls[: _lived_closes(run)].min(initial=0.0))
+
+
+def _lived_closes(run: BacktestRun) -> int:
+    until_ms = lived_until_ms(run)
+    return len(run.at_ms) if until_ms is None else int(np.searchsorted(run.at_ms, until_ms, side="right"))
+
+
+def return_figures(days: Days, plan: Resampling | None = None, drawdown: float | None = None) -> dict[str, Figure]:
     """Figures of the returns, by the names of a result record.
 
     Parameters
@@ -116,11 +163,16 @@ def return_figures(days: Days, plan: Resampling | None = None) -> dict[str, Figu
     days : Days
     plan : Resampling, optional
         Of the stationary block bootstrap; without one there are no intervals.
+    drawdown : float, optional
+        Deepest one of every close, at most 0; that of the days' last closes when left out.
     """
     summary = summarise(days.returns, days.per_year)
     intervals = summary_intervals(days.returns, days.per_year, plan, CONFIDENCE) if plan is not None else {}
     names = ("net_return", "cagr", "volatility", "sharpe", "sortino", "calmar", "max_drawdown")
     figures = {name: Figure.of(getattr(summary, name), intervals.get(name)) for name in names}
+    if drawdown is not None and figures["max_drawdown"].value is not None:
+        # the days' resampling knows nothing of what lies between their closes
+        figures |= {"max_drawdown": Figure(drawdown), "calmar": Figure.of(calmar_of(summary.cagr, Measure(drawdown)))}
     longest = summary.longest_drawdown_bars
     scale = days.period_ms / DAY_MS
     figures["drawdown_days"] = Figure(None if longest.value is None else longest.value * scale, reason=longest.reason)
@@ -148,9 +200,10 @@ def trade_figures(run: BacktestRun, plan: Resampling) -> dict[str, Figure]:
 
 def use_figures(run: BacktestRun) -> dict[str, Figure]:
     """How much was at work, how often it was traded, and what part of the gross profit costs took."""
-    work = tradefigures.exposure(run.exposure)
+    closes = _lived_closes(run)
+    work = tradefigures.exposure(run.exposure[:closes])
     candle_ms = min(one.candles.timeframe.ms for one in run.series)
-    turnover = tradefigures.turnover(run.traded, run.equity, _YEAR_DAYS * DAY_MS / candle_ms)
+    turnover = tradefigures.turnover(run.traded[:closes], run.equity[:closes], _YEAR_DAYS * DAY_MS / candle_ms)
     profit = float(run.final_equity - run.setup.config.cash)
     return {
         "exposure": Figure.of(work.mean_gross),
@@ -161,5 +214,5 @@ def use_figures(run: BacktestRun) -> dict[str, Figure]:
 
 
 def metrics_of(run: BacktestRun, days: Days, plan: Resampling) -> dict[str, Figure]:
-    """Every figure of the run."""
-    return return_figures(days, plan) | trade_figures(run, plan) | use_figures(run)
+    """Every figure of the run, of the days it lived."""
+    return return_figures(days, plan, deepest(run, run.equity)) | trade_figures(run, plan) | use_figures(run)

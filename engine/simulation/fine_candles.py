@@ -58,14 +58,15 @@ class FineCandles:
             first, stop = (int(rows[0]), int(rows[-1]) + 1) if len(rows) else (0, 0)
             return self.candles.slice(first, stop), self.roles[first:stop]
         one = self.candles
-        columns = (one.opened_at_ms, one.open, one.high, one.low, one.close, one.volume)
-        return CandleArrays(one.timeframe, *(column[rows] for column in columns)), self.roles[rows]
+        prices = (column[rows] for column in (one.open, one.high, one.low, one.close, one.volume))
+        return CandleArrays(one.timeframe, one.opened_at_ms[rows], *prices), self.roles[rows]
 
     def rows_closed(self, after_ms: int, until_ms: int) -> IntArray:
         """Rows of those that decide and close after one instant and up to another (ms UTC)."""
         length, opened = self.candles.timeframe.ms, self.candles.opened_at_ms
         first, stop = np.searchsorted(opened, (after_ms - length, until_ms - length), side="right")
-        return first + np.flatnonzero(self.roles[first:stop])
+        rows: IntArray = first + np.flatnonzero(self.roles[first:stop])
+        return rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +77,13 @@ class DetailFacts:
     bars_decided: int
     bars_without: int
 
-    def record(self) -> dict[str, Any]:
-        """As JSON values."""
-        return {
-            "timeframe": self.timeframe,
-            "bars_decided_by_detail": self.bars_decided,
-            "bars_without": self.bars_without,
-        }
+
+def inside_record(facts: DetailFacts | None) -> dict[str, Any]:
+    """How it was decided what happened inside a candle, in numbers (None without finer candles) and in words."""
+    detail = None if facts is None else {
+        "timeframe": facts.timeframe, "bars_decided_by_detail": facts.bars_decided, "bars_without": facts.bars_without,
+    }  # fmt: skip
+    return {"detail": detail, "inside_bar": inside_bar(facts)}
 
 
 def detail_facts(parts: Sequence[tuple[FineCandles | None, int]]) -> DetailFacts | None:

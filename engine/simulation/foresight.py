@@ -138,7 +138,7 @@ class Timeline:
         self.sights = self._sights(self._forced(days), views)
 
     def _forced(self, days: IntArray) -> BoolArray:
-        forced = self.candles == 0
+        forced: BoolArray = self.candles == 0
         closing = np.flatnonzero(~forced)
         forced[closing[np.flatnonzero(np.diff(days[closing], prepend=-1))]] = True
         return forced
@@ -191,7 +191,7 @@ def _lane(source: Series, instrument: Instrument, instants: IntArray) -> Lane:
     closed_at = part.opened_at_ms + part.timeframe.ms
     last = np.searchsorted(closed_at, instants, side="right") - 1
     known = last >= 0
-    closes = np.isin(instants, closed_at)
+    closes = _among(instants, closed_at)
     close, high, low = (_aligned(price_ticks(column, tick_size), last) for column in (part.close, part.high, part.low))
     funding = source.funding(key)
     return Lane(
@@ -201,8 +201,15 @@ def _lane(source: Series, instrument: Instrument, instants: IntArray) -> Lane:
         np.where(closes, high * float(tick_size), -np.inf),
         np.where(closes, low * float(tick_size), np.inf),
         np.where(known, _aligned(np.searchsorted(instants, closed_at), last), -1),
-        np.isin(instants, funding.at_ms if funding is not None else []),
+        _among(instants, funding.at_ms if funding is not None else instants[:0]),
     )
+
+
+def _among(instants: IntArray, times: IntArray) -> BoolArray:
+    """Which instants are among some rising times; looked up, not hashed, because almost all of them differ."""
+    rows = np.searchsorted(times, instants)
+    found: BoolArray = _aligned(times, np.minimum(rows, len(times) - 1)) == instants
+    return found & (rows < len(times))
 
 
 def _aligned(values: IntArray, rows: IntArray) -> IntArray:

@@ -2,8 +2,8 @@
 
 Such a strategy has no stop and is sized by weights, so between two changes of its wish nothing can happen that the next
 change does not already know. Fills, money and equity are those of the loop over every bar, to the last bit, and tests
-hold them together. What would be out of the ordinary there (an order too small to be sent, a price three times the one
-before, capital that has to be topped up) is noticed, and the whole run is left to the loop.
+hold them together. What would be out of the ordinary there (a position that has to be topped up, one of a few lots, a
+price three times the one before) is noticed, and the whole run is left to the loop.
 """
 
 from __future__ import annotations
@@ -131,7 +131,8 @@ def changes_within(changes: IntArray, first: int, stop: int) -> IntArray:
 @part
 def fee_of(lots: int, price: int, rules: IntArray) -> float:
     """Fee in quote, rounded up to 8 decimals."""
-    return ceil_ratio(lots * price, rules[FEE_TOP], rules[FEE_BOTTOM]) * CENT
+    fee: float = ceil_ratio(lots * price, rules[FEE_TOP], rules[FEE_BOTTOM]) * CENT
+    return fee
 
 
 @part
@@ -179,7 +180,8 @@ def affordable(cash: float, mark: int, lots: int, price: int, rules: IntArray, r
 @part
 def is_spent(cash: float, rules: IntArray, real: FloatArray) -> bool:
     """Whether the cash is too little for any order, whatever the price: then nothing can happen any more."""
-    return cash * (1.0 + 2 * TIE) / (1.0 + real[RESERVE]) < (rules[MIN_VALUE] - 1) * real[UNIT]
+    least: float = (rules[MIN_VALUE] - 1) * real[UNIT]
+    return cash * (1.0 + 2 * TIE) / (1.0 + real[RESERVE]) < least
 
 
 @part

@@ -105,7 +105,7 @@ def _enter(run: Records, k: int, m: int, lots: int, view: Records) -> None:
         note(run, APPROVED, m, child, 0)
         target = market.mark + sign * view.reach if view.reach > 0 else 0
         pair.trail, pair.target = view.trail, max(target, 0)
-        add_target(run, m, child, abs(lots), False)
+        add_target(run, m, child, abs(lots), True)
     tally(run, m)
 
 

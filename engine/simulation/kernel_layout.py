@@ -72,9 +72,9 @@ Market = np.dtype(
 )
 """``unit`` is the money of one lot at one tick; ``min_value`` the least order in such units. ``row`` is the candle that
 has just closed, of all instruments' candles; less ``first`` it is the row of the series given. ``position`` and
-``cost`` are the account's. ``bar`` is the candle that closed last; ``fine_next`` up to ``fine_stop`` are the rows of the
-finer candles to come. ``half_*`` is half the spread as a share of the price; ``take_steps`` is what an order that takes
-pays in 1e-8 of the price, before impact."""
+``cost`` are the account's. ``bar`` is the candle that closed last; ``fine_next`` up to ``fine_stop`` are the rows of
+the finer candles to come. ``half_*`` is half the spread as a share of the price; ``take_steps`` is what an order that
+takes pays in 1e-8 of the price, before impact."""
 
 Pair = np.dtype(_whole("held stop target trail best latch is_touched is_doubtful") + _real("cost trade"))
 """A strategy's place in an instrument: ``latch`` is the sign of a position that was stopped out, times 3 of one that a

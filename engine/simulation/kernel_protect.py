@@ -118,18 +118,20 @@ def _add_targets(run: Records, k: int, m: int) -> None:
             continue
         works = stop.is_sent and stop.filled == 0 and not stop.is_aimed
         if works and covered_by(run, m, slot) > 0 and not _is_arming(run, m, slot):
-            add_target(run, m, slot, covered_by(run, m, slot), True)
+            add_target(run, m, slot, covered_by(run, m, slot), False)
 
 
 @part
-def add_target(run: Records, m: int, slot: int, lots: int, large_enough: bool) -> None:
-    """A take-profit beside a stop; none where it would be too small to be taken and ``large_enough`` is asked for."""
+def add_target(run: Records, m: int, slot: int, lots: int, with_entry: bool) -> None:
+    """A take-profit beside a stop, sent with its entry or on its own; there none that is too small to be taken."""
     stop, market = order_at(run, m, slot), market_at(run, m)
     price = pair_at(run, stop.sleeve, m).target
-    if price == 0 or (large_enough and lots * price < market.min_value):
+    if price == 0 or (not with_entry and lots * price < market.min_value):
         return
     target = order_at(run, m, add_order(run, stop.sleeve, m, stop.sign, lots, TARGET))
-    target.limit, target.pair, target.parent, target.is_child = price, slot, stop.parent, stop.is_child
+    target.limit, target.pair = price, slot
+    if with_entry:
+        target.parent, target.is_child = stop.parent, 1
     stop.is_aimed = 1
     note(run, APPROVED, m, market.count - 1, 0)
 
@@ -198,7 +200,7 @@ def _add_stop(run: Records, k: int, m: int, missing: int) -> bool:
     slot = add_order(run, k, m, sign, missing, STOP)
     order_at(run, m, slot).stop, order_at(run, m, slot).trail = pair.stop, pair.trail
     note(run, APPROVED, m, slot, 0)
-    add_target(run, m, slot, missing, True)
+    add_target(run, m, slot, missing, False)
     return True
 
 

@@ -29,7 +29,7 @@ from engine.simulation.plain_rules import (
     plain_kernel,
     sell_price,
 )
-from engine.strategies.sma_cross import COARSE_FROM, UNIT, SmaCrossConfig
+from engine.strategies.sma_cross import SmaCrossConfig
 
 DAY_MS = 86_400_000
 _LEVELS = 8
@@ -37,7 +37,7 @@ _LEVEL_OF = np.array([max(bars.bit_length() - 1, 0) for bars in range(2**_LEVELS
 _CACHED_VALUES = 65_536
 _LEAST_BLOCK, _LARGEST_BLOCK = 256, 8192
 _ALL_ONES = np.uint64(0x0101010101010101)
-_WORD = 8
+WORD = 8
 _SMALLEST_SPREAD = 1e-15
 
 _CASH, _QUANTITY, _PEAK, _DEEPEST, _MARK, _SUM, _SQUARES = range(7)
@@ -105,44 +105,6 @@ def sweep_cross(
     )
 
 
-def cross_changes(close: FloatArray, configs: Sequence[SmaCrossConfig], tick_size: Decimal) -> list[IntArray] | None:
-    """Bars at whose close each configuration's wish changes, a rise first; every average is computed once for all.
-
-    Parameters
-    ----------
-    close : float64[n]
-        Quote currency, finite and positive.
-    configs : sequence of SmaCrossConfig
-        At least one.
-    tick_size : Decimal
-        Quote currency.
-
-    Returns
-    -------
-    list of int64[k] or None
-        As `engine.strategies.sma_cross` decides; None where the closes are not whole ticks, or of too many, so that
-        averages of ticks could decide otherwise.
-    """
-    pairs = np.array([(one.fast_bars, one.slow_bars) for one in configs], dtype=np.int64)
-    windows = np.unique(pairs)
-    most = MOST_TICKS // max(len(close), int((pairs[:, 0] * pairs[:, 1]).max()))
-    if not len(close) or not _are_ticks(close, tick_size):
-        return None
-    rows = np.searchsorted(windows, pairs)
-    edges, counts, sound = _changes(read_only(close), windows, rows, 1.0 / float(tick_size), most)
-    return [edges[k, :count].copy() for k, count in enumerate(counts.tolist())] if sound else None
-
-
-def _are_ticks(close: FloatArray, tick_size: Decimal) -> bool:
-    """Whether every close is, as `engine.strategies.sma_cross` counts it, a whole number of ticks."""
-    ratio = tick_size / Decimal(repr(UNIT))
-    if ratio != ratio.to_integral_value() or not float(close.max()) < COARSE_FROM:
-        return False
-    units = np.rint(close * (1.0 / UNIT)).astype(np.int64)
-    ticks = np.rint(close * (1.0 / float(tick_size))).astype(np.int64)
-    return bool((units == ticks * int(ratio)).all())
-
-
 def _day_ends(opened_at_ms: IntArray) -> IntArray:
     """The last bar of every UTC day, the unfinished last one included."""
     days = opened_at_ms // DAY_MS
@@ -193,7 +155,13 @@ def _range(extremes: FloatArray, first: int, last: int) -> tuple[float, float]:
 
 
 @plain_kernel
-def _fill_means(sums: IntArray, longest: int, known: int, windows: IntArray, means: FloatArray) -> None:
+def block_of(windows: int) -> int:
+    """Bars of a block, whole words, whose averages of so many windows stay in the cache."""
+    return min(_LARGEST_BLOCK, max(_LEAST_BLOCK, _CACHED_VALUES // windows // WORD * WORD))
+
+
+@plain_kernel
+def fill_means(sums: IntArray, longest: int, known: int, windows: IntArray, means: FloatArray) -> None:
     """Rows of means of ticks, a window each: sums are whole numbers, so that equal means are equal floats.
 
     ``known`` bars precede the block, at most ``longest``; means that lack bars are NaN.
@@ -250,13 +218,13 @@ def _mark_days(close: FloatArray, day_ends: IntArray, stop: int, state: FloatArr
 
 
 @plain_kernel
-def _edges(wishes: ByteArray, words: WordArray, held: int, edges: IntArray) -> int:
+def fill_edges(wishes: ByteArray, words: WordArray, held: int, edges: IntArray) -> int:
     """Fill ``edges`` with the places where the wish changes; how many. Eight equal bars are passed over at once."""
     count, wish = 0, np.uint8(held)
     steady = _ALL_ONES if held else np.uint64(0)
     for j in range(len(words)):
         if words[j] != steady:
-            for i in range(_WORD * j, _WORD * j + _WORD):
+            for i in range(WORD * j, WORD * j + WORD):
                 edges[count] = i
                 count += wishes[i] != wish
                 wish = wishes[i]
@@ -321,64 +289,30 @@ def _sweep(
     rules: FloatArray,
 ) -> tuple[FloatArray, IntArray, bool]:
     n, longest, sound = len(close), windows[-1], True
-    block = min(_LARGEST_BLOCK, max(_LEAST_BLOCK, _CACHED_VALUES // len(windows) // _WORD * _WORD))
+    block = block_of(len(windows))
     states, counts = np.zeros((len(rows), 7)), np.zeros((len(rows), 5), dtype=np.int64)
     states[:, _CASH] = states[:, _PEAK] = states[:, _MARK] = rules[CASH]
     counts[:, _DAY_END] = day_ends[0]
     extremes = _extremes(close)
     ticks, sums = np.empty(block + longest, dtype=np.int64), np.zeros(block + longest + 1, dtype=np.int64)
-    means, edges = np.empty((len(windows), block)), np.empty(block + _WORD, dtype=np.int64)
-    words = np.zeros(block // _WORD, dtype=np.uint64)
+    means, edges = np.empty((len(windows), block)), np.empty(block + WORD, dtype=np.int64)
+    words = np.zeros(block // WORD, dtype=np.uint64)
     wishes = words.view(np.uint8)
     for start in range(0, n, block):
         count, known = min(block, n - start), min(start, longest)
         sums[: longest + 1 - known] = 0
         sound &= sum_ticks(close[start - known : start + count], per_tick, most, ticks, sums[longest - known :])
-        _fill_means(sums[: longest + 1 + count], longest, known, windows, means)
+        fill_means(sums[: longest + 1 + count], longest, known, windows, means)
         for k in range(len(rows)):
             fast, slow = means[rows[k, 0]], means[rows[k, 1]]
             for i in range(count):
                 wishes[i] = fast[i] > slow[i]
             for i in range(count, block):
                 wishes[i] = wishes[count - 1]
-            found = _edges(wishes, words, counts[k, _LONG], edges)
+            found = fill_edges(wishes, words, counts[k, _LONG], edges)
             for i in range(found):
                 edges[i] += start
             _walk(edges[:found], open_, close, extremes, day_ends, rules, states[k], counts[k])
     for k in range(len(rows)):
         _finish(close, extremes, day_ends, states[k], counts[k])
     return states, counts, sound
-
-
-@plain_kernel
-def _changes(
-    close: FloatArray, windows: IntArray, rows: IntArray, per_tick: float, most: int
-) -> tuple[IntArray, IntArray, bool]:
-    """Edges of every parameter set, in rows that grow, with the number of each; and whether all ticks are sound."""
-    n, longest, sound = len(close), windows[-1], True
-    block = min(_LARGEST_BLOCK, max(_LEAST_BLOCK, _CACHED_VALUES // len(windows) // _WORD * _WORD))
-    ticks, sums = np.empty(block + longest, dtype=np.int64), np.zeros(block + longest + 1, dtype=np.int64)
-    means, found = np.empty((len(windows), block)), np.empty(block + _WORD, dtype=np.int64)
-    words = np.zeros(block // _WORD, dtype=np.uint64)
-    wishes = words.view(np.uint8)
-    edges, counts = np.empty((len(rows), block), dtype=np.int64), np.zeros(len(rows), dtype=np.int64)
-    for start in range(0, n, block):
-        count, known = min(block, n - start), min(start, longest)
-        sums[: longest + 1 - known] = 0
-        sound &= sum_ticks(close[start - known : start + count], per_tick, most, ticks, sums[longest - known :])
-        _fill_means(sums[: longest + 1 + count], longest, known, windows, means)
-        if counts.max() + block > edges.shape[1]:
-            wider = np.empty((len(rows), 2 * edges.shape[1]), dtype=np.int64)
-            wider[:, : edges.shape[1]] = edges
-            edges = wider
-        for k in range(len(rows)):
-            fast, slow = means[rows[k, 0]], means[rows[k, 1]]
-            for i in range(count):
-                wishes[i] = fast[i] > slow[i]
-            for i in range(count, block):
-                wishes[i] = wishes[count - 1]
-            more = _edges(wishes, words, counts[k] % 2, found)
-            for i in range(more):
-                edges[k, counts[k] + i] = found[i] + start
-            counts[k] += more
-    return edges, counts, sound

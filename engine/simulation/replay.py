@@ -133,6 +133,8 @@ class Replay:
         self._started = False
         self._at_close = False
         self._detailed = source if isinstance(source, ReplaySource) and source.has_detail else None
+        if self._detailed is not None:
+            self._detailed.wants_detail = False
         self._ahead: Decimal | None = None
 
     def _build(self, instruments: list[Instrument], opinions: Opinions) -> TradingLoop:
@@ -256,9 +258,11 @@ class Replay:
 
     def _foresees_liquidations(self) -> bool:
         """Inside a bar that finer candles decide, the prices of other perpetuals move a liquidation price as well."""
+        if self._detailed is None:
+            return True
         held = [key for key, booked in self._loop.book.ledger.accounts() if booked.quantity]
         instruments = self._loop.book.ledger.instruments
-        return self._detailed is None or sum(instruments[key].kind is Kind.PERPETUAL for key in held) < 2
+        return sum(instruments[key].kind is Kind.PERPETUAL for key in held) < 2
 
     def _points(self, timeline: Timeline, first: int, stop: int) -> list[EquityPoint]:
         """The equity at instants that are passed over, as the core would have found it."""
@@ -267,14 +271,14 @@ class Replay:
         if book.equity is None:
             return []
         if not worth.parts:
-            return [EquityPoint(at, book.equity, book.units.drawdown) for at in times]
-        prices = {key: timeline.prices(key, first, stop) for key, _, _ in worth.parts}
-        points = []
-        for number, at in enumerate(times):
-            equity = worth.at({key: column[number] for key, column in prices.items()}.get)
-            assert equity is not None, "every price is known"
-            points.append(EquityPoint(at, equity, book.units.drawdown_at(equity)))
-        book.equity = self._ahead = points[-1].equity
+            equity, drawdown = book.equity, book.units.drawdown
+            return [EquityPoint(at, equity, drawdown) for at in times]
+        columns = [timeline.prices(key, first, stop) for key, _, _ in worth.parts]
+        equities = [worth.of(prices) for prices in zip(*columns, strict=True)]
+        points = [
+            EquityPoint(at, equity, book.units.drawdown_at(equity)) for at, equity in zip(times, equities, strict=True)
+        ]
+        book.equity = self._ahead = equities[-1]
         fact = book.units.observe(book.equity, times[-1])
         assert fact is None, "no day has turned, no peak was reached"
         return points

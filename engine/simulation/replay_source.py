@@ -19,15 +19,15 @@ from engine.domain.market import (
     FundingRate,
     IntArray,
     MarketEvent,
-    Timeframe,
     from_ms,
     to_ms,
 )
 from engine.market.checks import RowFault, row_faults
 from engine.market.funding import FundingSeries
-from engine.simulation.fine_candles import LAST, FineCandles, fine_candles
+from engine.simulation.candle_columns import CandleColumns
+from engine.simulation.fine_candles import LAST, DetailFacts, FineCandles, detail_facts, fine_candles
 from engine.simulation.instants import merged_instants
-from engine.simulation.price_grid import decimal_price, decimal_volume, price_ticks
+from engine.simulation.price_grid import decimal_price, price_ticks
 
 _INSTANTS_AT_ONCE = 2048
 _END_OF_TIME = datetime(2100, 1, 1, tzinfo=UTC)
@@ -137,6 +137,11 @@ class ReplaySource:
         return self._track(key).fine
 
     @property
+    def detail(self) -> DetailFacts | None:
+        """How many candles finer ones decide; None without any."""
+        return detail_facts([(track.fine, track.stop - track.first) for track in self._tracks])
+
+    @property
     def has_detail(self) -> bool:
         """Whether there are finer candles of any instrument."""
         return any(track.fine is not None for track in self._tracks)
@@ -176,7 +181,7 @@ class ReplaySource:
         for track in self._tracks:
             if track.fine is None or not len(rows := track.fine.rows_closed(after_ms, until_ms)):
                 continue
-            columns = _Columns.of_rows(track.instrument, track.fine.candles.slice(int(rows[0]), int(rows[-1]) + 1))
+            columns = CandleColumns.of(track.instrument, track.fine.candles.slice(int(rows[0]), int(rows[-1]) + 1))
             for row in (rows - rows[0]).tolist():
                 is_last = bool(track.fine.roles[rows[0] + row] == LAST)
                 at_ms = columns.opened_at_ms[row] + columns.timeframe.ms
@@ -219,7 +224,8 @@ class ReplaySource:
         """Events by instant; those of an instant that is passed over meanwhile are never made."""
         columns, rates = [], dict[int, list[MarketEvent]]()
         for track in self._tracks:
-            columns.append(_Columns.of(track, *_within(track.closed_at_ms, instants, track.first, track.stop)))
+            part = track.candles.slice(*_within(track.closed_at_ms, instants, track.first, track.stop))
+            columns.append(CandleColumns.of(track.instrument, part))
             for rate in _funding(track, instants):
                 rates.setdefault(to_ms(rate.at), []).append(rate)
         for at_ms in instants.tolist():
@@ -303,48 +309,6 @@ def _require_overlap(track: _Track, series: FundingSeries) -> None:
 def _within(times: IntArray, instants: IntArray, first: int, stop: int) -> tuple[int, int]:
     begin = max(first, int(np.searchsorted(times, instants[0])))
     return begin, max(begin, min(stop, int(np.searchsorted(times, instants[-1], side="right"))))
-
-
-@dataclass(frozen=True, slots=True)
-class _Columns:
-    """Candles of one track as whole ticks and floats, made into a `Candle` one at a time; ``rows`` by close time."""
-
-    instrument: Instrument
-    timeframe: Timeframe
-    rows: dict[int, int]
-    opened_at_ms: list[int]
-    open: list[int]
-    high: list[int]
-    low: list[int]
-    close: list[int]
-    volume: list[float]
-
-    @classmethod
-    def of(cls, track: _Track, first: int, stop: int) -> _Columns:
-        return cls.of_rows(track.instrument, track.candles.slice(first, stop))
-
-    @classmethod
-    def of_rows(cls, instrument: Instrument, part: CandleArrays) -> _Columns:
-        tick_size = instrument.tick_size
-        open_, high, low, close = (
-            price_ticks(column, tick_size).tolist() for column in (part.open, part.high, part.low, part.close)
-        )
-        opened, volume = part.opened_at_ms.tolist(), part.volume.tolist()
-        rows = {opened_ms + part.timeframe.ms: row for row, opened_ms in enumerate(opened)}
-        return cls(instrument, part.timeframe, rows, opened, open_, high, low, close, volume)
-
-    def candle(self, row: int) -> Candle:
-        tick_size = self.instrument.tick_size
-        return Candle(
-            self.instrument.key,
-            self.timeframe,
-            from_ms(self.opened_at_ms[row]),
-            self.open[row] * tick_size,
-            self.high[row] * tick_size,
-            self.low[row] * tick_size,
-            self.close[row] * tick_size,
-            decimal_volume(self.volume[row]),
-        )
 
 
 def _funding(track: _Track, instants: IntArray) -> Iterator[FundingRate]:

@@ -17,7 +17,7 @@ from engine.simulation.backtest_setup import Market, market_of
 from engine.simulation.evaluation_figures import DAY_MS, by_day, day_ends, returns_of
 from engine.simulation.kernel_all_in import STRANGE, AllIn, all_in_of, changes_within, run_fills, run_marks
 from engine.simulation.kernel_request import KernelRequest
-from engine.simulation.plain_sweep import cross_changes
+from engine.simulation.plain_changes import cross_changes
 from engine.simulation.study import score
 from engine.strategies.sma_cross import SmaCrossConfig
 

@@ -174,7 +174,8 @@ def sweep_plan(
             f"before {stop:%Y-%m-%d} are needed to judge by; give more candles or a smaller grid"
         )
     series = {one: candles_until(candles, layout.development) for one, candles in setup.series.items()}
-    return replace(plan, setup=replace(plan.setup, series=series, start=from_ms(begin)))
+    fine = {key: candles_until(candles, layout.development) for key, candles in setup.fine.items()}
+    return replace(plan, setup=replace(plan.setup, series=series, fine=fine, start=from_ms(begin)))
 
 
 def _warm_ms(plan: SweepPlan, lookback: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,15 +12,40 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Row, Select, func, insert, literal, select
+from sqlalchemy import Row, Select, func, insert, literal, select
 
-from engine.domain.codec import utc_text
 from engine.domain.errors import BadInput, CommandRefused, StorageError
-from engine.domain.market import FloatArray
+from engine.domain.market import FloatArray, Timeframe
 from engine.storage.base import Database
 from engine.storage.database_file import DatabaseFile
 from engine.storage.migrate import migrate_file
+from engine.storage.research_looks import (
+    HoldoutTouch,
+    overlapping,
+    require_untouched,
+    searched,
+    searched_before,
+    seen,
+    touch_of,
+    touched_before,
+)
 from engine.storage.research_tables import studies, touches, trials
+from engine.storage.research_tried import Tried, TriedDays, add_tried, canonical, days_of_study, tried_on
+
+__all__ = [
+    "HoldoutTouch",
+    "ResearchStore",
+    "StoredStudy",
+    "Trial",
+    "TrialStamp",
+    "TrialState",
+    "Tried",
+    "TriedDays",
+    "searched_before",
+    "touched_before",
+]
+
+_YEAR_DAYS, _DAY_S = 365.0, 86_400
 
 
 class TrialState(Enum):
@@ -75,20 +101,6 @@ class StoredStudy:
 
 
 @dataclass(frozen=True, slots=True)
-class HoldoutTouch:
-    """A look at a holdout: of which study and instruments, from when to when, with which settings, what was seen."""
-
-    study: str
-    strategy: str
-    instruments: tuple[str, ...]
-    start: datetime
-    stop: datetime
-    touched_at: datetime
-    settings: Mapping[str, Any]
-    record: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
 class TrialStamp:
     """Which code ran trials, and when they ended."""
 
@@ -131,11 +143,11 @@ class ResearchStore:
         with self._file.write() as connection:
             row = connection.execute(select(studies).where(studies.c.name == study.name)).one_or_none()
             if row is None:
-                values = {"name": study.name, "strategy": study.strategy, "definition": _canonical(study.definition)}
+                values = {"name": study.name, "strategy": study.strategy, "definition": canonical(study.definition)}
                 connection.execute(insert(studies), values | {"created_at": study.created_at})
                 return study
         stored = _study(row)
-        if _canonical(stored.definition) != _canonical(study.definition):
+        if canonical(stored.definition) != canonical(study.definition):
             raise BadInput(
                 f"study {study.name} exists with another {_differing(stored.definition, study.definition)}; "
                 "give the same values to go on with it, or another name"
@@ -206,8 +218,13 @@ class ResearchStore:
                     f"study {study} has {stored} trials and trial {added[0].number} is not the next: "
                     "another process runs it; wait for that one"
                 )
-            _require_untouched(connection, study)
+            require_untouched(connection, study)
             connection.execute(insert(trials), rows)
+            found = connection.execute(select(studies).where(studies.c.name == study)).one_or_none()
+            if found is not None and (days := days_of_study(found.name, found.strategy, json.loads(found.definition))):
+                fixed = json.loads(found.definition).get("fixed", {})
+                runs = [_tried(days, one, fixed) for one in added if one.state is not TrialState.REFUSED]
+                add_tried(connection, days, runs, (stamp.revision, stamp.ended_at))
 
     def touch(self, touch: HoldoutTouch) -> None:
         """Record the one look at a holdout; to be durable before anybody sees what was found.
@@ -215,7 +232,8 @@ class ResearchStore:
         Raises
         ------
         CommandRefused
-            This holdout, or one of the same strategy and instruments that overlaps it, was looked at; says when.
+            This holdout, or one of the same strategy and coins that overlaps it, was looked at; says when. Or another
+            study searched days of it; says which.
         CannotRecord
             Nothing was stored, so nothing may be shown.
         """
@@ -226,61 +244,51 @@ class ResearchStore:
             "start": touch.start,
             "stop": touch.stop,
             "touched_at": touch.touched_at,
-            "settings": _canonical(touch.settings),
+            "settings": canonical(touch.settings),
             "record": json.dumps(touch.record),
         }
         with self._file.write() as connection:
-            earlier = _overlapping(connection, touch)
+            earlier = overlapping(connection, touch)
             if earlier is not None:
                 raise touched_before(earlier)
+            if (found := searched(connection, touch)) is not None:
+                raise searched_before(found)
             connection.execute(insert(touches), values)
 
     def touched(self, study: str) -> HoldoutTouch | None:
         """The look at a study's holdout, or None."""
         with self._file.read() as connection:
             row = connection.execute(select(touches).where(touches.c.study == study)).one_or_none()
-        return None if row is None else _touch(row)
+        return None if row is None else touch_of(row)
 
     def touched_like(self, asked: HoldoutTouch) -> HoldoutTouch | None:
         """The first look that forbids this one: of the same study, or of its strategy at the same candles."""
         with self._file.read() as connection:
-            return _overlapping(connection, asked)
+            return overlapping(connection, asked)
+
+    def searched_like(self, asked: HoldoutTouch) -> TriedDays | None:
+        """The days of another study that forbid this look: its search saw days of the holdout."""
+        with self._file.read() as connection:
+            return searched(connection, asked)
+
+    def seen_like(self, asked: HoldoutTouch) -> tuple[TriedDays, ...]:
+        """Days of earlier backtests by hand that showed days of this holdout."""
+        with self._file.read() as connection:
+            return seen(connection, asked)
+
+    def add_run(self, days: TriedDays, run: Tried, stamp: TrialStamp) -> None:
+        """Store a run of its own as a trial of its strategy; raises `CannotRecord`."""
+        with self._file.write() as connection:
+            add_tried(connection, days, [run], (stamp.revision, stamp.ended_at))
+
+    def tried(self, asked: TriedDays) -> tuple[Tried, ...]:
+        """Every distinct setting of the strategy that was run on days of these coins in common, whatever ran it."""
+        with self._file.read() as connection:
+            return tried_on(connection, asked)
 
     def close(self) -> None:
         """Give the connections back."""
         self._file.close()
-
-
-def touched_before(earlier: HoldoutTouch) -> CommandRefused:
-    """The refusal of a second look, with the date of the first."""
-    return CommandRefused(
-        f"the holdout from {utc_text(earlier.start)} to {utc_text(earlier.stop)} was looked at on "
-        f"{utc_text(earlier.touched_at)} by study {earlier.study}; a second look would make it data to fit to. "
-        "Wait for candles that are newer than it"
-    )
-
-
-def _require_untouched(connection: Connection, study: str) -> None:
-    row = connection.execute(select(touches).where(touches.c.study == study)).one_or_none()
-    if row is not None:
-        raise CommandRefused(
-            f"study {study} ended on {utc_text(row.touched_at)}, when its holdout was looked at; "
-            "begin another study on newer candles"
-        )
-
-
-def _overlapping(connection: Connection, asked: HoldoutTouch) -> HoldoutTouch | None:
-    query = select(touches).where(touches.c.strategy == asked.strategy).order_by(touches.c.touched_at)
-    for row in connection.execute(query):
-        found = _touch(row)
-        same = set(found.instruments) & set(asked.instruments)
-        if found.study == asked.study or (same and found.start < asked.stop and asked.start < found.stop):
-            return found
-    return None
-
-
-def _canonical(values: Mapping[str, Any]) -> str:
-    return json.dumps(values, sort_keys=True, separators=(",", ":"))
 
 
 def _differing(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
@@ -297,13 +305,21 @@ def _trial_values(study: str, trial: Trial) -> dict[str, Any]:
         "study": study,
         "number": trial.number,
         "state": trial.state.value,
-        "settings": _canonical(trial.settings),
+        "settings": canonical(trial.settings),
         "value": trial.value,
         "fold_scores": json.dumps(list(trial.fold_scores)),
         "returns": np.ascontiguousarray(trial.returns, dtype="<f8").tobytes(),
         "reason": trial.reason,
-        "figures": _canonical(trial.figures),
+        "figures": canonical(trial.figures),
     }
+
+
+def _tried(days: TriedDays, trial: Trial, fixed: Mapping[str, Any]) -> Tried:
+    """A trial of a study among all settings that were tried; of an abandoned one what the folds it ran gave."""
+    settings = {**fixed, **trial.settings}
+    period = max([1.0, *(Timeframe.parse(timeframe).seconds / _DAY_S for _, timeframe, _ in days.series)])
+    sharpe = (trial.value or 0.0) / math.sqrt(_YEAR_DAYS)
+    return Tried(days.key_of(settings), sharpe, len(trial.returns) * period, settings)
 
 
 def _trial(row: Row[Any]) -> Trial:
@@ -313,10 +329,3 @@ def _trial(row: Row[Any]) -> Trial:
     return Trial(
         row.number, TrialState(row.state), json.loads(row.settings), row.value, scores, returns, row.reason, figures
     )
-
-
-def _touch(row: Row[Any]) -> HoldoutTouch:
-    return HoldoutTouch(
-        row.study, row.strategy, tuple(json.loads(row.instruments)), row.start, row.stop, row.touched_at,
-        json.loads(row.settings), json.loads(row.record),
-    )  # fmt: skip

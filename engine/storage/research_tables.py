@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Float, Integer, LargeBinary, Table, Text
+from sqlalchemy import Float, Integer, LargeBinary, Table, Text, UniqueConstraint
 from sqlmodel import Field
 
 from engine.storage.base import ResearchBase, UtcText
@@ -54,6 +54,39 @@ class HoldoutTouchTable(ResearchBase, table=True):
     record: str = Field(sa_type=Text)
 
 
+class TriedDaysTable(ResearchBase, table=True):
+    """Candles and days that settings of a strategy were tried on; ``assets`` and ``series`` are JSON lists."""
+
+    __tablename__ = "tried_days"
+    __table_args__ = (
+        UniqueConstraint("strategy", "source", "series", "start", "stop", "limits", name="uq_tried_days_strategy"),
+    )
+
+    id: int = Field(primary_key=True, sa_type=Integer)
+    strategy: str = Field(sa_type=Text)
+    source: str = Field(sa_type=Text)
+    assets: str = Field(sa_type=Text)
+    series: str = Field(sa_type=Text)
+    start: datetime = Field(sa_type=UtcText)
+    stop: datetime = Field(sa_type=UtcText)
+    limits: str = Field(sa_type=Text)
+    created_at: datetime = Field(sa_type=UtcText)
+
+
+class TriedTable(ResearchBase, table=True):
+    """A run that counts: hash of what makes it distinct, settings, Sharpe ratio a day, and over how many days it was measured."""
+
+    __tablename__ = "tried"
+
+    days_id: int = Field(primary_key=True, foreign_key="tried_days.id", sa_type=Integer)
+    key: str = Field(primary_key=True, sa_type=Text)
+    settings: str = Field(sa_type=Text)
+    sharpe: float = Field(sa_type=Float)
+    days: float = Field(sa_type=Float)
+    revision: str = Field(sa_type=Text)
+    ended_at: datetime = Field(sa_type=UtcText)
+
+
 def _table(name: str) -> Table:
     return ResearchBase.metadata.tables[name]
 
@@ -61,3 +94,5 @@ def _table(name: str) -> Table:
 studies = _table("studies")
 trials = _table("trials")
 touches = _table("holdout_touches")
+tried_days = _table("tried_days")
+tried = _table("tried")

@@ -120,7 +120,7 @@ class TradingCore(Folding):
         decider = Decider(book, bars.at)
         if not book.latched:
             facts += self._net_external(bars.at)
-            if book.trails:
+            if book.trails or book.best_prices:
                 facts += self.see_best_prices(bars, bad)
             self._cover(decider)
             decider.withdraw_entries()

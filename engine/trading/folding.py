@@ -133,7 +133,7 @@ class Folding:
         """Take in what completed candles did to the best prices of positions whose stops trail; facts to journal."""
         facts: list[Fact] = []
         candles = {candle.instrument: candle for candle in bars.candles if candle.instrument not in bad}
-        for sleeve, key in sorted(self.book.trails):
+        for sleeve, key in sorted({*self.book.trails, *self.book.best_prices}):
             held, candle = self.book.ledger.held(sleeve, key), candles.get(key)
             if not held or candle is None:
                 continue
@@ -187,8 +187,8 @@ class Folding:
             latches[where] = -fill.side.sign * BY_HAND
         elif order.intent.purpose is Purpose.ENTRY:
             latches.pop(where, None)
-            if order.filled == fill.quantity:  # the best price counts from the candle of the latest entry on
-                self.book.best_prices.pop(where, None)
+            if order.filled == fill.quantity and where in self.book.trails:
+                self.book.best_prices.pop(where, None)  # it counts from the candle of the latest entry that trails
 
     def _tell_of_external(self, fill: Fill) -> None:
         traded = f"{fill.side.value} {fill.quantity} {fill.instrument} at {fill.price}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 
@@ -151,7 +152,8 @@ class Protecting(Ordering):
             return True
         if self._book.venue_state(stop.instrument) is TradingState.HALTED:
             return False  # while halted only the way out that protects is open
-        return self._pass(target_of(stop, size, price, self._book.ids.next(), self._now))
+        on_its_own = replace(stop, parent_id=None)  # its entry has ended, and may be forgotten at the venue
+        return self._pass(target_of(on_its_own, size, price, self._book.ids.next(), self._now))
 
     def trail(self) -> None:
         """Move the stops that trail to where the best prices leave them; none ever moves back.

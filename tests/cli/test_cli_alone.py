@@ -20,7 +20,7 @@ def test_run_when_its_time_is_over_then_the_books_are_whole_and_nobody_runs(trad
 
 
 def test_run_when_killed_then_the_next_one_goes_on_in_the_same_journal(engine: Engine) -> None:
-    process = engine.start("--stage", "demo", "--speed", "300")
+    process = engine.start("--stage", "demo", "--speed", "1000", "--seed", "7")
     wait_until(lambda: engine.published().get("fills", 0) > 0)
     assert end(process, signal.SIGKILL) == -signal.SIGKILL
     before = engine("export", "fills").json

@@ -172,6 +172,9 @@ REFUSED = {
     "own fee with the default costs": (
         ("--strategy", "momentum", "--costs", "default", "--fee-bps", "5"), "only be given with costs plain",
     ),
+    "a limit without a value": (("--strategy", "momentum", "--risk", "trail"), "--risk trail is not of the form"),
+    "an unknown limit": (("--strategy", "momentum", "--risk", "moon=1"), "risk limits refused: moon"),
+    "a target at no distance": (("--strategy", "momentum", "--risk", "take_profit=0"), "limits refused: take_profit"),
     "a brake that is none": (("--strategy", "momentum", "--brake", "maybe"), "brake 'maybe' is not latch"),
 }  # fmt: skip
 

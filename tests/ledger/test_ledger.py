@@ -68,6 +68,27 @@ def test_equity_whatever_is_traded_then_equals_capital_and_what_was_made(trades:
 
 
 @settings(max_examples=60)
+@given(TRADES, PRICES)
+def test_equity_when_asked_between_bookings_then_that_of_a_ledger_that_was_never_asked(
+    trades: list, mark: Decimal
+) -> None:
+    ledger = make_ledger()
+    for number, (sleeve, perpetual, side, quantity, price, fee) in enumerate(trades):
+        ledger.apply_fill(fill(PERP.key if perpetual else SPOT.key, side, quantity, price, fee), sleeve)
+        ledger.apply_flow(CashFlow("v", f"f{number}", "USDT", price, AT, "more capital"))
+        other = make_ledger()
+        other.restore(ledger.state())
+        assert ledger.equity(lambda _: mark) == other.equity(lambda _: mark)
+        assert ledger.worth().of([mark] * len(ledger.worth().parts)) == ledger.equity(lambda _: mark)
+
+
+def test_equity_when_a_mark_is_missing_then_unknown() -> None:
+    ledger = make_ledger()
+    ledger.apply_fill(fill(SPOT.key, Side.BUY, D(1), D(100)), "momentum")
+    assert ledger.equity(lambda _: None) is None
+
+
+@settings(max_examples=60)
 @given(TRADES)
 def test_sleeves_whatever_is_traded_then_add_up_to_the_account(trades: list) -> None:
     ledger = make_ledger()

@@ -141,6 +141,17 @@ def test_stop_when_double_clicked_through_live_refresh_then_one_stop_and_the_dia
     tab.close()
 
 
+def test_red_button_when_another_dialog_covers_the_page_then_it_stops_from_inside_it(desk: Desk) -> None:
+    tab = desk.page("positions")
+    tab.get_by_role("button", name="Close all or part").click()
+    dialog = tab.get_by_role("dialog")
+    dialog.get_by_role("button", name="STOP").click()
+    dialog.get_by_role("button", name="Stop everything now").click()
+    assert {body for _, body, _ in settled(desk)} == {"EmergencyStop(book=None)"}
+    assert dialog.get_by_role("button", name="Close 100 %").count() == 0
+    tab.close()
+
+
 @pytest.mark.parametrize("width", [1440, 390])
 def test_red_button_when_the_page_is_scrolled_then_it_stays_where_it_is(desk: Desk, width: int) -> None:
     tab = desk.page("risk", width)

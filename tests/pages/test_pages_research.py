@@ -45,7 +45,7 @@ def test_verdict_when_any_standing_then_it_has_a_colour() -> None:
 
 
 def test_figures_when_one_is_undefined_then_a_dash_and_its_reason() -> None:
-    assert "Payoff — — — Average win over average loss. Undefined here: no trade has lost." in text(
+    assert "Payoff — — — — Average win over average loss. Undefined here: no trade has lost." in text(
         opened("research", FakeConsole())
     )
 
@@ -120,9 +120,18 @@ def test_form_when_sent_then_the_job_gets_everything_and_only_once() -> None:
                 "engine": "kernel",
                 "brake": "",
                 "costs": "default",
+                "impact": "1",
             },
         )
     ]
+
+
+def test_form_when_target_and_trailing_stop_are_given_then_only_those_are_sent() -> None:
+    console = FakeConsole()
+    at = filled(console)
+    at.number_input(key="research-trail").set_value(1.5).run()
+    press(at, "research")
+    assert console.named("start_backtest")[0][0]["risk"] == {"trail": "1.5"}
 
 
 def test_form_when_costs_are_plain_then_fee_and_slippage_are_asked_for() -> None:

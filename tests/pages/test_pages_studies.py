@@ -48,6 +48,7 @@ def test_form_when_sent_then_the_job_gets_everything_and_only_once() -> None:
     assert request["fixed"] == {"slow_bars": 90, "share": "5%"}
     assert request["series"] == [("binance:BTC/USDT", "1h")]
     assert (request["study"], request["trials"], request["workers"]) == ("sma_cross-ab12", 40, 2)
+    assert (request["impact"], "detail" in request) == ("1", False)
     assert (request["folds"], request["embargo_days"], request["seed"], request["cash"]) == (4, 1, 0, "10000")
     assert "holdout is not looked at by the search" in text(at)
 

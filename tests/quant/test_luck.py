@@ -53,6 +53,15 @@ def test_null_when_entries_are_random_then_the_percentile_is_spread_evenly() -> 
     assert np.quantile(percentiles, 0.9) > 0.75
 
 
+def test_null_when_draws_are_few_then_the_percentile_has_an_interval_that_holds_the_one_of_many() -> None:
+    prices, trades = _prices(seed=3), _random_trades(503)
+    true = luck.random_entry_null(prices, trades, NullPlan(draws=10_000, seed=99)).percentile
+    found = [luck.random_entry_null(prices, trades, NullPlan(draws=200, seed=seed)) for seed in range(20)]
+    assert sum(one.low <= true <= one.high for one in found) >= 17
+    assert all(0.0 <= one.low <= one.percentile <= one.high <= 1.0 for one in found)
+    assert math.isnan(luck.random_entry_null(prices, HeldTrades.of([], [], [])).low)
+
+
 def test_null_when_the_market_only_rises_then_being_long_is_no_skill() -> None:
     prices = 100.0 * 1.01 ** np.arange(300)
     found = luck.random_entry_null(prices, HeldTrades.of([5, 60, 200], [10, 4, 30], [1, 1, 1]))

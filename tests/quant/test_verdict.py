@@ -17,14 +17,15 @@ from engine.quant.verdict import Evidence, Level, Thresholds, judge
 
 GOOD = Evidence(
     trades=250,
-    bars=1_200,
+    days=1_200,
     trials=40,
     net_return=0.8,
     net_return_double_cost=0.3,
     deflated_sharpe=0.97,
     null_percentile=0.99,
+    null_low=0.98,
     overfitting=0.04,
-    minimum_track_record_bars=900.0,
+    minimum_track_record_days=900.0,
 )
 
 
@@ -34,7 +35,8 @@ def test_verdict_when_everything_holds_then_distinguishable_with_all_reasons() -
     assert len(verdict.reasons) == 5
     assert verdict.line == (
         "Distinguishable from luck: deflated Sharpe probability 0.97 after 40 trials; better than 99.0 % of random "
-        "entries; probability of overfitting 0.04; 1,200 bars where 900 are needed; +30.0 % at twice the costs."
+        "entries (at least 98.0 % with 95 % confidence); probability of overfitting 0.04; 1,200 days where 900 are "
+        "needed; +30.0 % at twice the costs."
     )
 
 
@@ -42,10 +44,11 @@ def test_verdict_when_everything_holds_then_distinguishable_with_all_reasons() -
     ("change", "word"),
     [
         ({"deflated_sharpe": 0.94}, "deflated Sharpe probability 0.94 after 40 trials, 0.95 is needed"),
-        ({"null_percentile": 0.95}, "better than 95.0 % of random entries, more than 95 % is needed"),
+        ({"null_percentile": 0.956, "null_low": 0.9414}, "better than 95.6 % of random entries (at least 94.1 % with"),
+        ({"null_low": 0.95}, "more than 95 % with that confidence is needed"),
         ({"overfitting": 0.5}, "probability of overfitting 0.50, at most 0.10 is allowed"),
-        ({"bars": 800}, "only 800 bars where 900 are needed"),
-        ({"minimum_track_record_bars": math.nan}, "no record is long enough"),
+        ({"days": 800}, "only 800 days where 900 are needed"),
+        ({"minimum_track_record_days": math.nan}, "no record is long enough"),
     ],
 )
 def test_verdict_when_one_statistic_fails_then_not_distinguishable_with_why(change: dict[str, Any], word: str) -> None:
@@ -56,7 +59,7 @@ def test_verdict_when_one_statistic_fails_then_not_distinguishable_with_why(chan
 
 
 def test_verdict_when_several_fail_then_all_are_named() -> None:
-    verdict = judge(replace(GOOD, deflated_sharpe=0.5, null_percentile=0.5, net_return_double_cost=-0.1))
+    verdict = judge(replace(GOOD, deflated_sharpe=0.5, null_low=0.5, net_return_double_cost=-0.1))
     assert verdict.level is Level.NOT_DISTINGUISHABLE
     assert len(verdict.reasons) == 2
 
@@ -82,7 +85,7 @@ def test_verdict_when_twice_the_costs_take_all_then_fragile() -> None:
 
 @pytest.mark.parametrize("value", [None, math.nan])
 @pytest.mark.parametrize(
-    "name", ["net_return", "net_return_double_cost", "deflated_sharpe", "null_percentile", "overfitting"]
+    "name", ["net_return", "net_return_double_cost", "deflated_sharpe", "null_percentile", "null_low", "overfitting"]
 )
 def test_verdict_when_something_is_missing_then_incomplete_and_named(name: str, value: float | None) -> None:
     verdict = judge(replace(GOOD, **cast("dict[str, Any]", {name: value})))
@@ -92,7 +95,7 @@ def test_verdict_when_something_is_missing_then_incomplete_and_named(name: str, 
 
 
 def test_verdict_when_the_track_record_was_not_measured_then_incomplete() -> None:
-    assert judge(replace(GOOD, minimum_track_record_bars=None)).level is Level.INCOMPLETE
+    assert judge(replace(GOOD, minimum_track_record_days=None)).level is Level.INCOMPLETE
 
 
 def test_verdict_when_there_was_one_trial_then_overfitting_is_not_asked_for() -> None:
@@ -115,14 +118,15 @@ def _measured(table: FloatArray) -> Evidence:
     deflated = overfitting.deflated_sharpe(samples[best], len(samples), overfitting.trial_variance(ratios))
     return Evidence(
         trades=len(table),
-        bars=len(table),
+        days=len(table),
         trials=len(samples),
         net_return=float(np.prod(1.0 + table[:, best])) - 1.0,
         net_return_double_cost=float(np.prod(0.9995 + table[:, best])) - 1.0,
         deflated_sharpe=deflated.probability,
         null_percentile=0.99,
+        null_low=0.98,
         overfitting=cscv.backtest_overfitting(table, 8).probability,
-        minimum_track_record_bars=overfitting.minimum_track_record(samples[best]),
+        minimum_track_record_days=overfitting.minimum_track_record(samples[best]),
     )
 
 
@@ -142,6 +146,30 @@ def test_verdict_when_one_trial_has_real_skill_then_believed() -> None:
     assert levels.count(Level.DISTINGUISHABLE) >= 9
 
 
+def test_verdict_when_trials_were_made_in_other_runs_then_the_line_says_how_many() -> None:
+    told = judge(replace(GOOD, trials=1_285, other_trials=1_284)).line
+    assert "after 1,285 trials (1,284 of them in other runs)" in told
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"trials_unknown": "no data folder"}, "the trials of other runs are not known: no data folder"),
+        ({"trials_unknown": "x", "trials": 1, "overfitting": None}, "the trials of other runs are not known: x"),
+        ({"seen_days": 12, "seen_of": 290}, "seen before: 12 of 290 days, by earlier backtests"),
+        (
+            {"net_return_double_cost": None, "double_cost_unknown": "no costs were given"},
+            "the result at twice the costs is not known: no costs were given",
+        ),
+    ],
+)
+def test_verdict_when_trials_days_or_costs_are_in_doubt_then_never_the_best_level(
+    change: dict[str, Any], words: str
+) -> None:
+    verdict = judge(replace(GOOD, **change))
+    assert (verdict.level, verdict.reasons) == (Level.INCOMPLETE, (words,))
+
+
 shares = st.none() | st.floats(0.0, 1.0) | st.just(math.nan)
 amounts = st.none() | st.floats(-0.9, 5.0) | st.just(math.nan)
 
@@ -151,14 +179,15 @@ amounts = st.none() | st.floats(-0.9, 5.0) | st.just(math.nan)
     evidence=st.builds(
         Evidence,
         trades=st.integers(0, 400),
-        bars=st.integers(0, 3_000),
+        days=st.integers(0, 3_000),
         trials=st.integers(1, 500),
         net_return=amounts,
         net_return_double_cost=amounts,
         deflated_sharpe=shares,
         null_percentile=shares,
+        null_low=shares,
         overfitting=shares,
-        minimum_track_record_bars=st.none() | st.floats(2.0, 5_000.0) | st.just(math.nan),
+        minimum_track_record_days=st.none() | st.floats(2.0, 5_000.0) | st.just(math.nan),
     )
 )
 def test_verdict_when_judged_then_always_reasons_and_never_a_promise(evidence: Evidence) -> None:
@@ -176,13 +205,15 @@ def test_verdict_when_judged_then_always_reasons_and_never_a_promise(evidence: E
     "change",
     [
         {"trades": -1},
-        {"bars": -1},
+        {"days": -1},
         {"trials": 0},
         {"deflated_sharpe": 1.1},
         {"null_percentile": 99.0},
         {"overfitting": -0.1},
         {"net_return": math.inf},
-        {"minimum_track_record_bars": math.inf},
+        {"minimum_track_record_days": math.inf},
+        {"other_trials": 40},
+        {"seen_days": 1},
     ],
 )
 def test_evidence_when_impossible_then_refused(change: dict[str, Any]) -> None:

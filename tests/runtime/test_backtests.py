@@ -104,3 +104,33 @@ def test_backtest_when_cancelled_then_no_result(engine: str, at: int) -> None:
     with pytest.raises(JobCancelled):
         backtest(read_backtest({**ASKED, "engine": engine}), ReplayData({instrument: candles}), report)
     assert told == sorted(told)
+
+
+@pytest.mark.parametrize("engine", ["kernel", "replay"])
+@pytest.mark.parametrize("share", [0.61, 0.75, 0.9])
+def test_backtest_when_cancelled_while_it_is_evaluated_then_it_ends_at_the_next_draw(engine: str, share: float) -> None:
+    instrument, candles = made(1_500, seed=5)
+    told: list[float] = []
+
+    def report(done: float, _text: str) -> bool:
+        told.append(done)
+        return done < share
+
+    with pytest.raises(JobCancelled, match="no result"):
+        backtest(read_backtest({**ASKED, "engine": engine, "draws": 1_000}), ReplayData({instrument: candles}), report)
+    assert told == sorted(told)
+    assert [one >= share for one in told].count(True) == 1, "nobody is asked again once somebody has said no"
+
+
+def test_backtest_when_evaluated_then_whoever_waits_is_asked_at_every_draw() -> None:
+    instrument, candles = made(1_500, seed=5)
+    told: list[float] = []
+
+    def report(done: float, _text: str) -> bool:
+        told.append(done)
+        return True
+
+    backtest(read_backtest({**ASKED, "draws": 500}), ReplayData({instrument: candles}), report)
+    assert told == sorted(told)
+    assert sum(one > 0.6 for one in told) >= 3 * 500
+    assert told[-1] == 1.0

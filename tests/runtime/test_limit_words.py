@@ -64,6 +64,13 @@ def test_review_when_positions_are_sized_by_it_then_orders_at_the_next_candle_ar
     assert ("size anew at their next candle" in said) is resizes
 
 
+@pytest.mark.parametrize("change", [{"take_profit": "2"}, {"trail": "1.5"}])
+def test_review_when_targets_or_trailing_change_then_said_for_whom_they_count(change: dict[str, str]) -> None:
+    review = review_limits(book(), values(**change))
+    assert "Targets and trailing stops come with the next entries" in review.consequences[-1]
+    assert review.looser == ()
+
+
 @pytest.mark.parametrize(("drawdown", "brakes"), [("0.0499", False), ("0.05", True), ("0.08", True)])
 def test_review_when_the_drawdown_has_reached_the_new_brake_then_said(drawdown: str, brakes: bool) -> None:
     review = review_limits(book(drawdown=D(drawdown)), values(brake_drawdown="0.05"))

@@ -55,6 +55,10 @@ def test_words_then_every_kind_and_every_command_has_its_own() -> None:
         ),
         (CommandDone("c1", "refused", "no such book", NOW), "Refused: no such book"),
         (StateChanged(TradingState.HALTED, True, "red button", NOW), "HALTED, latched until re-armed: red button"),
+        (
+            facts.BestPrice("momentum", KEY, D(65000), NOW),
+            "BTC/USDT on demo-a of Trend momentum was worth 65000 at best; its stop follows",
+        ),
     ],
 )  # fmt: skip
 def test_journal_words_when_a_fact_then_a_plain_sentence(fact: Any, words: str) -> None:

@@ -83,6 +83,16 @@ def result_of(setup: BacktestSetup) -> Decimal:
     return setup.config.cash + sum((trade.pnl for trade in (*told.trades, *told.open_trades)), Decimal(0))
 
 
+def test_backtest_when_it_has_targets_and_trailing_stops_then_both_engines_name_them() -> None:
+    candles = dict([recorded("BTC", 4000)])
+    risk = RiskConfig(take_profit=Decimal(2), trail=Decimal(1))
+    config = ReplayConfig({"momentum": "{}"}, Decimal(10_000), PaperCosts(), risk, BrakeMode.OFF)
+    told = [run(BacktestSetup(config, candles), engine) for engine in BacktestEngine]
+    assert_equal(*told)
+    assert {Reason.TARGET, Reason.TRAILING_STOP} <= {trade.reason for trade in told[0].trades}
+    assert all(trade.target_price is not None for trade in told[0].trades)
+
+
 @both
 def test_backtest_when_done_by_hand_then_the_trade_is_this(engine: BacktestEngine) -> None:
     told = run(rising(), engine)

@@ -121,6 +121,19 @@ def test_stop_price_when_the_signal_had_one_then_from_the_close_before_the_entry
     assert trade.stop_price == (None if stop is None else Decimal(stop))
 
 
+@pytest.mark.parametrize(
+    ("side", "distance", "target"),
+    [(Side.BUY, 3.0, "105.5"), (Side.SELL, 3.0, "95.5"), (Side.SELL, 70.0, None), (Side.BUY, float("nan"), None)],
+)
+def test_target_price_when_targets_are_wanted_then_from_the_close_before_the_entry_and_never_nearer(
+    side: Side, distance: float, target: str | None
+) -> None:
+    fills = [fill(1, side, "1", "100", Reason.ENTRY), fill(2, side.opposite, "1", "100", Reason.TARGET)]
+    ((trade,), _) = round_trips(fills, [series([distance, *[9.0] * 5])], Decimal("1.6"))
+    assert trade.target_price == (None if target is None else Decimal(target))
+    assert trade.reason is Reason.TARGET
+
+
 def test_trades_when_of_several_instruments_then_in_order_of_their_exits() -> None:
     other = TradedSeries(
         Instrument("binance", "ETH", "USDT", Kind.SPOT, Decimal("0.5"), Decimal("0.001"), Decimal(0), Decimal(1)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import cache
 
@@ -263,16 +263,77 @@ def test_evaluation_when_the_engine_is_the_replay_then_the_same_figures() -> Non
         assert slow.metrics[name].value == (figure.value and pytest.approx(figure.value, rel=1e-7)), name
 
 
-def test_verdict_when_the_brake_ended_the_run_then_days_after_it_are_no_record() -> None:
+@cache
+def braked() -> BacktestRun:
     instrument, candles = recorded("BTC")
     config = ReplayConfig({"momentum": "{}"}, Decimal(10_000), PaperCosts.plain(Decimal(10)))
     told = run(BacktestSetup(config, {instrument: candles}, stop=datetime(2026, 1, 1, tzinfo=UTC)))
     assert told.stopped_at is not None
-    evaluation = evaluate(told, QUICK)
-    reasons = " ".join(evaluation.verdict.reasons)
-    lived = (told.stopped_at - from_ms(int(candles.opened_at_ms[0]))).days
-    assert lived < len(evaluation.days.returns) - 1_000
-    assert f"{len(evaluation.days.returns):,} bars" not in reasons
+    return told
+
+
+def test_figures_when_the_brake_ended_the_run_then_all_are_of_the_days_it_lived() -> None:
+    told = braked()
+    assert told.stopped_at is not None
+    cut = replace(told.setup, stop=told.stopped_at + timedelta(days=1))
+    until, whole = evaluate(run(cut), QUICK), evaluate(told, QUICK)
+    assert (len(until.days.returns), until.days_asked) == (len(whole.days.returns), whole.days_asked - 1_622)
+    for names in ("metrics", "buy_and_hold", "volatility_hold"):
+        of_cut, of_whole = getattr(until, names), getattr(whole, names)
+        for name in ("sharpe", "cagr", "net_return", "max_drawdown"):
+            assert of_whole[name].value == pytest.approx(of_cut[name].value, abs=1e-12), (names, name)
+    assert until.overfitting.minimum_days == pytest.approx(whole.overfitting.minimum_days)
+    assert whole.metrics["exposure"].value == pytest.approx(until.metrics["exposure"].value, rel=0.01)
+    assert whole.years[-1].year == told.stopped_at.year
+
+
+def test_drawdown_when_the_brake_acted_on_it_then_at_least_as_deep_as_its_limit() -> None:
+    told, limit = braked(), braked().setup.config.risk.brake_drawdown
+    figures = evaluate(told, QUICK).metrics
+    assert figures["max_drawdown"].value == pytest.approx(-told.drawdown.max())
+    assert -(figures["max_drawdown"].value or 0.0) >= float(limit)
+    growth, calmar = figures["cagr"].value, figures["calmar"].value
+    assert growth is not None
+    assert calmar == pytest.approx(growth / told.drawdown.max())
+
+
+def test_double_costs_when_nothing_was_paid_then_not_measured_and_never_the_best_level() -> None:
+    found = evaluate(run(cross(costs=PaperCosts.plain(Decimal(0)))), QUICK)
+    assert (found.double_costs.net_return.value, found.double_costs.sharpe.value) == (None, None)
+    assert found.double_costs.net_return.reason == "no costs were given"
+    assert found.verdict.level is not Level.DISTINGUISHABLE
+
+
+def test_days_when_equity_falls_below_zero_then_everything_is_lost_once() -> None:
+    days = by_day(START_MS + DAY_MS * np.arange(1, 5), np.array([100.0, -5.0, 40.0, 60.0]), 100.0, DAY_MS)
+    np.testing.assert_allclose(days.returns, [0.0, -1.0, 0.0, 0.0])
+
+
+def all_in_at_random(seed: int) -> float:
+    """Percentile of all-in trades at random times, compounded, on a market that rises for a while."""
+    told, rng = crossed(), np.random.default_rng(seed)
+    bars = len(told.series[0].candles)
+    rise = np.where(np.arange(bars) < bars // 2, 6e-4, 0.0)
+    opens = 100.0 * np.exp(np.cumsum(rng.normal(0.0, 0.006, bars) + rise))
+    series = replace(told.series[0], candles=replace(told.series[0].candles, open=opens, close=opens))
+    holds = rng.integers(1, 40, 50)
+    offsets = np.sort(rng.integers(0, bars - 1 - int(holds.sum()), 50))
+    equity, cash, trades = np.full(bars, 10_000.0), 10_000.0, []
+    for entry, hold in zip((offsets + np.cumsum(holds) - holds).tolist(), holds.tolist(), strict=True):
+        quantity, pnl = cash / opens[entry], cash * (opens[entry + hold] / opens[entry] - 1.0)
+        one = trip(entry, entry + hold, f"{pnl:.8f}", series.candles)
+        trades.append(replace(one, quantity=Decimal(f"{quantity:.10f}")))
+        cash += pnl
+        equity[entry + hold - 1 :] = cash
+    made_up = replace(told, series=(series,), trades=tuple(trades), equity=equity)
+    free = replace(made_up.setup.config, costs=PaperCosts.plain(Decimal(0)))
+    return random_entries(replace(made_up, setup=replace(made_up.setup, config=free)), 100, seed).percentile
+
+
+def test_null_when_random_entries_compound_all_in_then_their_percentiles_are_spread_evenly() -> None:
+    found = np.array([all_in_at_random(seed) for seed in range(120)])
+    assert found.mean() == pytest.approx(0.5, abs=0.08)
+    assert 1 <= (found > 0.95).sum() <= 16
 
 
 def test_exits_when_counted_then_all_trades_and_their_result() -> None:

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from fine_cases import QUARTER, Row, hours_of, quarters
 from kernel_twin import START_MS, candles_of
+from recorded_candles import recorded_with_holes
 
 from engine.domain.errors import BadInput
 from engine.domain.instruments import Instrument, Kind
 from engine.domain.market import CandleArrays, Timeframe, to_ms
-from engine.simulation.fine_candles import INSIDE, LAST, OUTSIDE, detail_facts, fine_candles
+from engine.simulation.fine_candles import INSIDE, LAST, OUTSIDE, detail_facts, fine_candles, inside_record
 from engine.simulation.replay_source import ReplaySource
 
 COIN = Instrument("aa", "BTC", "USDT", Kind.SPOT, Decimal("0.1"), Decimal("0.001"), Decimal(5))
@@ -112,10 +113,22 @@ def test_events_when_nobody_wants_detail_then_bars_alone() -> None:
     assert [type(event).__name__ for event in source.events()] == ["Bars", "Bars"]
 
 
+def test_real_minutes_when_those_without_a_trade_are_missing_then_most_hours_are_decided_by_their_volume() -> None:
+    instrument, hours, minutes = recorded_with_holes()
+    found = fine_candles(instrument, hours, (0, len(hours)), minutes)
+    given = np.unique(minutes.opened_at_ms // hours.timeframe.ms)
+    assert len(given) == 129
+    assert 95 <= int(found.decided.sum()) <= 110
+    assert found.used < 60 * int(found.decided.sum())
+
+
 def test_facts_when_one_of_two_instruments_has_detail_then_both_are_counted() -> None:
     main = candles_of(hours_of(HOUR_ROWS, HOUR_ROWS))
     found = fine_candles(COIN, main, (0, 2), quarters(HOUR_ROWS, HOUR_ROWS[:2]))
     facts = detail_facts([(found, 2), (None, 3)])
-    assert facts is not None
-    assert facts.record() == {"timeframe": str(QUARTER), "bars_decided_by_detail": 1, "bars_without": 4}
+    assert inside_record(facts) == {
+        "detail": {"timeframe": str(QUARTER), "bars_decided_by_detail": 1, "bars_without": 4},
+        "inside_bar": "decided by 15m candles; 4 of 5 bars have none: pessimistic",
+    }
+    assert inside_record(None) == {"detail": None, "inside_bar": "pessimistic"}
     assert np.array_equal(found.rows_closed(START_MS, START_MS + 2 * QUARTER.ms), [0, 1])

@@ -3,28 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 
 import numpy as np
 import pytest
-from fine_cases import Row, drawn, hours_of, quarters, with_fine
+from fine_cases import Row, drawn, hours_of, lasting, quarters, with_fine
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kernel_cases import Cases
-from kernel_twin import START_MS, candles_of, difference, kernel_of, kernel_rows, replay_of, request_with
+from kernel_twin import (
+    START_MS,
+    GivenOpinions,
+    candles_of,
+    difference,
+    kernel_of,
+    kernel_rows,
+    replay_of,
+    request_with,
+)
 from recorded_candles import recorded, recorded_minutes
 
 from engine.domain.errors import BadInput
-from engine.domain.instruments import Instrument, Kind
+from engine.domain.instruments import Instrument, InstrumentKey, Kind
 from engine.exchanges.paper import PaperCosts
 from engine.market.funding import FundingSeries
 from engine.risk.limits import RiskConfig, Sizer
 from engine.simulation.backtest import BacktestEngine, BacktestRun, BacktestSetup, run_backtest
+from engine.simulation.foresight import Values
 from engine.simulation.kernel import KernelResult
 from engine.simulation.kernel_request import View
 from engine.simulation.replay import ReplayConfig
 from engine.strategies import STRATEGIES
+from engine.trading.sleeves import Sleeve
 
 SPOT = Instrument("aa", "BTC", "USDT", Kind.SPOT, Decimal("0.1"), Decimal("0.001"), Decimal(5))
 PERPETUAL = Instrument("aa", "BTC", "USDT", Kind.PERPETUAL, Decimal("0.1"), Decimal("0.001"), Decimal(5), Decimal(10))
@@ -114,7 +126,7 @@ def test_entry_when_volume_is_thin_then_each_finer_candle_gives_its_share_and_wa
 @pytest.mark.parametrize(("fallen", "funding"), [(1, 0.0), (3, -10.0)])
 def test_funding_inside_a_bar_when_stopped_before_it_then_nothing_is_paid(fallen: int, funding: float) -> None:
     hour = [CALM[0] if part < fallen else (95.0, 96.0, 89.0, 95.0, 1e6) for part in range(4)]
-    stamps = START_MS + np.array([-150, -30, 90, 210, 330], dtype=np.int64) * 60_000  # every two hours; once while held
+    stamps = START_MS + np.array([-140, -20, 100, 220, 340], dtype=np.int64) * 60_000  # once while held
     rates = FundingSeries(stamps, (Decimal("0.01"),) * 5)
     result, fills = run([CALM, hour, [FLAT] * 4], instrument=PERPETUAL, funding=rates)
     assert [row[1] for row in fills] == ["entry", "stop"]
@@ -124,9 +136,7 @@ def test_funding_inside_a_bar_when_stopped_before_it_then_nothing_is_paid(fallen
 def test_liquidation_when_a_finer_candle_reaches_it_then_closes_there() -> None:
     after: Row = (200.0, 200.0, 199.0, 200.0, 1e6)
     spike: list[Row] = [(120.0, 121.0, 119.0, 120.0, 1e6), (190.0, 210.0, 189.0, 200.0, 1e6), after, after]
-    _, fills = run(
-        [CALM, CALM, spike], convictions=[-1, NONE, NONE], instrument=PERPETUAL, risk=ALL_IN, distance=150.0
-    )
+    _, fills = run([CALM, CALM, spike], convictions=[-1, NONE, NONE], instrument=PERPETUAL, risk=ALL_IN, distance=150.0)
     # 99.9 sold at 100 with 10,000 of cash: (9,990 + 10,000) / (99.9 x 1.005) = 199.105, up to the tick
     assert fills[1:2] == [(150, "external", "99.900", "199.2")]
 
@@ -151,6 +161,31 @@ def test_run_when_finer_candles_are_random_then_the_fills_of_the_replay(seed: in
     assert difference(ours, replay_of(request)) == ""
 
 
+@dataclass(frozen=True)
+class Foreseen(GivenOpinions):
+    """The given values, known ahead."""
+
+    def values(self, sleeve: Sleeve, key: InstrumentKey) -> Values:
+        view = self.views[sleeve.name][key]
+        return Values(view.convictions, view.distances)
+
+
+def _passed_over(seed: int) -> None:
+    """Bars that cannot change anything are left out with their finer candles."""
+    request = lasting(drawn(Cases(seed, many=bool(seed % 3)).request(), seed), seed)
+    try:
+        ours = kernel_of(request)
+    except BadInput:
+        return
+    assert difference(ours, replay_of(request, Foreseen)) == ""
+
+
+@SMALL
+@given(st.integers(0, 2**32 - 1))
+def test_run_when_bars_are_passed_over_then_the_same_fills(seed: int) -> None:
+    _passed_over(seed)
+
+
 @pytest.mark.long
 @pytest.mark.timeout(900)
 @settings(SMALL, max_examples=1500)
@@ -162,6 +197,7 @@ def test_run_when_many_more_finer_candles_then_the_fills_of_the_replay(seed: int
     except BadInput:
         return
     assert difference(ours, replay_of(request)) == ""
+    _passed_over(seed)
 
 
 def _august(name: str, engine: BacktestEngine, *, detail: bool = True) -> BacktestRun:

@@ -164,9 +164,9 @@ def test_trail_when_added_to_then_the_best_price_counts_from_the_latest_entry() 
     rows = [CALM, CALM, high, lower, (108.0, 108.0, 98.5, 99.0, 1e6)]
     found = trades(rows, [0.5, NONE, 1, NONE, NONE], trail="1", max_position_share="1", max_concentration="1")
     assert [fill[1:] for fill in found[1:]] == [
-        ("entry", "5.000", "108.0"),
+        ("entry", "5.040", "108.0"),  # 1 % of 10,040 at risk, less what is held
         ("trailing stop", "-5.000", "105.0"),
-        ("trailing stop", "-5.000", "99.0"),
+        ("trailing stop", "-5.040", "99.0"),
     ]
 
 

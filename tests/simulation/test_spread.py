@@ -116,23 +116,19 @@ class PoolKiller:
 # -- a study's trials ------------------------------------------------------------------------------------------------
 
 
-def test_processes_when_one_is_killed_half_way_then_the_same_trials_and_combinations() -> None:
-    log, swept = Log(), Log()
+def test_processes_when_one_is_killed_half_way_then_the_same_trials_combinations_and_refusals() -> None:
+    log, swept, wrong = Log(), Log(), FoldTask('{"fast_bars": 5, "slow_bars": 1}', plan().layout.folds[0])
     with spread(SpreadPlan(workers=2)) as team:
         killer = PoolKiller(team, 4)
         assert run_study(plan(), log, TRIALS, team.runner(work()), killer)
         again = PoolKiller(team, 64)
         assert run_sweep(grid(), 0, swept.add, team, again)
+        with pytest.raises(BadInput, match="slow_bars"):
+            list(team.runner(work())([wrong]))
     assert killer.killed
     assert again.killed
     assert facts(log) == facts(alone())
     assert facts(swept) == facts(swept_alone())
-
-
-def test_processes_when_a_run_is_refused_then_the_same_error_as_alone() -> None:
-    wrong = FoldTask('{"fast_bars": 5, "slow_bars": 1}', plan().layout.folds[0])
-    with spread(SpreadPlan(workers=2)) as team, pytest.raises(BadInput, match="slow_bars"):
-        list(team.runner(work())([wrong]))
 
 
 def test_losses_when_there_are_too_many_over_the_same_runs_then_given_up() -> None:

@@ -188,6 +188,19 @@ def test_trail_when_off_then_no_fact_and_no_move() -> None:
     assert "BestPrice" not in desk.journal.kinds()
 
 
+def test_trail_when_switched_off_and_added_to_then_what_was_held_follows_on() -> None:
+    desk = _desk(trail="1")
+    desk.want(0.5)
+    desk.bar("100")
+    desk.bar("100")
+    desk.book.set_risk(RiskConfig())
+    desk.want(1.0)
+    desk.bar("100")
+    desk.bar("100", high="115", close="114")
+    old, new = desk.book.tracker.stops("momentum", desk.key)
+    assert (old.stop_price, new.stop_price, new.intent.trail_distance) == (105, 90, None)
+
+
 @pytest.mark.parametrize("checkpoint", [True, False])
 def test_restart_when_a_stop_has_moved_then_best_price_distance_and_stop_are_known(checkpoint: bool) -> None:
     desk = _bought(trail="1", take_profit="4")

@@ -11,6 +11,7 @@ from engine.domain.market import BookTop, Quotes
 from engine.domain.orders import OrderType, Side
 from engine.domain.portfolio import BookSnapshot, EngineSnapshot
 from engine.exchanges.paper.faults import Call, Fault
+from engine.risk.limits import RiskConfig
 from engine.runtime.status import status_of
 from engine.trading.report import report
 from tests.trading.harness import PERP, D, Desk
@@ -109,3 +110,21 @@ def test_failed_trades_when_a_fill_comes_after_they_closed_the_book_then_the_tab
     assert used(told(desk), "failed_trades_limit") == 3
     desk.command(SetTrading("test", TradingState.ACTIVE), "on")
     assert used(told(desk), "failed_trades_limit") == 0
+
+
+def test_position_when_its_stop_trails_and_it_has_a_target_then_both_are_told_where_they_lie_now() -> None:
+    desk = Desk(PERP)
+    desk.book.set_risk(RiskConfig(take_profit=D(4), trail=D(1)))
+    desk.want(1.0)
+    desk.bar("100")
+    desk.bar("100")
+    desk.bar("100", high="115", close="114")
+    (position,) = told(desk).positions
+    assert (position.stop_price, position.target_price, position.trails) == (105, 140, True)
+    stops = [order.stop_price for order in told(desk).orders if order.stop_price is not None]
+    assert stops == [105]
+
+
+def test_position_when_there_is_no_target_then_none_is_told() -> None:
+    (position,) = told(holding()).positions
+    assert (position.target_price, position.trails) == (None, False)

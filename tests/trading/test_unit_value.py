@@ -41,6 +41,14 @@ def test_peak_whatever_happens_then_is_the_highest_value_seen(equities: list[int
     assert units.peak <= units.journaled_peak * PEAK_STEP
 
 
+def test_drawdown_at_another_equity_then_what_observing_it_would_leave() -> None:
+    units = begun()
+    units.observe(D(1300), MONDAY + timedelta(hours=1))
+    ahead = units.drawdown_at(D(1171))
+    units.observe(D(1171), MONDAY + timedelta(hours=2))
+    assert ahead == units.drawdown > 0
+
+
 def test_periods_when_a_day_and_a_week_turn_then_start_at_the_last_value_before() -> None:
     units = begun()
     units.observe(D(1100), MONDAY + timedelta(hours=1))

@@ -116,6 +116,7 @@ def _sweep(commands: Commands) -> None:
     )
     parser.add_argument("--strategy", required=True, metavar="NAME", help="strategy whose settings are swept")
     add_candles(parser)
+    add_detail(parser)
     parser.add_argument(
         "--grid", action="append", required=True, metavar="KEY=LOW:HIGH:STEP",
         help="values of a setting, or KEY=A,B,C; may be given several times",

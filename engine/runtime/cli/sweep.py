@@ -1,4 +1,4 @@
-"""``sweep``: what every combination of a grid of settings would have earned, and how much of the best is the choosing."""
+"""``sweep``: what every combination of a grid of settings would have earned; how much of the best is the choosing."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def _say(record: Mapping[str, Any]) -> None:
     counts, days, development = record["counts"], record["definition"]["development"], record["development"]
     say(record["verdict"]["line"])
     say("")
-    say(f"study {record['study']}: {counts['measured']:,} combinations from {days['from'][:10]} to "
-        f"{days['to'][:10]} in {record['sweep_seconds']:.2f} s; {counts['refused']:,} contradicted themselves")  # fmt: skip
+    say(f"study {record['study']}: {counts['measured']:,} combinations from {days['from'][:10]} to {days['to'][:10]}; "
+        f"{counts['refused']:,} contradicted themselves")  # fmt: skip
     run = [one for one in record["combinations"] if one["trades"] is not None]
     run.sort(key=lambda one: (-one["sharpe"], one["number"]))
     say(f"{'Sharpe':>8} {'net return':>11} {'drawdown':>9} {'trades':>7}")
@@ -67,10 +67,9 @@ def _say(record: Mapping[str, Any]) -> None:
         settings = ", ".join(f"{name}={value}" for name, value in one["settings"].items())
         say(f"{one['sharpe']:8.2f} {one['net_return']:11.2%} {one['max_drawdown']:9.2%} {one['trades']:7,}  {settings}")
     if len(run) > _SHOWN:
-        say(f"and {len(run) - _SHOWN:,} more, down to a Sharpe ratio of {run[-1]['sharpe']:.2f}; --json tells them all")
-    say(
-        f"the best at twice the costs ends with {development['double_costs']['final_equity']} {development['currency']}"
-    )
+        say(f"and {len(run) - _SHOWN:,} more, down to a Sharpe ratio of {run[-1]['sharpe']:.2f}; --json tells all")
+    double = development["double_costs"]
+    say(f"the best at twice the costs ends with {double['final_equity']} {development['currency']}")
     for line in _doubts(record):
         say(line)
 

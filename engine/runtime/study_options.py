@@ -1,0 +1,33 @@
+"""What studies and sweeps are both asked for: a name, and who does the work."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from engine.domain.errors import BadInput
+from engine.simulation.spread import SpreadPlan
+
+MOST_WORKERS = 256
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
+
+
+def read_study_name(values: Mapping[str, Any]) -> str:
+    """``study``: a name, "" where one is to be made; raises `BadInput` for what is none."""
+    name = values.get("study") or ""
+    if not isinstance(name, str) or (name and not _NAME.fullmatch(name)):
+        raise BadInput(f"study {name!r:.80} is no name; take letters, digits, '-', '_' and '.', at most 80")
+    return name
+
+
+def read_spread(values: Mapping[str, Any]) -> SpreadPlan:
+    """``scheduler`` and ``workers``; raises `BadInput` for a number of workers that cannot be."""
+    return SpreadPlan(str(values.get("scheduler") or ""), read_count("workers", values.get("workers", 1), MOST_WORKERS))
+
+
+def read_count(name: str, value: Any, most: int) -> int:
+    """A whole number from 1 to ``most``; raises `BadInput` that names it."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+        raise BadInput(f"{name} {value!r:.80} is not a whole number from 1 to {most:,}")
+    return value

@@ -1,0 +1,160 @@
+"""How many trials stand behind a result: every setting of its strategy that any run tried on days of the same coins."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from engine.domain.errors import StorageError
+from engine.domain.market import from_ms, to_ms
+from engine.quant.overfitting import sharpe_sample, trial_variance
+from engine.runtime.clock import SystemClock
+from engine.runtime.code_revision import code_revision
+from engine.simulation.backtest import BacktestRun
+from engine.simulation.evaluation_figures import DAY_MS, Days, days_of, lived
+from engine.simulation.evaluation_luck import StudyFacts
+from engine.simulation.study import YEAR_DAYS
+from engine.storage.research import HoldoutTouch, ResearchStore, StoredStudy, Trial, TrialStamp, TrialState
+from engine.storage.research_tried import BY_HAND, LIMITS, Tried, TriedDays, days_of_study, series_of
+
+Counting = Callable[[BacktestRun], StudyFacts]
+"""Counts the trials behind a run once it has ended."""
+ALONE = StudyFacts(unknown="the run was made without a data folder")
+
+
+@dataclass(frozen=True, slots=True)
+class OwnTrials:
+    """What a study tried itself.
+
+    Attributes
+    ----------
+    keys : frozenset of str
+        Of its settings, as `TriedDays.key_of` gives them.
+    sharpes : sequence of float
+        Of each of its trials, per period.
+    days : float
+        The longest of them was measured over.
+    period_ms : int
+        Of a return.
+    """
+
+    keys: frozenset[str]
+    sharpes: Sequence[float]
+    days: float
+    period_ms: int
+
+
+def with_others(facts: StudyFacts, own: OwnTrials, pool: Sequence[Tried]) -> StudyFacts:
+    """The facts of a run or a study with the trials of all other runs counted in.
+
+    A ratio that was measured over fewer days than the study's own is mostly noise: it is brought to their length by the
+    square root of the days, or a single short look would inflate the variance of all.
+
+    Parameters
+    ----------
+    facts : StudyFacts
+        Of the run or study alone.
+    own : OwnTrials
+    pool : sequence of Tried
+        Every distinct setting that was tried, its own included.
+    """
+    others = [one for one in pool if one.key not in own.keys]
+    if not others:
+        return facts
+    scale = math.sqrt(own.period_ms / DAY_MS)
+    brought = [one.sharpe * scale * math.sqrt(min(1.0, one.days / max(own.days, 1.0))) for one in others]
+    variance = trial_variance([*own.sharpes, *brought])
+    return replace(facts, trials=facts.trials + len(others), others=len(others), sharpe_variance=variance)
+
+
+def by_hand(folder: Path, asked: Mapping[str, Any], series: Sequence[Mapping[str, Any]]) -> Counting:
+    """Records a backtest as a trial of its strategy, before its verdict is made, and counts those before it.
+
+    Parameters
+    ----------
+    folder : Path
+        The data folder.
+    asked : mapping
+        Record of the replay's request.
+    series : sequence of mappings
+        Record of the candles.
+
+    Returns
+    -------
+    callable
+        Where nothing can be recorded or read, its facts say that the trials of other runs are not known.
+    """
+    ((strategy, settings),) = asked["strategies"].items()
+    limits = {name: asked[name] for name in LIMITS}
+
+    def counted(run: BacktestRun) -> StudyFacts:
+        days = lived(run, days_of(run))
+        place = TriedDays(strategy, BY_HAND, series_of(series), *_span(days), limits)
+        ratio = sharpe_sample(days.returns).sharpe
+        ratio = 0.0 if math.isnan(ratio) else ratio
+        period_days = days.period_ms / DAY_MS
+        length = len(days.returns) * period_days
+        mine = Tried(place.key_of(settings), ratio / math.sqrt(period_days), length, settings)
+        try:
+            pool = _recorded(folder, place, mine)
+        except StorageError as error:
+            return StudyFacts(unknown=str(error).rstrip("."))
+        return with_others(StudyFacts(), OwnTrials(frozenset({mine.key}), [ratio], length, days.period_ms), pool)
+
+    return counted
+
+
+def _span(days: Days) -> tuple[Any, Any]:
+    first, last = (int(days.opened_ms[end]) if len(days.opened_ms) else 0 for end in (0, -1))
+    return from_ms(first), from_ms(last + days.period_ms)
+
+
+def _recorded(folder: Path, place: TriedDays, mine: Tried) -> tuple[Tried, ...]:
+    store = ResearchStore(folder)
+    try:
+        store.add_run(place, mine, TrialStamp(code_revision(), SystemClock().now()))
+        return store.tried(place)
+    finally:
+        store.close()
+
+
+def of_study(
+    store: ResearchStore, study: StoredStudy, facts: StudyFacts, tried: tuple[Sequence[Trial], Sequence[float], int]
+) -> StudyFacts:
+    """The facts of a study or a sweep with the trials of all other runs counted in.
+
+    Parameters
+    ----------
+    store : ResearchStore
+    study : StoredStudy
+    facts : StudyFacts
+        Of the study alone.
+    tried : tuple
+        Its trials that were run, the Sharpe ratio of each per period, and the period in ms.
+    """
+    days = days_of_study(study.name, study.strategy, study.definition)
+    assert days is not None, "a definition says its candles and days"
+    trials, sharpes, period_ms = tried
+    fixed = study.definition.get("fixed", {})
+    keys = frozenset(days.key_of({**fixed, **one.settings}) for one in trials if one.state is not TrialState.REFUSED)
+    pool = store.tried(days)
+    length = max((one.days for one in pool if one.key in keys), default=0.0)
+    return with_others(facts, OwnTrials(keys, sharpes, length, period_ms), pool)
+
+
+def daily(values: Sequence[float], period_ms: int) -> list[float]:
+    """Annualised Sharpe ratios per period."""
+    return [value * math.sqrt(period_ms / (YEAR_DAYS * DAY_MS)) for value in values]
+
+
+def with_seen(facts: StudyFacts, store: ResearchStore, touch: HoldoutTouch) -> StudyFacts:
+    """The facts for a look at a holdout: how many of its days earlier backtests of the strategy have shown."""
+    begin, end = to_ms(touch.start) // DAY_MS, -(-to_ms(touch.stop) // DAY_MS)
+    shown: set[int] = set()
+    for one in store.seen_like(touch):
+        first, stop = to_ms(one.start) // DAY_MS, -(-to_ms(one.stop) // DAY_MS)
+        shown.update(range(max(begin, first), min(end, stop)))
+    return replace(facts, seen_days=len(shown), seen_of=end - begin)
