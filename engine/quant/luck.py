@@ -157,7 +157,8 @@ def _ranked(actual: float, draws: FloatArray, trades: int) -> RandomEntryNull:
     below, equal = int((draws < actual).sum()), int((draws == actual).sum())
     percentile = (below + equal / 2.0) / len(draws)
     low, high = wilson_interval(percentile, len(draws))
-    return RandomEntryNull(actual, draws, trades, percentile, (1.0 + len(draws) - below) / (1.0 + len(draws)), low, high)
+    p_value = (1.0 + len(draws) - below) / (1.0 + len(draws))
+    return RandomEntryNull(actual, draws, trades, percentile, p_value, low, high)
 
 
 def random_entry_null(

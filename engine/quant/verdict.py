@@ -165,7 +165,8 @@ def _overfitting(evidence: Evidence, limits: Thresholds) -> _Check:
     told = "" if value is None else f"probability of overfitting {value:.2f}"
     passed = None if value is None or math.isnan(value) else value <= limits.overfitting
     need = f"{told}, at most {limits.overfitting:.2f} is allowed"
-    missing = f"the probability of overfitting of {evidence.trials:,} trials is not known; one study of them measures it"
+    runs = f"{evidence.trials:,} trial" + ("s" if evidence.trials > 1 else "")
+    missing = f"the probability of overfitting of {runs} is not known, which one study of them measures"
     return _Check(passed, told, need, missing)
 
 

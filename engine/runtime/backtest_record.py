@@ -43,6 +43,7 @@ def record_of(run: BacktestRun, evaluation: Evaluation) -> dict[str, Any]:
         "funding": plain(run.costs.funding),
         "stopped_at": utc_text(run.stopped_at) if run.stopped_at else None,
         "stop_reason": _stop_reason(run),
+        "days": _days(evaluation),
         "refused": run.refused,
         "rejected_prices": run.rejected_prices,
         **inside_record(run.detail),
@@ -94,6 +95,13 @@ def _stop_reason(run: BacktestRun) -> str:
     return f"emergency brake: the drawdown reached {run.setup.config.risk.brake_drawdown:.2%}"
 
 
+def _days(evaluation: Evaluation) -> dict[str, Any]:
+    """What every figure is of: the days lived, of all that were asked for."""
+    lived, asked = len(evaluation.days.returns), evaluation.days_asked
+    line = f"figures are of the {lived:,} days it lived, of {asked:,}" if lived < asked else ""
+    return {"lived": lived, "asked": asked, "line": line}
+
+
 def _costs(costs: CostsPaid) -> dict[str, str]:
     return {
         "fees": plain(costs.fees),
@@ -129,7 +137,7 @@ def _comparisons(evaluation: Evaluation) -> dict[str, Any]:
             "final_equity": plain(double.final_equity),
             "net_return": double.net_return.value,
             "sharpe": double.sharpe.value,
-            "reason": double.sharpe.reason,
+            "reason": double.net_return.reason or double.sharpe.reason,
         },
     }
 
@@ -163,6 +171,8 @@ def _luck(evaluation: Evaluation) -> dict[str, Any]:
     return {
         "null": {
             "percentile": _number(null.percentile),
+            "low": _number(null.low),
+            "high": _number(null.high),
             "p_value": _number(null.p_value),
             "draws": len(null.draws),
             "reason": null.reason,
@@ -176,6 +186,10 @@ def _luck(evaluation: Evaluation) -> dict[str, Any]:
         },
         "overfitting": {
             "trials": over.trials,
+            "other_trials": over.study.others,
+            "trials_unknown": over.study.unknown,
+            "seen_days": over.study.seen_days,
+            "seen_of": over.study.seen_of,
             "deflated_sharpe": over.deflated_sharpe,
             "pbo": over.overfitting,
             "minimum_track_record_days": over.minimum_days,

@@ -22,6 +22,7 @@ from engine.runtime.replay_data import FACT_KEYS, ReplayData, file_candles, file
 from engine.runtime.replay_request import KEYS as REPLAY_KEYS
 from engine.runtime.replay_request import ReplayRequest, read_request, require_known
 from engine.runtime.replays import Report
+from engine.runtime.trial_count import ALONE, Counting, by_hand
 from engine.simulation.backtest import BacktestEngine, BacktestRun, BacktestSetup, run_backtest
 from engine.simulation.evaluation import Evaluation, EvaluationCancelled, EvaluationPlan, evaluate
 from engine.simulation.evaluation_luck import StudyFacts
@@ -124,7 +125,7 @@ def backtest(
     request: BacktestRequest,
     data: ReplayData,
     report: Report | None = None,
-    study: StudyFacts | None = None,
+    study: StudyFacts | Counting | None = None,
     clock: Clock | None = None,
 ) -> BacktestResult:
     """Run and evaluate.
@@ -135,8 +136,9 @@ def backtest(
     data : ReplayData
     report : callable, optional
         Told the share done (0 to 1) and what is being done; False cancels.
-    study : StudyFacts, optional
-        Of the study this run belongs to; a run alone is one trial.
+    study : StudyFacts or callable, optional
+        Of the study this run belongs to, or what counts the trials behind it once it has run; without, the trials of
+        other runs are not known and the verdict says so.
     clock : Clock, optional
         Dates the record; wall time of this computer by default.
 
@@ -151,7 +153,8 @@ def backtest(
     currency = data.currency
     run = _ran(request, data, report)
     started = time.perf_counter()
-    evaluation = _evaluated(run, EvaluationPlan(request.draws, request.seed, study or StudyFacts()), report)
+    trials = study(run) if callable(study) else study or ALONE
+    evaluation = _evaluated(run, EvaluationPlan(request.draws, request.seed, trials), report)
     facts = {"currency": currency, "evaluation_seconds": round(time.perf_counter() - started, 3)}
     report(1.0, "done")
     facts |= {"made_at": utc_text((clock or SystemClock()).now())} | _asked(request, data)
@@ -199,7 +202,14 @@ def _asked(request: BacktestRequest, data: ReplayData) -> dict[str, Any]:
     }
 
 
-def backtest_files(paths: Sequence[Path], options: Mapping[str, Any], report: Report | None = None) -> BacktestResult:
+def counting(request: BacktestRequest, data: ReplayData, folder: Path | None) -> Counting | None:
+    """What records a run by hand as a trial in a data folder and counts those before it; None without a folder."""
+    return None if folder is None else by_hand(folder, request.replay.record(), data.record())
+
+
+def backtest_files(
+    paths: Sequence[Path], options: Mapping[str, Any], report: Report | None = None, folder: Path | None = None
+) -> BacktestResult:
     """Backtest candle files without storing them.
 
     Parameters
@@ -211,6 +221,8 @@ def backtest_files(paths: Sequence[Path], options: Mapping[str, Any], report: Re
         files) or ``no_funding`` (True: perpetuals pay none), and ``detail`` (paths of files of finer candles).
     report : callable, optional
         Told share and text; False cancels.
+    folder : Path, optional
+        The data folder, in which the run is recorded as a trial of its strategy.
 
     Raises
     ------
@@ -232,4 +244,5 @@ def backtest_files(paths: Sequence[Path], options: Mapping[str, Any], report: Re
     without = bool(options.get("no_funding"))
     funding = file_funding(map(Path, options.get("funding") or ()), facts, series, without=without)
     fine = file_fine(map(Path, options.get("detail") or ()), facts, request.replay.stop, ImportWatch(watch))
-    return backtest(request, ReplayData(series, funding, rejected, fine), report)
+    data = ReplayData(series, funding, rejected, fine)
+    return backtest(request, data, report, counting(request, data, folder))

@@ -14,14 +14,15 @@ from typing import Any
 import numpy as np
 
 from engine.domain.codec import plain, utc_text
-from engine.domain.errors import BadInput
+from engine.domain.errors import BadInput, CandleError
 from engine.domain.instruments import Instrument, InstrumentKey, Kind
 from engine.domain.market import CandleArrays, Timeframe, from_ms, to_ms
+from engine.market.checks import RowFault
 from engine.market.funding import FundingSeries
 from engine.runtime.clock import SystemClock
 from engine.simulation.instrument_table import FactOverrides, instrument_for
 from engine.simulation.replay_source import Fine, Funding
-from engine.storage.candle_import import ImportOptions, ImportWatch, import_file, read_funding
+from engine.storage.candle_import import ImportOptions, ImportResult, ImportWatch, import_file, read_funding
 from engine.storage.candle_names import NameFlags
 from engine.storage.candles import CandleStore
 
@@ -162,20 +163,40 @@ def file_candles(
     """Candles of Parquet and CSV files, through the very checks of an import; and how many rows these left out.
 
     Files of one instrument and timeframe are joined. The order of the paths changes nothing: where two files
-    contradict each other, the one whose path sorts last wins.
+    contradict each other, the one whose path sorts last wins. One file that contradicts itself is refused: an import
+    takes its later row and lists what it left out, but nobody looks at such a list between a file and its result.
 
     Raises
     ------
     CandleError, BadInput
-        A file cannot be used, or two timeframes of one instrument are given.
+        A file cannot be used, holds two different rows of one candle, or two timeframes of one instrument are given.
     """
     with tempfile.TemporaryDirectory(prefix="quarterdeck-replay-") as folder:
         store = CandleStore(Path(folder))
         options = ImportOptions(facts.instrument, SystemClock().now(), facts.flags)
-        results = [import_file(store, path, path.name, options, watch) for path in sorted(set(paths))]
+        results = []
+        for path in sorted(set(paths)):
+            results.append(import_file(store, path, path.name, options, watch))
+            _require_one_row(store, path, results[-1])
         names = read_series_names(sorted({(result.instrument.key, str(result.timeframe)) for result in results}))
         rejected = sum(result.report.rows_rejected for result in results)
         return stored_candles(store, names, stop), rejected
+
+
+def _require_one_row(store: CandleStore, path: Path, result: ImportResult) -> None:
+    """Refuse a file with two different rows of one candle; the error holds both."""
+    examples = [one for part in result.report.rejected if part.fault is RowFault.CONFLICT for one in part.examples]
+    if not examples:
+        return
+    left_out = examples[0]
+    kept = store.read(result.instrument.key, result.timeframe)
+    row = int(np.searchsorted(kept.opened_at_ms, left_out.opened_at_ms))
+    columns = (kept.open, kept.high, kept.low, kept.close, kept.volume)
+    other = tuple(float(column[row]) for column in columns)
+    raise CandleError(
+        f"{path.name} has two different rows of the candle that opens at {utc_text(from_ms(left_out.opened_at_ms))}: "
+        f"(open, high, low, close, volume) {left_out.values} and {other}; remove the wrong one"
+    )
 
 
 def file_fine(paths: Iterable[Path], facts: FileFacts, stop: datetime | None, watch: ImportWatch) -> Fine:
@@ -243,6 +264,8 @@ def _record(instrument: Instrument, candles: CandleArrays, funding: FundingSerie
         "timeframe": str(candles.timeframe),
         "tick_size": plain(instrument.tick_size),
         "lot_size": plain(instrument.lot_size),
+        "min_notional": plain(instrument.min_notional),
+        "max_leverage": plain(instrument.max_leverage),
         "bars": len(candles),
         "first": utc_text(from_ms(int(at_ms[0]))) if len(candles) else "",
         "last": utc_text(from_ms(int(at_ms[-1]))) if len(candles) else "",
@@ -250,7 +273,14 @@ def _record(instrument: Instrument, candles: CandleArrays, funding: FundingSerie
     }
     if instrument.kind is Kind.PERPETUAL:
         record["funding_rates"] = 0 if funding is None else len(funding)
+        record["funding_sha256"] = "" if funding is None else _funding_hash(funding)
     return record
+
+
+def _funding_hash(funding: FundingSeries) -> str:
+    digest = hashlib.sha256(np.ascontiguousarray(funding.at_ms, dtype="<i8").tobytes())
+    digest.update(" ".join(map(plain, funding.rates)).encode())
+    return digest.hexdigest()
 
 
 def _detail_record(candles: CandleArrays | None) -> dict[str, Any]:

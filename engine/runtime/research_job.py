@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.domain.codec import utc_text
-from engine.runtime.backtests import KEYS, BacktestRequest, backtest, read_backtest
+from engine.runtime.backtests import KEYS, BacktestRequest, backtest, counting, read_backtest
 from engine.runtime.engine import VERSION
 from engine.runtime.funding_shelf import FundingShelf
 from engine.runtime.job_worker import JobOutcome, JobWatch
@@ -50,7 +50,9 @@ def backtest_task(arguments: Mapping[str, Any], watch: JobWatch) -> JobOutcome:
         watch.progress(share, text)
         return not watch.cancelled()
 
-    result = backtest(request, ReplayData(series, funding, fine=fine), report, clock=watch.clock)
+    data = ReplayData(series, funding, fine=fine)
+    count = counting(request, data, Path(arguments["data"]))
+    result = backtest(request, data, report, count, watch.clock)
     record = {"id": run_id, "revision": VERSION, "study": None, "trial": None, **result.record}
     folder.write_result(record, StoredCurve(*result.curve()))
     summary = {name: record[name] for name in ("final_equity", "currency", "bars", "verdict")}

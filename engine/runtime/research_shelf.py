@@ -7,9 +7,9 @@ from decimal import InvalidOperation
 from pathlib import Path
 from typing import Any
 
-from engine.domain.errors import BadInput
+from engine.domain.errors import BadInput, StorageError
 from engine.domain.research import BacktestRow, BacktestView, RunNote, RunTrade
-from engine.domain.views import JobView
+from engine.domain.views import JobState, JobView
 from engine.runtime.job_shelf import ENDED
 from engine.runtime.jobs import Jobs
 from engine.runtime.research_files import ResearchFolder
@@ -35,8 +35,8 @@ class ResearchShelf:
         return ResearchFolder(self._shelf.path(run_id))
 
     def rows(self) -> tuple[BacktestRow, ...]:
-        """Every run, newest first; raises `StorageError` where they cannot be read."""
-        found = [self._row(run_id, job) for run_id, job in self._shelf.runs().items()]
+        """Every run, newest first; one whose files are damaged is a failed one that says so."""
+        found = [self._listed(run_id, job) for run_id, job in self._shelf.runs().items()]
         return tuple(sorted(found, key=lambda row: (row.job.started_at, row.run_id), reverse=True))
 
     def row(self, run_id: str) -> BacktestRow:
@@ -88,8 +88,8 @@ class ResearchShelf:
         folder.write_note(note)
 
     def ended(self, run_id: str) -> BacktestRow:
-        """A run that may be deleted; raises `BadInput` for an unknown one and for one that runs or waits."""
-        row = self.row(run_id)
+        """A run that may be deleted, also a damaged one; raises `BadInput` for one that is unknown, runs or waits."""
+        row = self._listed(run_id, self._shelf.job(run_id))
         self._shelf.require_ended(row.job)
         return row
 
@@ -98,6 +98,15 @@ class ResearchShelf:
         self._shelf.delete(self.ended(run_id).run_id)
         self._rows.pop(run_id, None)
         self._trades.pop(run_id, None)
+
+    def _listed(self, run_id: str, job: JobView | None) -> BacktestRow:
+        """A run, or of a damaged one what is known without its files: it must hide no other, and can be deleted."""
+        try:
+            return self._row(run_id, job)
+        except StorageError as error:
+            job = job or self._shelf.remembered(run_id, None, None)
+            state = JobState.FAILED if job.state is JobState.DONE else job.state
+            return asked_row(run_id, replace(job, state=state, detail=f"damaged: {error}"), {}, None)
 
     def _row(self, run_id: str, job: JobView | None) -> BacktestRow:
         folder = self.folder(run_id)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.domain.codec import utc_from_text
-from engine.domain.errors import BadInput
+from engine.domain.errors import BadInput, StorageError
 from engine.domain.instruments import InstrumentKey
 from engine.domain.research import BacktestView
 from engine.domain.studies import StudyBest, StudyRow, StudyState, StudyTrial, StudyView, TrialEnd
@@ -91,10 +91,13 @@ class StudyShelf:
         return StudyFolder(self._data, name)
 
     def rows(self) -> tuple[StudyRow, ...]:
-        """Every study, newest first; raises `StorageError` where they cannot be read."""
+        """Every study, newest first; one whose files are damaged is a failed one that says so.
+
+        Raises `StorageError` where the database cannot be read.
+        """
         with self._lock:
             stored = [one.name for one in self.store().studies()] if self._has_database() else []
-            found = [self._row(name) for name in {*stored, *study_names(self._data)}]
+            found = [self._listed(name) for name in {*stored, *study_names(self._data)}]
         return tuple(sorted(found, key=lambda row: (row.created_at, row.name), reverse=True))
 
     def row(self, name: str) -> StudyRow:
@@ -157,6 +160,8 @@ class StudyShelf:
         earlier = self.store().touched_like(asked)
         if earlier is not None:
             return f"Study {earlier.study} looked at these days on {earlier.touched_at:%Y-%m-%d}"
+        if (searched := self.store().searched_like(asked)) is not None:
+            return f"Study {searched.source} searched days up to {searched.stop:%Y-%m-%d}, some of them of this holdout"
         return _blocked(row)
 
     def _best(self, known: _Known, folder: StudyFolder) -> StudyBest | None:
@@ -195,6 +200,35 @@ class StudyShelf:
             archived=folder.is_archived(),
             started_here=bool(request),
         )
+
+    def _listed(self, name: str) -> StudyRow:
+        """A study, or of a damaged one what the database knows: it must hide no other."""
+        try:
+            return self._row(name)
+        except StorageError as error:
+            known = self._known.get(name)
+            ends = [] if known is None else [one.end for one in known.trials]
+            refused = ends.count(TrialEnd.REFUSED)
+            best = None if known is None else best_trial(known.trials)
+            return StudyRow(
+                name=name,
+                **_subject(known, {}),
+                state=StudyState.FAILED,
+                detail=f"damaged: {error}",
+                job=None,
+                created_at=datetime.fromtimestamp(0, UTC) if known is None else known.study.created_at,
+                wanted=None,
+                measured=len(ends) - refused,
+                complete=ends.count(TrialEnd.COMPLETE),
+                pruned=ends.count(TrialEnd.PRUNED),
+                refused=refused,
+                best=None if best is None else best.objective,
+                verdict=None,
+                looked_at=None if known is None or known.touch is None else known.touch.touched_at,
+                note=None,
+                archived=False,
+                started_here=False,
+            )
 
     def _job(self, job_id: str) -> JobView | None:
         return self._jobs.view(job_id) if job_id and self._jobs.knows(job_id) else None

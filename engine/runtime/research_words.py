@@ -27,7 +27,7 @@ FIGURES: Mapping[str, Words] = {
     "sortino": Words("Sortino ratio", Unit.RATIO, "Like Sharpe, but only returns below zero count as swings."),
     "calmar": Words("Calmar ratio", Unit.RATIO, "Growth a year over the deepest drawdown."),
     "max_drawdown": Words(
-        "Deepest drawdown", Unit.SHARE, "Largest fall from an earlier peak, from close of day to close."
+        "Deepest drawdown", Unit.SHARE, "Largest fall from an earlier peak, of the closes of all candles."
     ),
     "drawdown_days": Words("Longest drawdown", Unit.DAYS, "Days under an earlier peak, one not over included.", False),
     "trades": Words("Trades", Unit.COUNT, "Round trips. Under 30 nothing can be said, 200 are asked for.", None),
@@ -94,7 +94,11 @@ CHECKS: tuple[tuple[str, str, Words], ...] = (
     (
         "overfitting",
         "trials",
-        Words("Trials", Unit.COUNT, "Runs of this study that were looked at, abandoned ones included."),
+        Words(
+            "Trials",
+            Unit.COUNT,
+            "Settings of this strategy that were tried on these days and coins, by any run, abandoned ones included.",
+        ),
     ),
 )
 """Part of the record, name in it, and words of each check against luck; ``{draws}`` is how many draws were made."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import multiprocessing
 import sys
 from collections.abc import Mapping
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,7 +16,7 @@ from engine.domain.errors import BadInput
 from engine.domain.market import CandleArrays
 from engine.domain.ports import Strategy
 from engine.runtime.replay_data import file_candles, read_file_facts
-from engine.simulation.causality import CausalityPlan, CausalityReport, check_causality
+from engine.simulation.causality import CausalityPlan, CausalityReport, Fault, FaultKind, check_causality
 from engine.simulation.market import MarketSimulator
 from engine.simulation.market_day import day_start_ms
 from engine.simulation.strategy_values import STRATEGY_ERRORS
@@ -107,11 +109,63 @@ def check_one(
         What cannot be read, made or checked; a fault that was found is in the report instead.
     """
     if file is not None:
-        strategy = own_strategy(file, name, settings)
-    else:
-        strategy = build_strategy(name, json.dumps(dict(settings), default=str))[0]
+        return _checked_apart(name, settings, file, (candles, dict(options or {})))
+    strategy = build_strategy(name, json.dumps(dict(settings), default=str))[0]
     series = made_up_candles() if candles is None else _file_candles(candles, options or {})
     return check_causality(name, strategy, series, CausalityPlan())
+
+
+def _checked_apart(
+    name: str, settings: Mapping[str, Any], file: Path, series: tuple[Path | None, dict[str, Any]]
+) -> CausalityReport:
+    """Check code that nobody knows in a process of its own: whatever it raises, even an exit, is a fault of it.
+
+    Parameters
+    ----------
+    name, settings, file : as `check_one`
+    series : tuple
+        File of candles or None, and facts about it.
+    """
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_answer, args=(sender, name, dict(settings), file, series), daemon=True)
+    process.start()
+    sender.close()
+    try:
+        answer = receiver.recv()
+    except EOFError:
+        process.join()
+        answer = f"it ended its process without an answer (exit code {process.exitcode})"
+    finally:
+        process.kill()
+        process.join()
+        receiver.close()
+    if isinstance(answer, BadInput):
+        raise answer
+    return answer if isinstance(answer, CausalityReport) else _failed(name, str(answer))
+
+
+def _answer(
+    sender: Connection, name: str, settings: dict[str, Any], file: Path, series: tuple[Path | None, dict[str, Any]]
+) -> None:
+    """In the process of its own: the report, the refusal, or what a person's code raised."""
+    answer: object
+    candles, options = series
+    try:
+        strategy = own_strategy(file, name, settings)
+        bars = made_up_candles() if candles is None else _file_candles(candles, options)
+        answer = check_causality(name, strategy, bars, CausalityPlan())
+    except BadInput as error:
+        answer = error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - the one edge to code that may raise anything, its exit included
+        answer = f"{type(error).__name__}: {error!s:.300}"
+    sender.send(answer)
+
+
+def _failed(name: str, detail: str) -> CausalityReport:
+    return CausalityReport(name, 0, 0, 0, 0, 0, False, Fault(FaultKind.FAILED, None, None, detail))
 
 
 def _file_candles(path: Path, options: Mapping[str, Any]) -> CandleArrays:

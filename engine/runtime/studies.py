@@ -24,6 +24,7 @@ from engine.runtime.research_files import StoredCurve
 from engine.runtime.research_studies_files import StudyFolder
 from engine.runtime.study_options import read_count, read_spread, read_study_name
 from engine.runtime.study_record import study_record
+from engine.runtime.trial_count import of_study, with_seen
 from engine.simulation.backtest_setup import BacktestSetup
 from engine.simulation.evaluation_luck import StudyFacts
 from engine.simulation.search_space import Bounds, Dimension, checked_fixed, space_of
@@ -47,6 +48,7 @@ from engine.storage.research import (
     StoredStudy,
     Trial,
     TrialStamp,
+    searched_before,
     touched_before,
 )
 from engine.strategies import BACKTESTS
@@ -188,7 +190,8 @@ def study_files(
     BadInput, CandleError
         Names what cannot be used.
     CommandRefused
-        The holdout was looked at before, with the date; or another process runs the study.
+        The holdout was looked at before, with the date; another study searched days of it; or another process runs
+        the study.
     JobCancelled
         ``report`` said so; what was stored stays, and the same call goes on.
     """
@@ -219,8 +222,9 @@ def study(request: StudyRequest, data: ReplayData, folder: Path, report: Report)
     try:
         stored = store.begin(StoredStudy(name, _strategy(request.backtest), definition, datetime.now(UTC)))
         _require_open(request, plan, store, name)
-        judgement = _search(request, plan, _Log(store, name), report)
+        found = _search(request, plan, _Log(store, name), report)
         trials = store.trials(name)
+        judgement = replace(found, facts=of_study(store, stored, found.facts, trials, plan.layout.period_ms))
         best = best_of(trials)
         assert best is not None, "the first trials are never abandoned"
         report(_SEARCHING, "measuring the best, and running it again at twice the costs")
@@ -297,8 +301,12 @@ def _search(request: StudyRequest, plan: StudyPlan, log: _Log, report: Report) -
 
 def _require_open(request: StudyRequest, plan: StudyPlan, store: ResearchStore, name: str) -> None:
     """Refuse a second look before any work is done, and trials after the first one."""
-    if request.holdout_report and (earlier := store.touched_like(_touch_of(plan, name, {}, {}))):
-        raise touched_before(earlier)
+    if request.holdout_report:
+        asked = _touch_of(plan, name, {}, {})
+        if earlier := store.touched_like(asked):
+            raise touched_before(earlier)
+        if searched := store.searched_like(asked):
+            raise searched_before(searched)
     touched = store.touched(name)
     if touched is not None and measured(store.trials(name)) < request.trials:
         raise CommandRefused(
@@ -328,8 +336,9 @@ def _look(
 ) -> None:
     """Run the best on the holdout; what is found is shown only once the look is recorded for good."""
     name, judgement = found
-    record = _run(request, data, plan, plan.layout.holdout, judgement).record
     assert judgement.best is not None, "there is a complete trial"
+    facts = with_seen(judgement.facts, store, _touch_of(plan, name, {}, {}))
+    record = _run(request, data, plan, plan.layout.holdout, replace(judgement, facts=facts)).record
     store.touch(_touch_of(plan, name, judgement.best.settings, record))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine.domain.errors import BadInput
+from engine.runtime.code_revision import code_revision
 from engine.simulation.spread import SpreadPlan
 
 MOST_WORKERS = 256
@@ -23,7 +24,8 @@ def read_study_name(values: Mapping[str, Any]) -> str:
 
 def read_spread(values: Mapping[str, Any]) -> SpreadPlan:
     """``scheduler`` and ``workers``; raises `BadInput` for a number of workers that cannot be."""
-    return SpreadPlan(str(values.get("scheduler") or ""), read_count("workers", values.get("workers", 1), MOST_WORKERS))
+    workers = read_count("workers", values.get("workers", 1), MOST_WORKERS)
+    return SpreadPlan(str(values.get("scheduler") or ""), workers, code_revision)
 
 
 def read_count(name: str, value: Any, most: int) -> int:

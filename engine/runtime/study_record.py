@@ -45,6 +45,7 @@ def study_record(
         "trials": [trial_row(one) for one in trials],
         "overfitting": {
             "trials": judgement.facts.trials,
+            "other_trials": judgement.facts.others,
             "sharpe_variance": _known(judgement.facts.sharpe_variance),
             "pbo": judgement.facts.overfitting,
             "reason": judgement.overfitting_reason,

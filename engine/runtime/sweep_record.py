@@ -40,6 +40,7 @@ def sweep_record(study: StoredStudy, trials: Sequence[Trial], judgement: SweepJu
         "combinations": [combination_row(one) for one in trials],
         "overfitting": {
             "trials": facts.trials,
+            "other_trials": facts.others,
             "sharpe_variance": _known(facts.sharpe_variance),
             "pbo": facts.overfitting,
             "blocks": judgement.blocks,

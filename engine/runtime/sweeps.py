@@ -22,7 +22,9 @@ from engine.runtime.research_files import StoredCurve
 from engine.runtime.research_studies_files import StudyFolder
 from engine.runtime.study_options import read_count, read_spread, read_study_name
 from engine.runtime.sweep_record import sweep_record
+from engine.runtime.trial_count import of_study
 from engine.simulation.backtest_setup import BacktestSetup
+from engine.simulation.evaluation_figures import DAY_MS
 from engine.simulation.search_space import Value, checked_fixed
 from engine.simulation.spread import SpreadPlan, spread
 from engine.simulation.sweep_judgement import SweepJudgement, judge_sweep
@@ -157,7 +159,9 @@ def sweep(request: SweepRequest, data: ReplayData, folder: Path, report: Report)
         stored = store.begin(StoredStudy(name, request.strategy, definition, SystemClock().now()))
         swept = _sweep(request, plan, store, (name, report))
         trials = store.outcomes(name)
-        judgement = judge_sweep(plan, trials, store.pages(name, _PAGE))
+        period_ms = max(DAY_MS, *(one.timeframe.ms for one in data.series.values()))
+        found = judge_sweep(plan, trials, store.pages(name, _PAGE))
+        judgement = replace(found, facts=of_study(store, stored, found.facts, trials, period_ms))
         development = _run(request, data, plan, (judgement, report))
         revisions = list(store.revisions(name))
     finally:

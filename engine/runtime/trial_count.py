@@ -17,6 +17,7 @@ from engine.simulation.backtest import BacktestRun
 from engine.simulation.evaluation_figures import DAY_MS, Days, days_of, lived
 from engine.simulation.evaluation_luck import StudyFacts
 from engine.simulation.study import YEAR_DAYS
+from engine.simulation.study_judgement import comparable
 from engine.storage.research import HoldoutTouch, ResearchStore, StoredStudy, Trial, TrialStamp, TrialState
 from engine.storage.research_tried import BY_HAND, LIMITS, Tried, TriedDays, days_of_study, series_of
 
@@ -122,7 +123,7 @@ def _recorded(folder: Path, place: TriedDays, mine: Tried) -> tuple[Tried, ...]:
 
 
 def of_study(
-    store: ResearchStore, study: StoredStudy, facts: StudyFacts, tried: tuple[Sequence[Trial], Sequence[float], int]
+    store: ResearchStore, study: StoredStudy, facts: StudyFacts, trials: Sequence[Trial], period_ms: int
 ) -> StudyFacts:
     """The facts of a study or a sweep with the trials of all other runs counted in.
 
@@ -132,22 +133,21 @@ def of_study(
     study : StoredStudy
     facts : StudyFacts
         Of the study alone.
-    tried : tuple
-        Its trials that were run, the Sharpe ratio of each per period, and the period in ms.
+    trials : sequence of Trial
+        All of it, returns or not.
+    period_ms : int
+        Of a return.
     """
     days = days_of_study(study.name, study.strategy, study.definition)
     assert days is not None, "a definition says its candles and days"
-    trials, sharpes, period_ms = tried
+    run = [one for one in trials if one.state is not TrialState.REFUSED]
     fixed = study.definition.get("fixed", {})
-    keys = frozenset(days.key_of({**fixed, **one.settings}) for one in trials if one.state is not TrialState.REFUSED)
+    keys = frozenset(days.key_of({**fixed, **one.settings}) for one in run)
     pool = store.tried(days)
     length = max((one.days for one in pool if one.key in keys), default=0.0)
+    scale = math.sqrt(period_ms / (YEAR_DAYS * DAY_MS))
+    sharpes = [value * scale for value in comparable(run)]
     return with_others(facts, OwnTrials(keys, sharpes, length, period_ms), pool)
-
-
-def daily(values: Sequence[float], period_ms: int) -> list[float]:
-    """Annualised Sharpe ratios per period."""
-    return [value * math.sqrt(period_ms / (YEAR_DAYS * DAY_MS)) for value in values]
 
 
 def with_seen(facts: StudyFacts, store: ResearchStore, touch: HoldoutTouch) -> StudyFacts:

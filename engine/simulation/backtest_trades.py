@@ -122,7 +122,8 @@ class TradedSeries:
 
     def candle_of(self, at_ms: int) -> tuple[CandleArrays, int]:
         """The candle that an execution of its close happened in, and its row: a finer one where these decide."""
-        bar = int(np.searchsorted(self.closed_ms(), at_ms))
+        opened_ms = self.candles.opened_at_ms[self.first : self.stop]  # no array of closes: this is asked at every fill
+        bar = int(np.searchsorted(opened_ms, at_ms - self.candles.timeframe.ms))
         if self.fine is None or not self.fine.decided[bar]:
             return self.candles, self.first + bar
         candles = self.fine.candles

@@ -55,12 +55,15 @@ class CausalityPlan:
     cuts : int
         Bars after which the future is cut off; half of them where the conviction changes.
     windows : int
-        Bars at which a window is compared with the whole.
+        Bars all over the series at which a window is compared with the whole.
+    stretch : int
+        Bars in a row at which it is compared as well: what peeks now and then is found by looking at every bar.
     seed : int
     """
 
     cuts: int = 60
     windows: int = 200
+    stretch: int = 3_000
     seed: int = 0
 
 
@@ -95,8 +98,8 @@ class CausalityReport:
         """The finding in one line."""
         if self.fault is None:
             return (
-                f"{self.strategy} neither looks ahead nor needs more than its {self.lookback_bars:,} bars: the future "
-                f"cut off at {self.cuts:,} bars and {self.windows:,} windows compared, {self.bars:,} candles"
+                f"{self.strategy}: no look-ahead was found at {self.windows:,} of {self.bars:,} bars, nor a need for "
+                f"more than its {self.lookback_bars:,} bars of history; the future was cut off at {self.cuts:,} bars"
             )
         fault = self.fault
         where = "" if fault.bar is None else f" at bar {fault.bar}"
@@ -129,11 +132,11 @@ def check_causality(
     """
     plan = plan or CausalityPlan()
     lookback = _lookback_of(name, strategy, candles)
-    check = _Check(name, strategy, _frozen(candles), lookback)
+    check = _Check(name, strategy, frozen(candles), lookback)
     fault, cuts, windows = check.fault_of_whole(), 0, 0
     if fault is None:
         chosen = _bars_to_look_at(check.whole, lookback, plan)
-        cut_at, look_at = chosen(plan.cuts), chosen(plan.windows)
+        cut_at, look_at = chosen(plan.cuts), sorted({*chosen(plan.windows), *_stretch(len(candles), lookback, plan)})
         cuts, fault = len(cut_at), check.look_ahead(cut_at)
         if fault is None:
             windows, fault = len(look_at), check.recursion(look_at)
@@ -157,12 +160,18 @@ def _lookback_of(name: str, strategy: Strategy, candles: CandleArrays) -> int:
     return int(lookback)
 
 
-def _frozen(candles: CandleArrays) -> CandleArrays:
-    """The same candles in arrays of their own that cannot be written to."""
-    columns = [np.array(getattr(candles, name)) for name in ("opened_at_ms", *_COLUMNS)]
-    for column in columns:
-        column.flags.writeable = False
-    return CandleArrays(candles.timeframe, *columns)
+def frozen(candles: CandleArrays) -> CandleArrays:
+    """The same candles in arrays that cannot be written to, nor be made so: they lie over bytes."""
+    columns = (getattr(candles, name) for name in ("opened_at_ms", *_COLUMNS))
+    return CandleArrays(candles.timeframe, *(np.frombuffer(one.tobytes(), dtype=one.dtype) for one in columns))
+
+
+def _stretch(count: int, lookback: int, plan: CausalityPlan) -> range:
+    """Bars in a row, all past the warm-up, begun at random where there are more."""
+    first = lookback - 1
+    spare = max(0, count - first - plan.stretch)
+    begin = first + int(np.random.default_rng(plan.seed).integers(0, spare + 1))
+    return range(begin, min(count, begin + plan.stretch))
 
 
 def _bars_to_look_at(whole: StrategyValues, lookback: int, plan: CausalityPlan) -> Callable[[int], list[int]]:
@@ -247,6 +256,8 @@ class _Check:
             last = StrategyValues(self.whole.convictions[bar : bar + 1], self.whole.distances[bar : bar + 1])
             ours = StrategyValues(window.convictions[-1:], window.distances[-1:])
             if len(_differing(last, ours, 1)):
+                if (later := self.look_ahead([bar])) is not None:
+                    return later
                 detail = f"{_pair(last, 0)} over the whole series is {_pair(ours, 0)}"
                 words = f"{detail} from the {self.lookback:,} bars of lookback_bars alone: raise it"
                 return self._fault(FaultKind.RECURSION, bar, words)

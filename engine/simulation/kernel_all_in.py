@@ -161,7 +161,8 @@ def passes(cash: float, mark: int, lots: int, real: FloatArray) -> bool:
 def _reserve_of_one(mark: int, real: FloatArray) -> float:
     """Quote the venue holds back for a lot."""
     price = mark * real[UNIT] / real[LOT] * (1.0 + real[TAKING])
-    return math.ceil((price + price * real[RESERVE_FEE]) * 1e12) / 1e12 * real[LOT]
+    held: float = math.ceil((price + price * real[RESERVE_FEE]) * 1e12) / 1e12 * real[LOT]
+    return held
 
 
 @part
@@ -180,8 +181,8 @@ def affordable(cash: float, mark: int, lots: int, price: int, rules: IntArray, r
 @part
 def is_spent(cash: float, rules: IntArray, real: FloatArray) -> bool:
     """Whether the cash is too little for any order, whatever the price: then nothing can happen any more."""
-    least: float = (rules[MIN_VALUE] - 1) * real[UNIT]
-    return cash * (1.0 + 2 * TIE) / (1.0 + real[RESERVE]) < least
+    spent: bool = cash * (1.0 + 2 * TIE) / (1.0 + real[RESERVE]) < (rules[MIN_VALUE] - 1) * real[UNIT]
+    return spent
 
 
 @part

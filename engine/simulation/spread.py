@@ -54,10 +54,14 @@ class SpreadPlan:
         computer.
     workers : int
         Processes of this computer; 1 runs everything in this one.
+    revision : callable, optional
+        Names the code it is asked in: a cluster's worker with other code is refused, for its results would be told as
+        made by this one.
     """
 
     scheduler: str = ""
     workers: int = 1
+    revision: Callable[[], str] | None = None
 
 
 class Team(Protocol):
@@ -95,7 +99,7 @@ def spread(plan: SpreadPlan) -> Iterator[Team]:
         Workers die again and again over the same pieces.
     """
     if plan.scheduler:
-        with _cluster(plan.scheduler) as team:
+        with _cluster(plan.scheduler, plan.revision) as team:
             yield team
     elif plan.workers > 1:
         with tempfile.TemporaryDirectory(prefix="quarterdeck-spread-") as folder:
@@ -181,7 +185,7 @@ def _lost(losses: int, error: BaseException) -> None:
 
 
 @contextmanager
-def _cluster(address: str) -> Iterator[Team]:
+def _cluster(address: str, revision: Callable[[], str] | None) -> Iterator[Team]:
     # Dask takes half a second to import, which work on this computer must not pay.
     from distributed import Client
 
@@ -193,7 +197,7 @@ def _cluster(address: str) -> Iterator[Team]:
             f"no Dask scheduler answers at {address} ({error}); start it, or correct research.scheduler"
         ) from error
     try:
-        yield _Cluster(client)
+        yield _Cluster(client, revision)
     finally:
         with suppress(OSError):
             client.close()
@@ -202,18 +206,19 @@ def _cluster(address: str) -> Iterator[Team]:
 class _Cluster:
     """Workers of a Dask cluster; a work is sent to each once."""
 
-    def __init__(self, client: Any) -> None:
-        self._client = client
+    def __init__(self, client: Any, revision: Callable[[], str] | None) -> None:
+        self._client, self._revision = client, revision
 
     def runner(self, work: Work[_Task, _Result]) -> Runner[_Task, _Result]:
-        return _Sent(self._client, work).each
+        return _Sent(self._client, work, self._revision).each
 
 
 class _Sent:
     """A work on a cluster."""
 
-    def __init__(self, client: Any, work: Any) -> None:
-        self._client, self._work = client, work
+    def __init__(self, client: Any, work: Any, revision: Callable[[], str] | None) -> None:
+        self._client, self._work, self._revision = client, work, revision
+        self._ours = "" if revision is None else revision()
         self._shared: Any = None
 
     def each(self, tasks: Sequence[Any]) -> Generator[Any, None, None]:
@@ -226,9 +231,12 @@ class _Sent:
             try:
                 if self._shared is None:
                     self._shared = self._client.scatter(self._work, broadcast=True, hash=False)
-                futures = [self._client.submit(_run, self._shared, task, pure=False) for task in tasks[done:]]
+                futures = [
+                    self._client.submit(_run, self._shared, task, self._revision, pure=False) for task in tasks[done:]
+                ]
                 while futures:
-                    result = futures[0].result()
+                    theirs, result = futures[0].result()
+                    _require_same(theirs, self._ours)
                     del futures[0]  # the cluster forgets a result that nobody asks for
                     done += 1
                     yield result
@@ -242,5 +250,13 @@ class _Sent:
                     future.cancel()
 
 
-def _run(work: Any, task: Any) -> Any:
-    return work.run(task)
+def _run(work: Any, task: Any, revision: Callable[[], str] | None) -> tuple[str, Any]:
+    return "" if revision is None else revision(), work.run(task)
+
+
+def _require_same(theirs: str, ours: str) -> None:
+    if theirs != ours:
+        raise EngineError(
+            f"a worker of the cluster runs other code ({theirs}) than this program ({ours}), so its results are not "
+            "comparable; install the same version there. Finished trials are stored, and the same command goes on"
+        )

@@ -22,6 +22,7 @@ STRATEGY_ERRORS = (
     NumbaError,
     QuarterdeckError,
     RuntimeError,
+    SystemExit,
     TypeError,
     ValueError,
 )
@@ -53,16 +54,18 @@ def asked(name: str, strategy: Strategy, candles: CandleArrays) -> StrategyValue
         It raised, or gave anything but one number a bar; the message names the strategy.
     """
     try:
-        answers = (strategy.convictions(candles), strategy.stop_distances(candles))
-        convictions, distances = (np.array(answer, dtype=np.float64) for answer in answers)
+        answers = [np.array(answer) for answer in (strategy.convictions(candles), strategy.stop_distances(candles))]
     except STRATEGY_ERRORS as error:
         detail = f"{type(error).__name__}: {error}"
         raise BadInput(f"strategy {name} failed on {len(candles):,} bars with {detail:.300}") from error
-    for what, values in (("convictions", convictions), ("stop distances", distances)):
+    for what, values in zip(("convictions", "stop distances"), answers, strict=True):
         if values.shape != (len(candles),):
             given = len(values) if values.ndim == 1 else f"an array of shape {values.shape} as"
             raise BadInput(f"strategy {name} gave {given} {what} for {len(candles)} bars; it must give one a bar")
-    return StrategyValues(convictions, distances)
+        if values.dtype.kind not in "fiub":
+            # a complex number or a text would lose what it says on its way to a float
+            raise BadInput(f"strategy {name} gave {what} of type {values.dtype}; each must be a real number")
+    return StrategyValues(*(answer.astype(np.float64) for answer in answers))
 
 
 def checked_values(name: str, strategy: Strategy, candles: CandleArrays) -> StrategyValues:

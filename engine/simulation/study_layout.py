@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import numpy as np
+
 from engine.domain.codec import utc_text
 from engine.domain.errors import BadInput
 from engine.domain.market import from_ms, to_ms
@@ -101,9 +103,31 @@ def layout_of(setup: BacktestSetup, plan: LayoutPlan) -> Layout:
     Raises
     ------
     BadInput
-        Too few days for so many folds.
+        Too few days for so many folds, or a fold or the holdout holds no candle.
     """
-    return layout_between(_extents(setup), (setup.start, setup.stop), plan)
+    layout = layout_between(_extents(setup), (setup.start, setup.stop), plan)
+    for number, fold in enumerate(layout.folds, start=1):
+        _require_candles(setup, fold, f"fold {number} of {len(layout.folds)}")
+    _require_candles(setup, layout.holdout, "the holdout")
+    return layout
+
+
+def _require_candles(setup: BacktestSetup, span: Span, what: str) -> None:
+    """Refuse a part of the days that lies within a gap of every instrument."""
+    begin, end = to_ms(span.start), to_ms(span.stop)
+    for candles in setup.series.values():
+        first, stop = np.searchsorted(candles.opened_at_ms, (begin, end - candles.timeframe.ms + 1))
+        if first < stop:
+            return
+    candles = next(iter(setup.series.values()))
+    row = int(np.searchsorted(candles.opened_at_ms, begin))
+    gap = [
+        utc_text(from_ms(int(candles.opened_at_ms[place]))) for place in (max(0, row - 1), min(row, len(candles) - 1))
+    ]
+    raise BadInput(
+        f"{what} ({utc_text(span.start)} to {utc_text(span.stop)}) holds no candle: there is none between {gap[0]} and "
+        f"{gap[1]}. Give these candles, or begin after the gap with --from"
+    )
 
 
 def layout_between(

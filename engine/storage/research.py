@@ -319,7 +319,9 @@ def _tried(days: TriedDays, trial: Trial, fixed: Mapping[str, Any]) -> Tried:
     settings = {**fixed, **trial.settings}
     period = max([1.0, *(Timeframe.parse(timeframe).seconds / _DAY_S for _, timeframe, _ in days.series)])
     sharpe = (trial.value or 0.0) / math.sqrt(_YEAR_DAYS)
-    return Tried(days.key_of(settings), sharpe, len(trial.returns) * period, settings)
+    # a very large sweep keeps no returns; its combinations are of all its days
+    length = len(trial.returns) * period or (days.stop - days.start).total_seconds() / _DAY_S
+    return Tried(days.key_of(settings), sharpe, length, settings)
 
 
 def _trial(row: Row[Any]) -> Trial:

@@ -74,7 +74,7 @@ class TriedDaysTable(ResearchBase, table=True):
 
 
 class TriedTable(ResearchBase, table=True):
-    """A run that counts: hash of what makes it distinct, settings, Sharpe ratio a day, and over how many days it was measured."""
+    """A run that counts: hash of what makes it distinct, settings, Sharpe ratio a day, and the days it is of."""
 
     __tablename__ = "tried"
 

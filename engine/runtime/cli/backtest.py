@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine.runtime.backtests import backtest_files
+from engine.runtime.cli.folder import data_folder
 from engine.runtime.cli.output import say, say_json
 from engine.runtime.cli.progress import Progress
 from engine.runtime.cli.run_options import asked_of
@@ -28,7 +29,7 @@ def backtest(options: argparse.Namespace) -> int:
     asked = asked_of(options, _REQUEST)
     asked.request["settings"] = parse_settings(options.settings, [options.strategy])[options.strategy]
     with Progress() as progress:
-        result = backtest_files(asked.files, asked.request, progress)
+        result = backtest_files(asked.files, asked.request, progress, data_folder())
     if options.json:
         say_json({**result.record, "assumed": asked.guesses})
     else:
@@ -47,10 +48,13 @@ def _say(record: Mapping[str, Any]) -> None:
         f"holding instead returned {_shown('net_return', record['buy_and_hold']['net_return']['value'])}")  # fmt: skip
     say(f"paid {costs['fees']} {currency} in fees, {costs['spread_and_slippage']} in spread, slippage and impact, "
         f"{costs['funding']} in funding")  # fmt: skip
-    say(f"final equity at twice the costs {record['double_costs']['final_equity']} {currency}")
+    double = record["double_costs"]
+    unpaid = double["net_return"] is None
+    say(f"at twice the costs not known: {double['reason']}" if unpaid else
+        f"final equity at twice the costs {double['final_equity']} {currency}")  # fmt: skip
     say(f"inside a bar: {record['inside_bar']}")
     if record["stopped_at"]:
-        say(f"stopped for good at {record['stopped_at']}: {record['stop_reason']}")
+        say(f"stopped for good at {record['stopped_at']}: {record['stop_reason']}; {record['days']['line']}")
     for one in record["open_trades"]:
         say(f"still open: {one['side']} {one['quantity']} {one['instrument']} since {one['entry_time']}, "
             f"{one['pnl']} {currency} at the last close")  # fmt: skip
@@ -83,10 +87,14 @@ def _luck_lines(record: Mapping[str, Any]) -> list[str]:
     null, over = record["null"], record["overfitting"]
     lines = []
     if null["percentile"] is not None:
-        lines.append(f"better than {null['percentile']:.1%} of {null['draws']:,} runs with random entries")
+        lines.append(f"better than {null['percentile']:.1%} of {null['draws']:,} runs with random entries "
+                     f"(95 %: {null['low']:.1%} to {null['high']:.1%})")  # fmt: skip
     if over["deflated_sharpe"] is not None:
         trials = "1 trial" if over["trials"] == 1 else f"{over['trials']:,} trials"
-        lines.append(f"deflated Sharpe probability {over['deflated_sharpe']:.2f} after {trials}")
+        others = f" ({over['other_trials']:,} of them in other runs)" if over["other_trials"] else ""
+        lines.append(f"deflated Sharpe probability {over['deflated_sharpe']:.2f} after {trials}{others}")
+    if over["trials_unknown"]:
+        lines.append(f"the trials of other runs are not known: {over['trials_unknown']}")
     for year in record["years"]:
         lines.append(f"{year['year']}: {_shown('net_return', year['net_return'])} in {year['trades']:,} trades, "
                      f"holding {_shown('net_return', year['hold_return'])}")  # fmt: skip

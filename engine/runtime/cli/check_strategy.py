@@ -1,4 +1,4 @@
-"""``check-strategy``: proves that a strategy never looks ahead, or names the bar at which it does."""
+"""``check-strategy``: looks for what a strategy knows too early, and names the bar at which it does."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+from datetime import datetime
 
 import sqlalchemy as sa
 from alembic import op
@@ -68,6 +69,8 @@ def _fill_in(study: sa.Row[tuple[str, str, str, str]]) -> None:
         },
     )
     shared = {"limits": limits, "assets": assets, "timeframes": timeframes}
+    start, stop = (datetime.fromisoformat(definition["development"][end]) for end in ("from", "to"))
+    length = (stop - start).total_seconds() / 86_400
     query = sa.text("SELECT * FROM trials WHERE study = :name AND state != 'refused' ORDER BY number")
     for trial in bind.execute(query.execution_options(yield_per=_AT_ONCE), {"name": study.name}).all():
         settings = {**definition.get("fixed", {}), **json.loads(trial.settings)}
@@ -78,7 +81,7 @@ def _fill_in(study: sa.Row[tuple[str, str, str, str]]) -> None:
                 "key": hashlib.sha256(_json({**shared, "settings": settings}).encode()).hexdigest(),
                 "settings": _json(settings),
                 "sharpe": (trial.value or 0.0) / math.sqrt(_YEAR_DAYS),
-                "days": float(len(trial.returns) // 8),
+                "days": float(len(trial.returns) // 8) or length,
                 "revision": trial.revision,
                 "at": trial.ended_at,
             },
