@@ -13,9 +13,9 @@ from engine.domain.codec import utc_from_text, utc_text
 from engine.domain.errors import StorageError
 from engine.domain.research import RunNote
 from engine.runtime.research_files import ResearchFolder, StoredCurve
+from engine.storage.backup_research import STUDIES_FOLDER
 from engine.storage.record_folder import RecordFolder
 
-STUDIES_FOLDER = "studies"
 _REQUEST, _RECORD, _NOTE, _ARCHIVED = "request.json", "record.json", "note.json", "archived.json"
 _BEST = "best"
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from engine.domain.errors import BadInput, CannotRecord, ChainBroken, DatabaseCorrupt, StorageError
 from engine.storage.archive import Entry, Manifest, add_bytes, add_file, extract, read_manifest, write_manifest
-from engine.storage.backup_research import RESEARCH_FOLDER, ResearchChoice, choose_research, read_whole
+from engine.storage.backup_research import ResearchChoice, choose_research, read_whole
 from engine.storage.base import Database, cannot_read, connect
 from engine.storage.chain import AUDIT, JOURNAL, ChainReport, load_or_create_key
 from engine.storage.lease import read_epoch_floor, sync_folder
@@ -216,7 +216,7 @@ def _write(draft: Path, folder: Path, key: bytes, empty: Manifest) -> Manifest:
             with_keys=empty.with_keys,
             files=tuple(sorted(entries, key=lambda entry: entry.name)),
             candles=tuple(_candles(folder)),
-            left_out=tuple((f"{RESEARCH_FOLDER}/{run.path.name}", run.bytes) for run in research.left_out),
+            left_out=tuple((run.name, run.bytes) for run in research.left_out),
         )
         write_manifest(archive, manifest, key)
     with draft.open("rb+") as file:

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 RESEARCH_FOLDER = "research"
+STUDIES_FOLDER = "studies"
+RUN_FOLDERS = (RESEARCH_FOLDER, STUDIES_FOLDER)
+"""Folders whose folders are runs, or studies with what was found and noted."""
 MOST_BYTES = 256 << 20
 """Of all runs together, before they are packed: an archive is made every day and many of them are kept."""
 MOST_FILES = 10_000
@@ -34,6 +37,11 @@ class ResearchRun:
     bytes: int
     changed_at: float
 
+    @property
+    def name(self) -> str:
+        """Its place in the data folder, e.g. ``research/r1``."""
+        return f"{self.path.parent.name}/{self.path.name}"
+
 
 @dataclass(frozen=True, slots=True)
 class ResearchChoice:
@@ -45,9 +53,9 @@ class ResearchChoice:
 
 def choose_research(data_folder: Path, most_bytes: int = MOST_BYTES, most_files: int = MOST_FILES) -> ResearchChoice:
     """The newest runs that together stay within the limits; from the first that does not fit, none."""
-    folder = data_folder / RESEARCH_FOLDER
-    found = (path for path in folder.glob("[!.]*") if path.is_dir() and not path.is_symlink())
-    runs = sorted(map(_run, found), key=lambda run: (run.changed_at, run.path.name), reverse=True)
+    found = (path for name in RUN_FOLDERS for path in (data_folder / name).glob("[!.]*"))
+    folders = (path for path in found if path.is_dir() and not path.is_symlink())
+    runs = sorted(map(_run, folders), key=lambda run: (run.changed_at, run.name), reverse=True)
     size = count = 0
     for index, run in enumerate(runs):
         size, count = size + run.bytes, count + run.files

@@ -17,7 +17,7 @@ from pathlib import Path
 from engine.domain.errors import BadInput, CannotRecord, StorageError
 from engine.storage.archive import Entry, Manifest, extract, read_key, read_manifest, require_space
 from engine.storage.backup import BACKUP_FOLDER, HEADS, KEY_FILE, damage, list_backups, open_archive, prove_folder
-from engine.storage.backup_research import RESEARCH_FOLDER
+from engine.storage.backup_research import RUN_FOLDERS
 from engine.storage.base import Database, cannot_record, connect, is_corrupt
 from engine.storage.chain import AUDIT, JOURNAL, load_or_create_key
 from engine.storage.lease import mark_restored, read_epoch_floor, sync_folder, write_durably, write_epoch_floor
@@ -283,8 +283,8 @@ def _plan(data_folder: Path, staging: Path, aside: Path) -> None:
 def _arriving(staging: Path) -> Iterator[str]:
     """What is put in place as a whole: of research each run by itself, since newer ones contradict nothing."""
     for path in staging.iterdir():
-        if path.name == RESEARCH_FOLDER:
-            yield from (f"{RESEARCH_FOLDER}/{run.name}" for run in path.iterdir())
+        if path.name in RUN_FOLDERS:
+            yield from (f"{path.name}/{run.name}" for run in path.iterdir())
         else:
             yield path.name
 

@@ -215,7 +215,7 @@ def test_backtest_when_two_files_hold_candles_that_overlap_then_the_last_by_name
 def test_check_strategy_when_it_is_ours_then_exit_0(typed: Typed, name: str) -> None:
     code, out, _ = typed("check-strategy", name)
     assert code == 0
-    assert out.startswith(f"{name} neither looks ahead nor needs more than its ")
+    assert out.startswith(f"{name}: no look-ahead was found at ")
 
 
 def test_check_strategy_when_a_file_peeks_then_exit_1_and_the_bar(typed: Typed, tmp_path: Path) -> None:
@@ -238,7 +238,7 @@ def test_check_strategy_when_a_file_is_honest_then_exit_0(typed: Typed, tmp_path
     path.write_text(PEEKING)
     code, out, err = typed("check-strategy", "Honest", "--file", path, "--set", "bars=5", "--candles", file)
     assert (code, err) == (0, "")
-    assert "2,000 candles" in out
+    assert "of 2,000 bars" in out
 
 
 @pytest.mark.parametrize(
@@ -259,6 +259,64 @@ def test_check_strategy_when_the_file_cannot_be_used_then_exit_2(
     code, _, err = typed("check-strategy", name, "--file", path)
     assert code == 2
     assert reason in err
+
+
+RAISES = """
+import os, sys
+import numpy as np
+
+class Own(Exception):
+    pass
+
+class Base:
+    lookback_bars = 5
+    def convictions(self, candles):
+        return np.zeros(len(candles))
+    def stop_distances(self, candles):
+        return np.ones(len(candles))
+
+class Exits(Base):
+    def convictions(self, candles):
+        sys.exit(0)
+
+class Ends(Base):
+    def convictions(self, candles):
+        os._exit(0)
+
+class Raises(Base):
+    def convictions(self, candles):
+        raise Own("mine")
+
+class Stops(Base):
+    def convictions(self, candles):
+        return next(iter(()))
+
+class Looks(Base):
+    @property
+    def lookback_bars(self):
+        raise KeyError("x")
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("Exits", "SystemExit: 0"),
+        ("Ends", "it ended its process without an answer (exit code 0)"),
+        ("Raises", "Own: mine"),
+        ("Stops", "StopIteration"),
+        ("Looks", "KeyError"),
+    ],
+)
+def test_check_strategy_when_the_code_raises_or_exits_then_exit_1_and_said(
+    typed: Typed, tmp_path: Path, name: str, reason: str
+) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(RAISES)
+    code, out, _ = typed("check-strategy", name, "--file", path)
+    assert code == 1
+    assert out.startswith(f"{name}: it does not work")
+    assert reason in out
 
 
 def test_check_strategy_when_candles_are_too_few_or_the_file_is_missing_then_exit_2(

@@ -107,7 +107,7 @@ def test_backtest_when_cancelled_then_no_result(engine: str, at: int) -> None:
 
 
 @pytest.mark.parametrize("engine", ["kernel", "replay"])
-@pytest.mark.parametrize("share", [0.61, 0.75, 0.9])
+@pytest.mark.parametrize("share", [0.61, 0.75])
 def test_backtest_when_cancelled_while_it_is_evaluated_then_it_ends_at_the_next_draw(engine: str, share: float) -> None:
     instrument, candles = made(1_500, seed=5)
     told: list[float] = []

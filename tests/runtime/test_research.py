@@ -396,6 +396,20 @@ def test_reading_when_a_file_is_damaged_then_it_is_named_and_never_empty(
         house.desk.backtest("b-1")
 
 
+@pytest.mark.parametrize("name", ["result.json", "note.json", "request.json"])
+def test_history_when_one_run_is_damaged_then_the_others_are_shown_and_it_can_be_deleted(
+    house: House, name: str
+) -> None:
+    house.put("b-1")
+    (house.put("b-2").path / name).write_bytes(b'{"half')
+    rows = {row.run_id: row for row in house.desk.backtests(1, 10, {}).rows}
+    assert rows["b-1"].job.state is JobState.DONE
+    assert rows["b-2"].job.state is JobState.FAILED
+    assert name in rows["b-2"].job.detail
+    house.desk.delete_backtest("b-2")
+    assert [row.run_id for row in house.desk.backtests(1, 10, {}).rows] == ["b-1"]
+
+
 def test_curve_when_it_holds_an_object_then_it_is_not_loaded(house: House) -> None:
     folder = house.put("b-1")
     objects = np.array([{"a": 1}], dtype=object)

@@ -18,6 +18,7 @@ from engine.runtime.job_worker import JobWatch
 from engine.runtime.jobs import Jobs
 from engine.runtime.research_files import ResearchFolder
 from engine.runtime.research_shelf import FOLDER, ResearchShelf
+from engine.runtime.research_studies_files import StudyFolder
 from engine.storage.backup import BACKUP_FOLDER
 from engine.storage.base import Database
 from engine.storage.migrate import migrate
@@ -41,6 +42,7 @@ def fill(folder: Path) -> None:
     failed.write_request(
         {"request": {"strategy": "momentum", "series": []}, "started_at": "2026-03-14T10:00:00.000000Z"}
     )
+    StudyFolder(folder, "s").write_note(RunNote("narrow it", "sam", NOW))
     store = ResearchStore(folder)
     store.begin(STUDY)
     store.add_trials(
@@ -62,6 +64,7 @@ def shown(folder: Path) -> dict[str, Any]:
         "trades": [shelf.trades(run_id) for run_id in done],
         "curves": [shelf.folder(run_id).curve().equity.tolist() for run_id in done],
         "studies": store.studies(),
+        "note of the study": StudyFolder(folder, "s").note(),
         "trials": [(trial.settings, trial.value, trial.returns.tolist()) for trial in store.trials("s")],
     }
     store.close()
@@ -85,6 +88,7 @@ def test_shelf_when_its_folder_was_lost_and_a_backup_restored_then_the_same_runs
     assert before["rows"][1].note == RunNote("wide stops", "sam", NOW)
     outcome = make_backup({"data": str(folder)}, JobWatch(JobFolder(folder.parent / "job")))
     shutil.rmtree(folder / FOLDER)
+    shutil.rmtree(folder / "studies")
     Database.RESEARCH.path(folder).unlink()
     assert shown(folder)["rows"] == ()
     restore(folder / BACKUP_FOLDER / outcome.result["name"], folder)

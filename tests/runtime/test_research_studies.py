@@ -180,6 +180,14 @@ def test_record_when_it_is_damaged_then_named(house: House) -> None:
         house.desk.study("mine")
 
 
+def test_studies_when_one_is_damaged_then_the_list_shows_it_and_the_others(house: House) -> None:
+    house.run_here(5)
+    (house.folder / "studies" / "mine" / "record.json").write_text("{half")
+    (row,) = house.desk.studies(1, 10, {}).rows
+    assert (row.name, row.state, row.measured) == ("mine", StudyState.FAILED, 5)
+    assert "record.json is damaged" in row.detail
+
+
 # -- planning --------------------------------------------------------------------------------------------------------
 
 

@@ -158,7 +158,44 @@ def test_check_when_nothing_is_wrong_then_the_line_says_what_was_shown() -> None
     report = check_causality("mine", Made(zeros), CANDLES)
     assert report.fault is None
     assert (report.opinions, report.has_stops) == (0, False)
-    assert "neither looks ahead" in report.line
+    assert report.line.startswith(f"mine: no look-ahead was found at {report.windows} of 600 bars")
+    assert report.windows == 600 - 20 + 1
+
+
+@pytest.mark.parametrize("every", [100, 400, 1_440])
+@pytest.mark.parametrize("seed", range(3))
+def test_check_when_it_peeks_at_few_bars_then_found_as_look_ahead(every: int, seed: int) -> None:
+    def peeks(candles: CandleArrays) -> FloatArray:
+        wishes = (candles.close > candles.open).astype(np.float64)
+        later = np.append(candles.close[1:] > candles.close[:-1], False)
+        at = candles.opened_at_ms // candles.timeframe.ms % every == 7
+        wishes[at] = np.where(later[at], 1.0, -1.0)
+        return wishes
+
+    fault = check_causality("mine", Made(peeks), made(4_000, seed)[1], CausalityPlan(seed=seed)).fault
+    assert fault is not None
+    assert fault.kind is FaultKind.LOOK_AHEAD
+
+
+def unfreezes(candles: CandleArrays) -> FloatArray:
+    candles.close.flags.writeable = True
+    candles.close[:] = 1.0
+    return zeros(candles)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (unfreezes, "ValueError"),
+        (lambda candles: zeros(candles) + 1j, "convictions of type complex128"),
+        (lambda candles: ["0.5"] * len(candles), "each must be a real number"),
+    ],
+)
+def test_check_when_candles_are_unfrozen_or_values_are_no_numbers_then_it_fails(values: Values, words: str) -> None:
+    fault = check_causality("mine", Made(values), CANDLES).fault
+    assert fault is not None
+    assert fault.kind is FaultKind.FAILED
+    assert words in fault.detail
 
 
 @settings(max_examples=20, deadline=None)

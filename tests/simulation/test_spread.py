@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -144,6 +145,34 @@ def test_cluster_when_a_worker_is_killed_half_way_then_the_same_trials(machines:
         assert run_study(plan(), log, TRIALS, team.runner(work()), killer)
     assert killer.killed
     assert facts(log) == facts(alone())
+
+
+class OneWorker:
+    """A client whose only worker runs in this process."""
+
+    def scatter(self, work: object, **_options: object) -> object:
+        return work
+
+    def submit(self, run: Any, *arguments: object, **_options: object) -> Any:
+        answer: Future[Any] = Future()
+        answer.set_result(run(*arguments))
+        return answer
+
+
+class Doubling:
+    """Work of one line."""
+
+    def run(self, task: int) -> int:
+        return 2 * task
+
+
+def test_cluster_when_a_worker_has_other_code_then_its_results_are_refused() -> None:
+    revisions = iter(["ours", "ours", "theirs"])
+    sent = spreading._Sent(OneWorker(), Doubling(), lambda: next(revisions)).each([3, 4])
+    assert next(sent) == 6
+    with pytest.raises(EngineError, match=r"runs other code \(theirs\) than this program \(ours\)"):
+        next(sent)
+    assert list(spreading._Sent(OneWorker(), Doubling(), None).each([3, 4])) == [6, 8]
 
 
 def test_cluster_when_nobody_answers_then_refused_with_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:

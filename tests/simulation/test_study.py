@@ -219,6 +219,19 @@ def test_layout_when_days_are_too_few_then_refused(plan: LayoutPlan, days: int, 
         layout_of(setup_of(made(24 * days)[1]), plan)
 
 
+def test_layout_when_a_fold_lies_within_a_gap_then_refused_with_both_named() -> None:
+    candles = made(24 * 400)[1]
+    days = (candles.opened_at_ms - START_MS) // DAY_MS
+    holed = take(candles, (days < 100) | (days >= 180))
+    with pytest.raises(
+        BadInput, match=r"fold \d of 4 .* holds no candle: .* 2023-04-10T23.* and 2023-06-30T00.*--from"
+    ):
+        layout_of(setup_of(holed), LayoutPlan())
+    late = take(candles, (days < 310) | (days >= 399))
+    with pytest.raises(BadInput, match=r"the holdout .* holds no candle"):
+        layout_of(replace(setup_of(late), stop=from_ms(START_MS + 399 * DAY_MS)), LayoutPlan())
+
+
 @pytest.mark.parametrize("wrong", [{"folds": 1}, {"folds": 51}, {"embargo_days": 0}, {"holdout_share": 1.0}])
 def test_layout_plan_when_out_of_bounds_then_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(BadInput, match=next(iter(wrong))):
