@@ -273,7 +273,7 @@ def _doubts(view: StudyView) -> None:
         shown = ", ".join(fmt.number(path) for path in view.paths)
         st.caption(
             f"Choosing the best on some days and running it on others, on {len(view.paths)} purged paths through all "
-            f"days: Sharpe ratios {shown}."
+            f"days: Sharpe ratios {shown}. Abandoned trials are not among those chosen from: somewhat too kind."
         )
 
 

@@ -58,9 +58,20 @@ def study_record(
             "k_folds": [asdict(one) for one in judgement.selection.k_folds],
             "paths": list(judgement.selection.paths),
             "reason": judgement.selection.reason,
+            "note": _kind_by_abandoning(judgement, counts[TrialState.PRUNED]),
         },
         "holdout": {**study.definition["holdout"], **_touched(touch)},
     }
+
+
+def _kind_by_abandoning(judgement: Judgement, abandoned: int) -> str:
+    """What is to be said beside k-fold and paths, "" where nothing is."""
+    if judgement.selection.reason or not abandoned:
+        return ""
+    return (
+        f"k-fold and paths choose among complete trials alone, and all folds decided which these are: with "
+        f"{abandoned:,} abandoned ones left out they are somewhat too kind; walk-forward is not"
+    )
 
 
 def trial_row(trial: Trial) -> dict[str, Any]:

@@ -31,7 +31,12 @@ def take_row(run: Records, m: int) -> None:
 
 @part
 def is_idle(run: Records) -> bool:
-    """Whether nothing is held and nothing works, so that no candle can change anything before the next decision."""
+    """Whether nothing is held and nothing works, so that no candle can change anything before the next decision.
+
+    While a stop of the book is under way, each event is one more look at it.
+    """
+    if run.is_latched and not run.is_flat:
+        return False
     for m in range(run.markets):
         if market_at(run, m).count > 0 or market_at(run, m).position != 0:
             return False

@@ -252,8 +252,10 @@ class Replay:
             self._equity += self._points(timeline, row + 1, until)
 
     def _is_busy(self) -> bool:
-        """Whether anything is held or works, so that finer candles may fill something."""
+        """Whether anything is held or works, so that finer candles may fill something, or a stop is under way."""
         book = self._loop.book
+        if book.latched and (book.stop is None or not book.stop.is_flat):
+            return True
         return any(True for _ in book.ledger.open_holdings()) or any(True for _ in book.tracker.open_orders())
 
     def _foresees_liquidations(self) -> bool:

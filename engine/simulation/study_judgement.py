@@ -97,8 +97,10 @@ def judge_study(plan: StudyPlan, trials: Sequence[Trial], team: Team | None = No
     """Measure a study.
 
     Every trial that was run counts, abandoned ones as `comparable` has them. Overfitting and selection need the same
-    days of every trial and so the complete ones: those left out were the worse ones, and a chosen trial ranks lower
-    without them, so this errs on the strict side.
+    days of every trial and so the complete ones. For the probability of overfitting this errs on the strict side: those
+    left out were the worse ones, and a chosen trial ranks lower without them. For k-fold and the paths it is too kind:
+    which trials are complete was decided by all folds, the days that are held to be unseen included. In walk-forward
+    choices no fold is judged that had a part in it.
 
     Parameters
     ----------

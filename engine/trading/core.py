@@ -77,6 +77,7 @@ class TradingCore(Folding):
             case FeedStatus():
                 return self._on_feed(event)
             case FundingRate():
+                self.book.reach(event.at)
                 return _NOTHING
             case Detail():
                 return self.protect(event.at) if self.is_unsure else _NOTHING

@@ -16,8 +16,9 @@ from pydantic import BaseModel, Field
 from recorded_candles import HOUR, START_MS, made
 
 from engine.domain.errors import BadInput
-from engine.domain.market import CandleArrays, FloatArray, to_ms
+from engine.domain.market import CandleArrays, FloatArray, from_ms, to_ms
 from engine.exchanges.paper import PaperCosts
+from engine.market.checks import take
 from engine.quant.overfitting import trial_variance
 from engine.risk.limits import ALL_IN, RiskConfig
 from engine.simulation.backtest import BacktestEngine, BacktestSetup

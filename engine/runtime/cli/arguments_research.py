@@ -168,7 +168,8 @@ def _check_strategy(commands: Commands) -> None:
         Help(
             "look for what a strategy knows too early",
             "Cuts the future off at many bars and compares every earlier value, computes the last value from a window "
-            "of lookback_bars alone at 3,000 bars in a row and some more, says at how many bars it looked, and looks for missing numbers, wrong lengths and convictions outside -1 to 1. "
+            "of lookback_bars alone at 3,000 bars in a row and some more, says at how "
+            "many bars it looked, and looks for missing numbers, wrong lengths and convictions outside -1 to 1. "
             "Exit code 1 with the bar where one fails. --file RUNS THE CODE OF THAT FILE with your rights: check only "
             "files you trust.",
             (

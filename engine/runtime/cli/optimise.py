@@ -75,6 +75,8 @@ def _doubts(record: Mapping[str, Any]) -> list[str]:
         paths = ", ".join(f"{path:.2f}" for path in selection["paths"])
         lines.append(f"choosing the best by other days gave a Sharpe ratio of {selection['k_fold']:.2f} on unseen "
                      f"ones; on {len(selection['paths'])} purged paths {paths}")  # fmt: skip
+        if selection.get("note"):
+            lines.append(selection["note"])
     if plateau["median_share"] is not None:
         lines.append(f"{plateau['neighbours']} neighbours keep {plateau['median_share']:.0%} of it in the middle, "
                      f"{plateau['worst_share']:.0%} at worst")  # fmt: skip
