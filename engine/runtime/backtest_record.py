@@ -134,7 +134,7 @@ def _comparisons(evaluation: Evaluation) -> dict[str, Any]:
         "buy_and_hold": _figures(evaluation.buy_and_hold),
         "volatility_hold": _figures(evaluation.volatility_hold),
         "double_costs": {
-            "final_equity": plain(double.final_equity),
+            "final_equity": None if double.net_return.value is None else plain(double.final_equity),
             "net_return": double.net_return.value,
             "sharpe": double.sharpe.value,
             "reason": double.net_return.reason or double.sharpe.reason,

@@ -191,7 +191,8 @@ def _checks(record: Record) -> Iterator[Statistic]:
         if body:
             reason = body.get("reason") if body.get(key) is None else ""
             meaning = words.meaning.format(draws=f"{int(body.get('draws') or 0):,}")
-            yield _statistic(key, replace(words, meaning=meaning), {"value": body.get(key), "reason": reason})
+            ends = {"low": body.get("low"), "high": body.get("high")} if place == "null" else {}
+            yield _statistic(key, replace(words, meaning=meaning), {"value": body.get(key), "reason": reason, **ends})
 
 
 def _year(body: Record) -> YearRow:
@@ -245,7 +246,9 @@ def _stopped(record: Record) -> str:
     if at is None:
         return ""
     reason = record.get("stop_reason") or "the brake tripped"
-    return f"Stopped on {at:%Y-%m-%d %H:%M} UTC, nothing was traded after it: {reason}"
+    days = record.get("days") or {}
+    lived = f". The {days['line']}" if days.get("line") else ""
+    return f"Stopped on {at:%Y-%m-%d %H:%M} UTC, nothing was traded after it: {reason}{lived}"
 
 
 def _conditions(record: Record) -> Iterator[tuple[str, str]]:

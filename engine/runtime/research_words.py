@@ -56,7 +56,8 @@ CHECKS: tuple[tuple[str, str, Words], ...] = (
         Words(
             "Better than random entries",
             Unit.SHARE,
-            "Share of {draws} runs with the same holding times at random entries that did worse. 95 % is asked for.",
+            "Share of {draws} runs with the same holding times at random entries that did worse. The lower end of its "
+            "own interval must be above 95 %.",
         ),
     ),
     (

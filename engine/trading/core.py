@@ -80,6 +80,7 @@ class TradingCore(Folding):
                 self.book.reach(event.at)
                 return _NOTHING
             case Detail():
+                self.book.reach(event.at)
                 return self.protect(event.at) if self.is_unsure else _NOTHING
 
     def _on_feed(self, event: FeedStatus) -> Outcome:

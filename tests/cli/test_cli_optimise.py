@@ -79,7 +79,8 @@ def test_optimise_when_done_then_the_record_tells_everything_and_luck_is_not_tak
     assert found["holdout"]["touched_at"] is None
     assert found["development"]["to"] < found["holdout"]["from"]
     assert found["best"]["value"] == max(one["value"] for one in found["trials"] if one["state"] == "complete")
-    assert set(found["selection"]) == {"walk_forward", "choices", "k_fold", "paths", "reason"}
+    assert set(found["selection"]) == {"walk_forward", "choices", "k_fold", "k_folds", "paths", "reason", "note"}
+    assert bool(found["selection"]["note"]) is (counts["pruned"] > 0)
 
 
 def test_optimise_when_given_again_or_extended_then_it_goes_on(typed: Typed, file: Path) -> None:

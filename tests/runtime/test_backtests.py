@@ -134,3 +134,15 @@ def test_backtest_when_evaluated_then_whoever_waits_is_asked_at_every_draw() -> 
     assert told == sorted(told)
     assert sum(one > 0.6 for one in told) >= 3 * 500
     assert told[-1] == 1.0
+
+
+def test_record_when_no_costs_were_given_then_twice_the_costs_is_not_measured_and_says_so() -> None:
+    record = result({**ASKED, "costs": "plain", "fee_bps": "0", "slippage_bps": "0"}).record
+    double = record["double_costs"]
+    assert (double["final_equity"], double["net_return"], double["sharpe"]) == (None, None, None)
+    assert double["reason"] == "no costs were given"
+
+
+def test_record_when_the_draws_are_few_then_the_share_of_random_entries_has_its_interval() -> None:
+    null = result().record["null"]
+    assert null["low"] < null["percentile"] < null["high"]

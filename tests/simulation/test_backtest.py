@@ -85,7 +85,7 @@ def result_of(setup: BacktestSetup) -> Decimal:
 
 def test_backtest_when_it_has_targets_and_trailing_stops_then_both_engines_name_them() -> None:
     candles = dict([recorded("BTC", 4000)])
-    risk = RiskConfig(take_profit=Decimal(2), trail=Decimal(1))
+    risk = RiskConfig(take_profit=Decimal("0.8"), trail=Decimal(1))
     config = ReplayConfig({"momentum": "{}"}, Decimal(10_000), PaperCosts(), risk, BrakeMode.OFF)
     told = [run(BacktestSetup(config, candles), engine) for engine in BacktestEngine]
     assert_equal(*told)

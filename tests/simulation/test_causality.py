@@ -167,9 +167,9 @@ def test_check_when_nothing_is_wrong_then_the_line_says_what_was_shown() -> None
 def test_check_when_it_peeks_at_few_bars_then_found_as_look_ahead(every: int, seed: int) -> None:
     def peeks(candles: CandleArrays) -> FloatArray:
         wishes = (candles.close > candles.open).astype(np.float64)
-        later = np.append(candles.close[1:] > candles.close[:-1], False)
+        later = np.append(candles.close[1:] / candles.close[:-1] - 1.0, 0.0)
         at = candles.opened_at_ms // candles.timeframe.ms % every == 7
-        wishes[at] = np.where(later[at], 1.0, -1.0)
+        wishes[at] = np.clip(later[at], -1.0, 1.0)
         return wishes
 
     fault = check_causality("mine", Made(peeks), made(4_000, seed)[1], CausalityPlan(seed=seed)).fault

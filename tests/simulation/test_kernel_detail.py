@@ -161,6 +161,12 @@ def test_run_when_finer_candles_are_random_then_the_fills_of_the_replay(seed: in
     assert difference(ours, replay_of(request)) == ""
 
 
+@pytest.mark.parametrize("seed", [10_000_167, 10_000_555], ids=["flat by netting alone", "flattened beside minutes"])
+def test_stop_of_the_book_when_under_way_inside_a_bar_then_the_fills_of_the_replay(seed: int) -> None:
+    request = drawn(Cases(seed, many=True).request(), seed)
+    assert difference(kernel_of(request), replay_of(request)) == ""
+
+
 @dataclass(frozen=True)
 class Foreseen(GivenOpinions):
     """The given values, known ahead."""

@@ -223,9 +223,9 @@ def test_layout_when_days_are_too_few_then_refused(plan: LayoutPlan, days: int, 
 def test_layout_when_a_fold_lies_within_a_gap_then_refused_with_both_named() -> None:
     candles = made(24 * 400)[1]
     days = (candles.opened_at_ms - START_MS) // DAY_MS
-    holed = take(candles, (days < 100) | (days >= 180))
+    holed = take(candles, (days < 118) | (days >= 196))
     with pytest.raises(
-        BadInput, match=r"fold \d of 4 .* holds no candle: .* 2023-04-10T23.* and 2023-06-30T00.*--from"
+        BadInput, match=r"fold \d of 4 .* holds no candle: .* 2023-04-28T23.* and 2023-07-16T00.*--from"
     ):
         layout_of(setup_of(holed), LayoutPlan())
     late = take(candles, (days < 310) | (days >= 399))

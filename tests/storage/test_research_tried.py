@@ -94,7 +94,7 @@ def test_tried_when_a_study_stores_trials_then_they_count_with_its_fixed_setting
         (days(100, 150), False),
         (days(0, 100, "kraken:BTC/USDT"), True),
         (days(0, 100, "binance:BTC/USDT:USDT"), True),
-        (days(0, 100, "binance:ETH/USDT"), False),
+        (days(0, 100, "binance:ETH/USDT", sha="y"), False),
         (days(0, 100, "demo:WBTC/USDT", sha="x"), True),
         (replace(days(0, 100), strategy="momentum"), False),
     ],

@@ -69,7 +69,9 @@ def _say(record: Mapping[str, Any]) -> None:
     if len(run) > _SHOWN:
         say(f"and {len(run) - _SHOWN:,} more, down to a Sharpe ratio of {run[-1]['sharpe']:.2f}; --json tells all")
     double = development["double_costs"]
-    say(f"the best at twice the costs ends with {double['final_equity']} {development['currency']}")
+    unpaid = double["net_return"] is None
+    say(f"the best at twice the costs is not known: {double['reason']}" if unpaid else
+        f"the best at twice the costs ends with {double['final_equity']} {development['currency']}")  # fmt: skip
     for line in _doubts(record):
         say(line)
 
