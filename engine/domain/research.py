@@ -62,8 +62,8 @@ class Statistic:
     """A figure of a run.
 
     ``low`` and ``high`` bound it with 95 % confidence, None where that was not measured. ``value`` None is undefined,
-    and ``reason`` says why. ``hold`` is the same figure of buying at the start and holding, ``steady`` that of holding at
-    a constant volatility; None where there is none.
+    and ``reason`` says why. ``hold`` is the same figure of buying at the start and holding, ``steady`` that of holding
+    at a constant volatility; None where there is none.
     """
 
     key: str

@@ -10,9 +10,8 @@ currency it was charged in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from decimal import Context, Decimal, localcontext
 from typing import Any
 
@@ -21,46 +20,11 @@ from engine.domain.facts import Netted
 from engine.domain.instruments import Instrument, InstrumentKey, Kind
 from engine.domain.orders import CashFlow, Fill, FundingPaid
 from engine.domain.positions import Booked, book_change
+from engine.ledger.holdings import ZERO, Holding, PriceOf, SleeveTotals, Worth, dump, load_holding, load_totals
 
-ZERO = Decimal(0)
 FLAT = Booked(ZERO, ZERO, ZERO)
 EXACT = Context(prec=60)
 """As wide as the venues' own arithmetic: no sum of balances is ever rounded."""
-PriceOf = Callable[[InstrumentKey], Decimal | None]
-
-
-@dataclass(slots=True)
-class Holding:
-    """A sleeve's position in one instrument. ``quantity`` signed base, ``cost`` signed quote, money in quote."""
-
-    quantity: Decimal = ZERO
-    cost: Decimal = ZERO
-    opened_at: datetime | None = None
-    trade_pnl: Decimal = ZERO
-    realised: Decimal = ZERO
-    fees: Decimal = ZERO
-    funding: Decimal = ZERO
-
-    def unrealised(self, mark: Decimal) -> Decimal:
-        """P&L of the open quantity at ``mark``, quote currency, positive is a gain."""
-        return mark * self.quantity - self.cost
-
-    @property
-    def entry_price(self) -> Decimal:
-        """Average entry, quote; zero where flat."""
-        return self.cost / self.quantity if self.quantity else ZERO
-
-
-@dataclass(slots=True)
-class SleeveTotals:
-    """Sums over a sleeve's life; money in quote. A trade is a round trip that ended flat; a win made money net."""
-
-    realised: Decimal = ZERO
-    fees: Decimal = ZERO
-    funding: Decimal = ZERO
-    fills: int = 0
-    trades: int = 0
-    wins: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,40 +33,6 @@ class FillEffect:
 
     realised: Decimal
     closed_trade: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Worth:
-    """What equity is made of between two bookings: only the prices are left to be asked.
-
-    Attributes
-    ----------
-    cash : Decimal
-        Base currency.
-    parts : tuple of (InstrumentKey, Decimal, Decimal)
-        Account positions: signed base, and the cost (quote) that a derivative's value is counted beyond; 0 for spot.
-    """
-
-    cash: Decimal
-    parts: tuple[tuple[InstrumentKey, Decimal, Decimal], ...]
-
-    def at(self, price_of: PriceOf) -> Decimal | None:
-        """Equity in base currency; None while a held instrument has no trustworthy mark."""
-        prices = []
-        for key, _, _ in self.parts:
-            mark = price_of(key)
-            if mark is None:
-                return None
-            prices.append(mark)
-        return self.of(prices)
-
-    def of(self, prices: Iterable[Decimal]) -> Decimal:
-        """Equity in base currency; ``prices`` (quote) in the order of ``parts``."""
-        total = self.cash
-        for (_, quantity, cost), price in zip(self.parts, prices, strict=True):
-            total += price * quantity
-            total -= cost
-        return total
 
 
 @dataclass(slots=True)
@@ -316,8 +246,8 @@ class Ledger:
             "fills": self.fills,
             "balances": [[v, c, str(a)] for (v, c), a in sorted(self.balances.items())],
             "accounts": [[k, str(a.quantity), str(a.cost)] for k, a in sorted(self._accounts.items())],
-            "holdings": [[s, k, _dump(h)] for (s, k), h in sorted(self.holdings.items())],
-            "sleeves": [[s, _dump(t)] for s, t in sorted(self.sleeves.items())],
+            "holdings": [[s, k, dump(h)] for (s, k), h in sorted(self.holdings.items())],
+            "sleeves": [[s, dump(t)] for s, t in sorted(self.sleeves.items())],
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -325,9 +255,9 @@ class Ledger:
         self.capital = Decimal(state["capital"])
         self.fills = state["fills"]
         self.balances = {(v, c): Decimal(a) for v, c, a in state["balances"]}
-        self.holdings = {(s, k): _holding(h) for s, k, h in state["holdings"]}
+        self.holdings = {(s, k): load_holding(h) for s, k, h in state["holdings"]}
         self._in_order = []
-        self.sleeves = {s: _totals(t) for s, t in state["sleeves"]}
+        self.sleeves = {s: load_totals(t) for s, t in state["sleeves"]}
         self._worth = None
         self._accounts = {InstrumentKey(k): Booked(Decimal(q), Decimal(c), ZERO) for k, q, c in state["accounts"]}
 
@@ -342,22 +272,3 @@ def _book(holding: Holding, change: Decimal, fill: Fill) -> FillEffect:
     holding.realised += booked.realised
     holding.trade_pnl += booked.realised
     return FillEffect(booked.realised, bool(before) and (turned or not booked.quantity))
-
-
-def _dump(row: Holding | SleeveTotals) -> list[Any]:
-    if isinstance(row, SleeveTotals):
-        return [str(row.realised), str(row.fees), str(row.funding), row.fills, row.trades, row.wins]
-    opened = row.opened_at.isoformat() if row.opened_at else None
-    money = (row.quantity, row.cost, row.trade_pnl, row.realised, row.fees, row.funding)
-    return [*(str(x) for x in money), opened]
-
-
-def _holding(row: list[Any]) -> Holding:
-    quantity, cost, trade, realised, fees, funding = (Decimal(x) for x in row[:6])
-    opened = datetime.fromisoformat(row[6]) if row[6] else None
-    return Holding(quantity, cost, opened, trade, realised, fees, funding)
-
-
-def _totals(row: list[Any]) -> SleeveTotals:
-    realised, fees, funding = (Decimal(x) for x in row[:3])
-    return SleeveTotals(realised, fees, funding, *row[3:])

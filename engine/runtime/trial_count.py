@@ -142,7 +142,8 @@ def of_study(
     assert days is not None, "a definition says its candles and days"
     run = [one for one in trials if one.state is not TrialState.REFUSED]
     fixed = study.definition.get("fixed", {})
-    keys = frozenset(days.key_of({**fixed, **one.settings}) for one in run)
+    key_of = days.keys()
+    keys = frozenset(key_of({**fixed, **one.settings}) for one in run)
     pool = store.tried(days)
     length = max((one.days for one in pool if one.key in keys), default=0.0)
     scale = math.sqrt(period_ms / (YEAR_DAYS * DAY_MS))

@@ -223,7 +223,7 @@ class ResearchStore:
             found = connection.execute(select(studies).where(studies.c.name == study)).one_or_none()
             if found is not None and (days := days_of_study(found.name, found.strategy, json.loads(found.definition))):
                 fixed = json.loads(found.definition).get("fixed", {})
-                runs = [_tried(days, one, fixed) for one in added if one.state is not TrialState.REFUSED]
+                runs = _tried(days, [one for one in added if one.state is not TrialState.REFUSED], fixed)
                 add_tried(connection, days, runs, (stamp.revision, stamp.ended_at))
 
     def touch(self, touch: HoldoutTouch) -> None:
@@ -314,14 +314,17 @@ def _trial_values(study: str, trial: Trial) -> dict[str, Any]:
     }
 
 
-def _tried(days: TriedDays, trial: Trial, fixed: Mapping[str, Any]) -> Tried:
-    """A trial of a study among all settings that were tried; of an abandoned one what the folds it ran gave."""
-    settings = {**fixed, **trial.settings}
+def _tried(days: TriedDays, run: Sequence[Trial], fixed: Mapping[str, Any]) -> list[Tried]:
+    """Trials of a study among all settings that were tried; of an abandoned one what the folds it ran gave."""
     period = max([1.0, *(Timeframe.parse(timeframe).seconds / _DAY_S for _, timeframe, _ in days.series)])
-    sharpe = (trial.value or 0.0) / math.sqrt(_YEAR_DAYS)
-    # a very large sweep keeps no returns; its combinations are of all its days
-    length = len(trial.returns) * period or (days.stop - days.start).total_seconds() / _DAY_S
-    return Tried(days.key_of(settings), sharpe, length, settings)
+    whole = (days.stop - days.start).total_seconds() / _DAY_S
+    key_of, made = days.keys(), []
+    for one in run:
+        settings = {**fixed, **one.settings}
+        # a very large sweep keeps no returns; its combinations are of all its days
+        length = len(one.returns) * period or whole
+        made.append(Tried(key_of(settings), (one.value or 0.0) / math.sqrt(_YEAR_DAYS), length, settings))
+    return made
 
 
 def _trial(row: Row[Any]) -> Trial:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -53,13 +53,18 @@ class TriedDays:
 
         Costs and capital are not among it: they are no choice of a strategy.
         """
-        parts = {
-            "settings": dict(settings),
-            "limits": dict(self.limits),
-            "assets": list(self.assets),
-            "timeframes": sorted({timeframe for _, timeframe, _ in self.series}),
-        }
-        return hashlib.sha256(canonical(parts).encode()).hexdigest()
+        return self.keys()(settings)
+
+    def keys(self) -> Callable[[Mapping[str, Any]], str]:
+        """`key_of` for many settings: what they share is written down once."""
+        shared = canonical(
+            {
+                "limits": dict(self.limits),
+                "assets": list(self.assets),
+                "timeframes": sorted({timeframe for _, timeframe, _ in self.series}),
+            }
+        )
+        return lambda settings: hashlib.sha256(f"{shared}{canonical(dict(settings))}".encode()).hexdigest()
 
     def meets(self, other: TriedDays) -> bool:
         """Whether both have days of a coin, or of the very same candles, in common."""

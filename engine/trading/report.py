@@ -17,7 +17,7 @@ from engine.domain.portfolio import (
     WorkingOrder,
 )
 from engine.execution.tracker import TrackedOrder
-from engine.ledger.ledger import Holding, SleeveTotals
+from engine.ledger.holdings import Holding, SleeveTotals
 from engine.risk.limits import limit_rows
 from engine.trading.book import Book
 from engine.trading.core import TRADES_FAILED

@@ -17,7 +17,8 @@ from engine.domain.market import Bars, Candle, from_ms
 from engine.domain.orders import CashFlow, Fill, Liquidity, OrderIntent, OrderState, OrderType, Purpose, Side
 from engine.execution.identity import ClientIds
 from engine.execution.tracker import TrackedOrder
-from engine.ledger.ledger import Ledger, SleeveTotals
+from engine.ledger.holdings import SleeveTotals
+from engine.ledger.ledger import Ledger
 from engine.risk.counters import ErrorWindow, FailedTrades
 from engine.simulation.foresight import Timeline, Values
 from engine.simulation.quiet import Quiet

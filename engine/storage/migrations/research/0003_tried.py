@@ -68,7 +68,7 @@ def _fill_in(study: sa.Row[tuple[str, str, str, str]]) -> None:
             "at": study.created_at,
         },
     )
-    shared = {"limits": limits, "assets": assets, "timeframes": timeframes}
+    shared = _json({"limits": limits, "assets": assets, "timeframes": timeframes})
     start, stop = (datetime.fromisoformat(definition["development"][end]) for end in ("from", "to"))
     length = (stop - start).total_seconds() / 86_400
     query = sa.text("SELECT * FROM trials WHERE study = :name AND state != 'refused' ORDER BY number")
@@ -78,7 +78,7 @@ def _fill_in(study: sa.Row[tuple[str, str, str, str]]) -> None:
             sa.text("INSERT OR IGNORE INTO tried VALUES (:days_id, :key, :settings, :sharpe, :days, :revision, :at)"),
             {
                 "days_id": made.lastrowid,
-                "key": hashlib.sha256(_json({**shared, "settings": settings}).encode()).hexdigest(),
+                "key": hashlib.sha256(f"{shared}{_json(settings)}".encode()).hexdigest(),
                 "settings": _json(settings),
                 "sharpe": (trial.value or 0.0) / math.sqrt(_YEAR_DAYS),
                 "days": float(len(trial.returns) // 8) or length,
