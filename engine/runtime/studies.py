@@ -24,7 +24,7 @@ from engine.runtime.research_files import StoredCurve
 from engine.runtime.research_studies_files import StudyFolder
 from engine.runtime.study_options import read_count, read_spread, read_study_name
 from engine.runtime.study_record import study_record
-from engine.runtime.trial_count import of_study, with_seen
+from engine.runtime.study_trials import of_study, with_seen
 from engine.simulation.backtest_setup import BacktestSetup
 from engine.simulation.evaluation_luck import StudyFacts
 from engine.simulation.search_space import Bounds, Dimension, checked_fixed, space_of

@@ -21,8 +21,8 @@ from engine.runtime.replays import Report
 from engine.runtime.research_files import StoredCurve
 from engine.runtime.research_studies_files import StudyFolder
 from engine.runtime.study_options import read_count, read_spread, read_study_name
+from engine.runtime.study_trials import of_study
 from engine.runtime.sweep_record import sweep_record
-from engine.runtime.trial_count import of_study
 from engine.simulation.backtest_setup import BacktestSetup
 from engine.simulation.evaluation_figures import DAY_MS
 from engine.simulation.search_space import Value, checked_fixed

@@ -9,17 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from engine.domain.errors import StorageError
-from engine.domain.market import from_ms, to_ms
+from engine.domain.market import from_ms
 from engine.quant.overfitting import sharpe_sample, trial_variance
 from engine.runtime.clock import SystemClock
 from engine.runtime.code_revision import code_revision
 from engine.simulation.backtest import BacktestRun
 from engine.simulation.evaluation_figures import DAY_MS, Days, days_of, lived
 from engine.simulation.evaluation_luck import StudyFacts
-from engine.simulation.study import YEAR_DAYS
-from engine.simulation.study_judgement import comparable
-from engine.storage.research import HoldoutTouch, ResearchStore, StoredStudy, Trial, TrialStamp, TrialState
-from engine.storage.research_tried import BY_HAND, LIMITS, Tried, TriedDays, days_of_study, series_of
+from engine.storage.research import ResearchStore, TrialStamp
+from engine.storage.research_tried import BY_HAND, LIMITS, Tried, TriedDays, series_of
 
 Counting = Callable[[BacktestRun], StudyFacts]
 """Counts the trials behind a run once it has ended."""
@@ -120,42 +118,3 @@ def _recorded(folder: Path, place: TriedDays, mine: Tried) -> tuple[Tried, ...]:
         return store.tried(place)
     finally:
         store.close()
-
-
-def of_study(
-    store: ResearchStore, study: StoredStudy, facts: StudyFacts, trials: Sequence[Trial], period_ms: int
-) -> StudyFacts:
-    """The facts of a study or a sweep with the trials of all other runs counted in.
-
-    Parameters
-    ----------
-    store : ResearchStore
-    study : StoredStudy
-    facts : StudyFacts
-        Of the study alone.
-    trials : sequence of Trial
-        All of it, returns or not.
-    period_ms : int
-        Of a return.
-    """
-    days = days_of_study(study.name, study.strategy, study.definition)
-    assert days is not None, "a definition says its candles and days"
-    run = [one for one in trials if one.state is not TrialState.REFUSED]
-    fixed = study.definition.get("fixed", {})
-    key_of = days.keys()
-    keys = frozenset(key_of({**fixed, **one.settings}) for one in run)
-    pool = store.tried(days)
-    length = max((one.days for one in pool if one.key in keys), default=0.0)
-    scale = math.sqrt(period_ms / (YEAR_DAYS * DAY_MS))
-    sharpes = [value * scale for value in comparable(run)]
-    return with_others(facts, OwnTrials(keys, sharpes, length, period_ms), pool)
-
-
-def with_seen(facts: StudyFacts, store: ResearchStore, touch: HoldoutTouch) -> StudyFacts:
-    """The facts for a look at a holdout: how many of its days earlier backtests of the strategy have shown."""
-    begin, end = to_ms(touch.start) // DAY_MS, -(-to_ms(touch.stop) // DAY_MS)
-    shown: set[int] = set()
-    for one in store.seen_like(touch):
-        first, stop = to_ms(one.start) // DAY_MS, -(-to_ms(one.stop) // DAY_MS)
-        shown.update(range(max(begin, first), min(end, stop)))
-    return replace(facts, seen_days=len(shown), seen_of=end - begin)
