@@ -116,8 +116,8 @@ def _growth(series: FloatArray, periods_per_year: float) -> Measure:
 def calmar_of(growth: Measure, deepest: Measure) -> Measure:
     """Growth a year over the size of the deepest drawdown, with the reason where either is undefined.
 
-    >>> calmar_of(Measure(0.3), Measure(-0.1)).value
-    3.0
+    >>> calmar_of(Measure(0.5), Measure(-0.25)).value
+    2.0
     """
     if growth.value is None or deepest.value is None:
         return Measure(None, growth.reason or deepest.reason)
