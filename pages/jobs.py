@@ -96,9 +96,9 @@ def _running(console: ConsolePort, job: JobView) -> None:
         words = f"{fmt.sentence(job.kind)} {fmt.named(job.title)} · {fmt.percent(job.share, 0)} · {left} · "
         words += fmt.named(job.detail)
         st.progress(min(1.0, max(0.0, job.share)), text=words.replace("_", "\\_"))
-        act = Act(f"cancel-{job.job_id}", "Cancel", lambda: _cancel(console, job.job_id), slot="job-cancel")
+        act = Act(f"cancel-{job.job_id}", "Cancel", lambda: _cancel(console, job.job_id))
         actions.button(console, act)
-    actions.outcome("job-cancel")
+    actions.outcome(act.place)
 
 
 def _cancel(console: ConsolePort, job_id: str) -> str:

@@ -105,7 +105,12 @@ def _done(console: ConsolePort) -> dict[str, BacktestRow]:
 
 
 def _teach(console: ConsolePort) -> None:
-    if console.coverage():
+    if any(job.state in (JobState.QUEUED, JobState.RUNNING) for job in console.jobs("backtest")):
+        parts.empty(
+            "The first backtest is under way",
+            "Its result will stand here. The very first run also compiles the engine, once: that takes about a minute.",
+        )
+    elif console.coverage():
         parts.empty(
             "No backtest yet",
             "Under New backtest choose a strategy and stored candles. The result says first whether it can be told "

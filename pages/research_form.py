@@ -7,15 +7,17 @@ from typing import Any
 
 import streamlit as st
 
-from engine.domain.errors import BadInput
+from engine.domain.errors import BadInput, QuarterdeckError
 from engine.domain.facade import ConsolePort
 from engine.domain.library_views import CoverageRow, finer_timeframes
 from engine.domain.views import JobView, StrategyForm
 from pages import format as fmt
 from pages import forms, jobs, parts
+from pages.guard import said
 from pages.jobs import Start
 
 _FOLLOW = "research-follow"
+_SENT = "research-sent"
 _CASH, _FEE_BPS, _SLIPPAGE_BPS, _IMPACT = 10_000, 10.0, 0.0, 1.0
 CHOICES: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "engine": ("Engine", {"kernel": "kernel: compiled, fastest", "replay": "replay: the engine itself, slower"}),
@@ -63,16 +65,40 @@ def draw(console: ConsolePort) -> None:
         key="research-series",
         persist_state="session",
     )
-    errors = _settings(form)
+    _settings(form)
     _range()
     chosen = _chosen(stored)
     _conditions(chosen)
     _inside(finer_timeframes(stored.values(), chosen))
     _ways_out()
-    blocked = errors[0] if errors else "" if chosen else "Choose at least one series of candles"
+    blocked = _blocked(console, chosen)
     jobs.start_button(
         console, Start("research", "Start backtest", lambda identity: _begin(console, identity), blocked=blocked)
     )
+
+
+def _blocked(console: ConsolePort, chosen: Sequence[CoverageRow]) -> str:
+    """Why it cannot be started, said before anybody tries; empty where it can."""
+    if not chosen:
+        reason = "Choose at least one series of candles"
+        st.caption(f"{reason}.")
+        return reason
+    try:
+        request = _request(console)
+        _forget_refusal(request)
+        console.check_backtest(request)
+    except QuarterdeckError as error:
+        parts.notice(f"This cannot be started. {said(error)}", "warn")
+        return said(error)
+    return ""
+
+
+def _forget_refusal(request: Mapping[str, Any]) -> None:
+    """Drop what was said of the last press where it was refused and the form says something else by now."""
+    state = st.session_state
+    match state.get("came:research"):
+        case (False, _) if state.get(_SENT) != request:
+            state.pop("came:research")
 
 
 def awaited() -> str:
@@ -88,7 +114,8 @@ def follow(done: Mapping[str, object]) -> None:
 
 
 def _begin(console: ConsolePort, identity: str) -> JobView:
-    begun = console.start_backtest(identity, _request(console))
+    request = st.session_state[_SENT] = _request(console)
+    begun = console.start_backtest(identity, request)
     st.session_state[_FOLLOW] = begun.job_id
     return begun
 
@@ -148,12 +175,11 @@ def _strategy(known: Mapping[str, StrategyForm]) -> StrategyForm:
     return form
 
 
-def _settings(form: StrategyForm) -> tuple[str, ...]:
+def _settings(form: StrategyForm) -> None:
     with st.expander(f"Settings of {form.title}", key=f"research-settings-{form.name}"):
         draft = forms.draw(f"research-{form.name}", form.fields)
         for error in draft.errors:
             st.error(error)
-    return draft.errors
 
 
 def series_title(row: CoverageRow) -> str:
@@ -165,7 +191,7 @@ def series_title(row: CoverageRow) -> str:
 def _range() -> None:
     slots = st.columns(3)
     slots[0].number_input(
-        "Capital, in the quote coin", 1, 1_000_000_000, _CASH, 1000, key="research-cash", persist_state="session"
+        "Capital, in the quote coin", value=_CASH, step=1000, key="research-cash", persist_state="session"
     )
     for slot, key, label, hint in (
         (slots[1], "research-from", "From (ISO date, UTC)", "first candle"),

@@ -36,6 +36,7 @@ def draw(console: ConsolePort, view: BacktestView) -> None:
     """Draw a run that is done."""
     row = view.row
     verdict(row)
+    _as_of(console, view)
     if view.stopped:
         parts.notice(view.stopped, "warn")
     st.html(parts.cards(_cards(view)))
@@ -51,8 +52,9 @@ def draw(console: ConsolePort, view: BacktestView) -> None:
             "Conditions": lambda: guarded(_conditions)(view),
         },
     )
+    run = row.run_id
     export.offer(
-        Export("research-report", "Report as one HTML file", lambda: console.backtest_report(row.run_id), "text/html")
+        Export("research-report", "Report as one HTML file", lambda: console.backtest_report(run), "text/html", run)
     )
 
 
@@ -62,6 +64,21 @@ def verdict(row: BacktestRow) -> None:
         parts.notice("This run has no verdict.", "warn")
         return
     verdict_notice(row.verdict)
+
+
+def _as_of(console: ConsolePort, view: BacktestView) -> None:
+    """When the verdict was made, and how many settings it does not know of."""
+    if view.judged_at is None or view.row.verdict is None:
+        return
+    look, later = appearance.current(console), view.tried_since
+    if later is None:
+        known = "how many settings were tried since is not known"
+    elif later == 0:
+        known = "no other setting was tried on these days since"
+    else:
+        more = "1 more setting was" if later == 1 else f"{later:,} more settings were"
+        known = f"{more} tried on these days since, which it does not count; run it again to count them"
+    st.caption(f"Verdict as of {look.moment(view.judged_at)} {look.zone}: {known}")
 
 
 def verdict_notice(found: RunVerdict) -> None:

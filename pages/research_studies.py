@@ -87,7 +87,12 @@ def _title(console: ConsolePort, row: StudyRow | None, name: str) -> str:
 
 
 def _teach(console: ConsolePort) -> None:
-    if console.coverage():
+    if _is_working(console):
+        parts.empty(
+            "The first study is under way",
+            "Its trials will stand here. The very first run also compiles the engine, once: that takes about a minute.",
+        )
+    elif console.coverage():
         parts.empty(
             "No study yet",
             "A study searches the settings of a strategy, keeps every trial, and says how much of the best one is the "

@@ -16,6 +16,7 @@ from pages import appearance, charts, confirm, jobs, parts, research_charts, tab
 from pages import format as fmt
 from pages.access import missing_role
 from pages.confirm import Opener
+from pages.guard import live
 from pages.jobs import Start
 from pages.parts import Card
 from pages.research_form import CHOICES
@@ -113,17 +114,40 @@ def dialogs(console: ConsolePort) -> None:
 
 def _dialog(console: ConsolePort, name: str) -> None:
     view = console.study(name)
-    begun = st.session_state.get(f"begun:{_key(name)}", ())
-    working = any(job.job_id in begun and job.state in _WORKING for job in console.jobs("study"))
-    if view.look is not None:
-        parts.notice("It was looked at; Holdout shows what was seen.", "good")
-    elif working:
-        parts.notice("It is under way. What is seen will stand under Holdout, with the date.", "good")
+    _follow(name)
+    working = _is_working(console, name)
+    if view.look is not None or working:
+        live(_came, every_s=2)(console, name)
     elif view.best is not None:
         st.html(parts.bullets(_lines(view, view.best.number)))
         start = Start(_key(name), "Look now, once", lambda identity: _look(console, identity, name))
         jobs.start_button(console, start)
     confirm.close_button(LOOK, view.look is not None or working)
+
+
+def _follow(name: str) -> None:
+    """Draw the page behind the window anew once a look has begun: from then on it follows by itself."""
+    state, slot = st.session_state, f"followed:{_key(name)}"
+    begun = state.get(f"begun:{_key(name)}", ())
+    if begun and state.get(slot) != begun:
+        state[slot] = begun
+        st.rerun(scope="app")
+
+
+def _is_working(console: ConsolePort, name: str) -> bool:
+    begun = st.session_state.get(f"begun:{_key(name)}", ())
+    return any(job.job_id in begun and job.state in _WORKING for job in console.jobs("study"))
+
+
+def _came(console: ConsolePort, name: str) -> None:
+    """What has become of a look that was asked for, or was there before."""
+    working = _is_working(console, name)  # before the study is read: what ends in between is seen in it
+    if console.study(name).look is not None:
+        parts.notice("It was looked at; Holdout shows what was seen.", "good")
+    elif working:
+        parts.notice("It is under way. What is seen will stand under Holdout, with the date.", "good")
+    else:
+        parts.notice("It ended without a result; the page behind says why. Close this window to ask again.", "warn")
 
 
 def _lines(view: StudyView, best_trial: int) -> tuple[str, ...]:

@@ -58,7 +58,9 @@ def draw(console: ConsolePort) -> None:
 def _preview(console: ConsolePort) -> str:
     """What would be done; returns why it cannot be."""
     if not _chosen(_stored(console)):
-        return "Choose at least one series of candles"
+        reason = "Choose at least one series of candles"
+        st.caption(f"{reason}.")
+        return reason
     try:
         planned = console.plan_study(_request(console))
     except QuarterdeckError as error:
@@ -216,7 +218,7 @@ def _bound(key: str, label: str, one: SearchField, first: float) -> None:
 def _range() -> None:
     slots = st.columns(3)
     slots[0].number_input(
-        "Capital, in the quote coin", 1, 1_000_000_000, _CASH, 1000, key="study-cash", persist_state="session"
+        "Capital, in the quote coin", value=_CASH, step=1000, key="study-cash", persist_state="session"
     )
     for slot, key, label, hint in (
         (slots[1], "study-from", "From (ISO date, UTC)", "first candle"),

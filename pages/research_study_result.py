@@ -68,8 +68,9 @@ def draw(console: ConsolePort, view: StudyView) -> None:
         },
     )
     if row.verdict is not None:
+        of = f"{row.name} {row.measured} {row.looked_at}"
         export.offer(
-            Export("study-record", "Record as JSON", lambda: console.study_record(row.name), "application/json")
+            Export("study-record", "Record as JSON", lambda: console.study_record(row.name), "application/json", of)
         )
 
 

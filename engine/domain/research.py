@@ -209,7 +209,8 @@ class BacktestView:
     """Everything about a run that is done, but its trades.
 
     ``statistics`` have buy-and-hold beside them; ``doubled`` are figures at twice the costs; ``checks`` weigh luck and
-    overfitting; ``conditions`` say what was run on what, as name and value.
+    overfitting; ``conditions`` say what was run on what, as name and value. The verdict is as of ``judged_at`` and knows
+    nothing of ``tried_since``: distinct settings of the strategy tried on these days later, None where not known.
     """
 
     row: BacktestRow
@@ -225,6 +226,8 @@ class BacktestView:
     distribution: Histogram
     conditions: tuple[tuple[str, str], ...]
     stopped: str
+    judged_at: datetime | None = None
+    tried_since: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,6 +263,9 @@ class Research(Protocol):
 
     def backtest_strategies(self) -> tuple[StrategyForm, ...]:
         """Every strategy that can be backtested with the form of its configuration, defaults filled in."""
+
+    def check_backtest(self, request: Mapping[str, Any]) -> None:
+        """Raise `BadInput` that says what in a request cannot be used; nothing is started. Keys as `start_backtest`."""
 
     def start_backtest(self, job_id: str, request: Mapping[str, Any]) -> JobView:
         """Start a backtest as a job of its own, in a process of low priority.

@@ -22,7 +22,8 @@ class TrackedOrder:
     """An order as the engine believes it.
 
     ``filled`` sums the booked fills, ``reported`` is the venue's own figure, ``told`` the last report as it came.
-    ``stop_price`` is where the stop lies now, quote; it moves where the stop trails.
+    ``stop_price`` is where the stop lies now, quote; it moves where the stop trails. ``asked_price`` is where it was
+    asked to lie without an answer.
     """
 
     intent: OrderIntent
@@ -35,6 +36,7 @@ class TrackedOrder:
     trade_ids: set[str] = field(default_factory=set)
     told: tuple[OrderState, Decimal] | None = None
     stop_price: Decimal | None = None
+    asked_price: Decimal | None = None
 
     def __post_init__(self) -> None:
         self.quantity = self.quantity or self.intent.quantity
@@ -44,6 +46,14 @@ class TrackedOrder:
     def is_moved(self) -> bool:
         """Whether its stop no longer lies where it was first set."""
         return self.stop_price != self.intent.stop_price
+
+    def not_behind(self, price: Decimal) -> Decimal:
+        """``price`` (quote) or, where it is nearer to the market, the one last asked for without an answer: the stop
+        may lie there by now, and never moves back.
+        """
+        if self.asked_price is None:
+            return price
+        return max(price, self.asked_price) if self.intent.side is Side.SELL else min(price, self.asked_price)
 
     @property
     def remaining(self) -> Decimal:
@@ -125,7 +135,7 @@ class Tracker:
         if update.quantity is not None and not state.is_final:
             order.quantity = update.quantity
         if update.stop_price is not None:
-            order.stop_price = update.stop_price
+            order.stop_price, order.asked_price = update.stop_price, None
         self._file(order)
         return order
 
@@ -203,11 +213,18 @@ class Tracker:
         return total
 
     def pending_exits(self, key: InstrumentKey, sleeve: str | None = None) -> Decimal:
-        """Unsigned base that exits in flight will still take off."""
+        """Unsigned base that exits in flight will still take off, or have taken off already without its being booked.
+
+        What a venue has reported as executed is gone, whether its executions have come or not: none may sell it again.
+        """
         total = ZERO
         for order in self.open_on(key):
             intent = order.intent
-            if intent.purpose in _EXITS and sleeve in (None, intent.sleeve):
+            if sleeve not in (None, intent.sleeve):
+                continue
+            if order.state.is_final and intent.purpose is not Purpose.ENTRY:
+                total += max(ZERO, order.reported - order.filled)
+            elif intent.purpose in _EXITS:
                 total += order.remaining
         return total
 

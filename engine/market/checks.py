@@ -83,6 +83,8 @@ class CandleReport:
         Rows that came after a later one; they were put in order, not left out.
     ignored_columns : tuple of str
         Columns of the file that candles do not have.
+    first_out_of_order : datetime, optional
+        Open of the first row, as they came, that is counted in ``out_of_order``.
     """
 
     rows_read: int
@@ -93,6 +95,7 @@ class CandleReport:
     missing_bars: int = 0
     out_of_order: int = 0
     ignored_columns: tuple[str, ...] = ()
+    first_out_of_order: datetime | None = None
 
     @property
     def rows_rejected(self) -> int:
@@ -237,10 +240,13 @@ def count_gaps(opened_at_ms: IntArray, timeframe: Timeframe) -> tuple[int, int]:
 
 def out_of_order_rows(opened_at_ms: IntArray, newest_before_ms: int = 0) -> int:
     """Rows that open before one that came earlier, or before ``newest_before_ms``."""
-    if len(opened_at_ms) == 0:
-        return 0
+    return int(_out_of_order(opened_at_ms, newest_before_ms).sum())
+
+
+def _out_of_order(opened_at_ms: IntArray, newest_before_ms: int) -> BoolArray:
     newest = np.maximum.accumulate(np.concatenate(([newest_before_ms], opened_at_ms)))[:-1]
-    return int((opened_at_ms < newest).sum())
+    mask: BoolArray = opened_at_ms < newest
+    return mask
 
 
 class ReportBuilder:
@@ -254,6 +260,7 @@ class ReportBuilder:
         self._gaps: list[Gap] = []
         self._gap_count = self._missing_bars = 0
         self._last_kept: IntArray | None = None
+        self._first_out_of_order: datetime | None = None
 
     @property
     def rows_read(self) -> int:
@@ -269,7 +276,10 @@ class ReportBuilder:
                 self.reject(fault, take(rows, mask))
                 bad |= mask
         kept = take(rows, ~bad) if bad.any() else rows
-        self._out_of_order += out_of_order_rows(kept.opened_at_ms, self._newest_ms)
+        late = kept.opened_at_ms[_out_of_order(kept.opened_at_ms, self._newest_ms)]
+        self._out_of_order += len(late)
+        if len(late) and self._first_out_of_order is None:
+            self._first_out_of_order = from_ms(int(late[0]))
         if len(kept):
             self._newest_ms = max(self._newest_ms, int(kept.opened_at_ms.max()))
         return kept
@@ -318,6 +328,7 @@ class ReportBuilder:
             self._missing_bars,
             self._out_of_order,
             ignored_columns,
+            self._first_out_of_order,
         )
 
 

@@ -109,7 +109,9 @@ def drawdown_spells(returns: ArrayLike) -> tuple[DrawdownSpell, ...]:
 
 def _growth(series: FloatArray, periods_per_year: float) -> Measure:
     if len(series) < SHORTEST_ANNUALISED_YEARS * periods_per_year:
-        return Measure(None, f"{len(series)} bars are less than a year of {periods_per_year:g}; see the net return")
+        days = math.ceil(len(series) * DAYS_PER_YEAR / periods_per_year)
+        counted = "1 day is" if days == 1 else f"{days:,} days are"
+        return Measure(None, f"{counted} less than a year; see the net return")
     return Measure.of(performance.cagr(series, periods_per_year), "more than everything was lost")
 
 

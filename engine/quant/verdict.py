@@ -18,6 +18,7 @@ class Level(Enum):
     LOSES = "loses money after costs"
     NOT_DISTINGUISHABLE = "not distinguishable from luck"
     FRAGILE = "does not survive twice the costs"
+    NO_BETTER = "no better than holding"
     INCOMPLETE = "not enough was measured to say"
     DISTINGUISHABLE = "distinguishable from luck"
 
@@ -64,6 +65,12 @@ class Evidence:
         NaN when no record would be long enough.
     other_trials : int
         How many of the trials belong to other runs of the strategy.
+    sharpe_low, sharpe_high : float, optional
+        Ends of the 95 % interval of the annualised Sharpe ratio.
+    sharpe, hold_net_return, hold_sharpe : float, optional
+        Annualised Sharpe ratio; and the same figures of buying the same instruments at the start and holding.
+    study : str
+        Name of the study whose trial these settings are, and whose trials and overfitting are taken; "" for none.
     trials_unknown : str
         Why the trials of other runs are not known; "" where they are.
     double_cost_unknown : str
@@ -82,6 +89,12 @@ class Evidence:
     null_low: float | None = None
     overfitting: float | None = None
     minimum_track_record_days: float | None = None
+    sharpe_low: float | None = None
+    sharpe_high: float | None = None
+    sharpe: float | None = None
+    hold_net_return: float | None = None
+    hold_sharpe: float | None = None
+    study: str = ""
     other_trials: int = 0
     trials_unknown: str = ""
     double_cost_unknown: str = ""
@@ -137,12 +150,38 @@ def _unknown(value: float | None) -> bool:
     return value is None or math.isnan(value)
 
 
+_MOST_DIGITS = 9
+
+
+def _apart(value: float, limit: float, digits: int, sign: str = "") -> str:
+    """A figure with as many digits as tell it from its limit; ``digits`` where these do, or where both are equal.
+
+    >>> _apart(0.9496, 0.95, 2), _apart(0.9496, 0.5, 2)
+    ('0.9496', '0.95')
+    """
+    for shown in range(digits, _MOST_DIGITS):
+        text = f"{value:{sign}.{shown}f}"
+        if value == limit or float(text) != float(f"{limit:.{shown}f}"):
+            return text
+    return f"{value:{sign}.{digits}f}"
+
+
+def _gain(share: float) -> str:
+    """A return in percent, with the digits that tell it from none."""
+    return f"{_apart(100.0 * share, 0.0, 1, '+')} %"
+
+
+def _of_study(evidence: Evidence) -> str:
+    return f", as in study {evidence.study}" if evidence.study else ""
+
+
 def _deflated(evidence: Evidence, limits: Thresholds) -> _Check:
     value = evidence.deflated_sharpe
     runs = f"{evidence.trials:,} trial" + ("s" if evidence.trials > 1 else "")
     if evidence.other_trials:
         runs += f" ({evidence.other_trials:,} of them in other runs)"
-    told = "" if value is None else f"deflated Sharpe probability {value:.2f} after {runs}"
+    shown = "" if value is None else _apart(value, limits.deflated_sharpe, 2)
+    told = f"deflated Sharpe probability {shown} after {runs}{_of_study(evidence)}"
     passed = None if value is None or math.isnan(value) else value >= limits.deflated_sharpe
     need = f"{told}, {limits.deflated_sharpe:.2f} is needed"
     return _Check(passed, told, need, "the deflated Sharpe ratio is not known")
@@ -153,7 +192,8 @@ def _random_entries(evidence: Evidence, limits: Thresholds) -> _Check:
     missing = "the comparison with random entries is not known"
     if value is None or low is None or math.isnan(value) or math.isnan(low):
         return _Check(None, "", "", missing)
-    told = f"better than {100.0 * value:.1f} % of random entries (at least {100.0 * low:.1f} % with 95 % confidence)"
+    least = _apart(100.0 * low, 100.0 * limits.null_percentile, 1)
+    told = f"better than {100.0 * value:.1f} % of random entries (at least {least} % with 95 % confidence)"
     need = f"{told}, more than {100.0 * limits.null_percentile:.0f} % with that confidence is needed"
     return _Check(low > limits.null_percentile, told, need, missing)
 
@@ -162,7 +202,8 @@ def _overfitting(evidence: Evidence, limits: Thresholds) -> _Check:
     value = evidence.overfitting
     if _unknown(value) and evidence.trials == 1:
         return _Check(True, "" if evidence.trials_unknown else "one trial, so nothing was selected", "", "")
-    told = "" if value is None else f"probability of overfitting {value:.2f}"
+    shown = "" if value is None else _apart(value, limits.overfitting, 2)
+    told = f"probability of overfitting {shown}{_of_study(evidence)}"
     passed = None if value is None or math.isnan(value) else value <= limits.overfitting
     need = f"{told}, at most {limits.overfitting:.2f} is allowed"
     runs = f"{evidence.trials:,} trial" + ("s" if evidence.trials > 1 else "")
@@ -194,9 +235,32 @@ def _track_record(evidence: Evidence) -> _Check:
     return _Check(evidence.days >= value, told, f"only {told}", missing)
 
 
+def _own_interval(evidence: Evidence) -> _Check:
+    low, high = evidence.sharpe_low, evidence.sharpe_high
+    if low is None or high is None or math.isnan(low) or math.isnan(high):
+        return _Check(None, "", "", "the interval of the Sharpe ratio is not known")
+    ends = f"{_apart(low, 0.0, 2)} to {_apart(high, 0.0, 2)}"
+    none = f"its own interval includes no gain (Sharpe {ends})"
+    return _Check(low > 0.0, f"Sharpe {ends} with 95 % confidence", none, "")
+
+
+def _against_holding(evidence: Evidence) -> str:
+    """The figures where holding did as well by return and by Sharpe ratio; "" where not, or where it is not known."""
+    net, held = evidence.net_return, evidence.hold_net_return
+    if net is None or held is None or math.isnan(net) or not net <= held:
+        return ""
+    said = f"{_gain(net)} against {_apart(100.0 * held, 100.0 * net, 1, '+')} %"
+    sharpe, hold = evidence.sharpe, evidence.hold_sharpe
+    if sharpe is None or hold is None or math.isnan(sharpe) or math.isnan(hold):
+        return said
+    if sharpe > hold:
+        return ""
+    return f"{said}, Sharpe {_apart(sharpe, hold, 2)} against {_apart(hold, sharpe, 2)}"
+
+
 def _double_cost(evidence: Evidence) -> _Check:
     value = evidence.net_return_double_cost
-    told = "" if value is None else f"{100.0 * value:+.1f} % at twice the costs"
+    told = "" if value is None else f"{_gain(value)} at twice the costs"
     passed = None if value is None or math.isnan(value) else value > 0.0
     missing = "the result at twice the costs is not known"
     if evidence.double_cost_unknown:
@@ -209,11 +273,13 @@ def judge(evidence: Evidence, limits: Thresholds | None = None) -> Verdict:
 
     1. fewer trades than ``fewest_trades``: too few to say.
     2. a net return of 0 or less: loses.
-    3. any of deflated Sharpe, random entries, overfitting, track record misses its threshold: not distinguishable.
+    3. any of deflated Sharpe, random entries, overfitting, track record misses its threshold, or the 95 % interval of
+       the Sharpe ratio includes 0: not distinguishable.
     4. nothing left at twice the costs: fragile.
-    5. something that matters was not measured, the trials of other runs are not known, or days of a holdout were seen
+    5. neither net return nor Sharpe ratio above those of holding: no better than holding. A reason of 3 and 4 as well.
+    6. something that matters was not measured, the trials of other runs are not known, or days of a holdout were seen
        before: incomplete.
-    6. otherwise: distinguishable from luck, which is not a promise of profit.
+    7. otherwise: distinguishable from luck, which is not a promise of profit.
 
     Parameters
     ----------
@@ -236,21 +302,25 @@ def judge(evidence: Evidence, limits: Thresholds | None = None) -> Verdict:
         return Verdict(Level.TOO_FEW_TRADES, (f"{counted}; at least {limits.fewest_trades} are needed",))
     net = evidence.net_return
     if net is not None and net <= 0.0:
-        return Verdict(Level.LOSES, (f"{100.0 * net:+.1f} % net over {evidence.trades} trades",))
+        return Verdict(Level.LOSES, (f"{_gain(net)} net over {evidence.trades} trades",))
     statistics = (_deflated(evidence, limits), _random_entries(evidence, limits), _overfitting(evidence, limits))
-    known = (_other_trials(evidence), _unseen(evidence))
-    return _weighed((*statistics, _track_record(evidence), *known), _double_cost(evidence), _unknown(net))
+    own = (_track_record(evidence), _own_interval(evidence), _other_trials(evidence), _unseen(evidence))
+    return _weighed((*statistics, *own), evidence)
 
 
-def _weighed(statistics: tuple[_Check, ...], costs: _Check, net_unknown: bool) -> Verdict:
+def _weighed(statistics: tuple[_Check, ...], evidence: Evidence) -> Verdict:
     failed = tuple(check.bad for check in statistics if check.passed is False)
+    costs, said = _double_cost(evidence), _against_holding(evidence)
+    held = (f"{Level.NO_BETTER.value} ({said})",) if said else ()
     if failed:
-        return Verdict(Level.NOT_DISTINGUISHABLE, failed)
+        return Verdict(Level.NOT_DISTINGUISHABLE, (*failed, *held))
     if costs.passed is False:
-        return Verdict(Level.FRAGILE, (costs.bad,))
+        return Verdict(Level.FRAGILE, (costs.bad, *held))
+    if held:
+        return Verdict(Level.NO_BETTER, (said,))
     everything = (*statistics, costs)
     missing = tuple(check.missing for check in everything if check.passed is None)
-    if net_unknown:
+    if _unknown(evidence.net_return):
         missing = ("the net return is not known", *missing)
     if missing:
         return Verdict(Level.INCOMPLETE, missing)

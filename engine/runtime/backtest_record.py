@@ -188,6 +188,7 @@ def _luck(evaluation: Evaluation) -> dict[str, Any]:
             "trials": over.trials,
             "other_trials": over.study.others,
             "trials_unknown": over.study.unknown,
+            "study": over.study.study,
             "seen_days": over.study.seen_days,
             "seen_of": over.study.seen_of,
             "deflated_sharpe": over.deflated_sharpe,

@@ -18,7 +18,7 @@ from engine.runtime.backtest_record import record_of
 from engine.runtime.clock import SystemClock
 from engine.runtime.code_revision import code_revision
 from engine.runtime.job_files import JobCancelled
-from engine.runtime.replay_data import FACT_KEYS, ReplayData, file_candles, file_fine, file_funding, read_file_facts
+from engine.runtime.replay_data import FACT_KEYS, ReplayData, file_data, read_file_facts
 from engine.runtime.replay_request import KEYS as REPLAY_KEYS
 from engine.runtime.replay_request import ReplayRequest, read_request, require_known
 from engine.runtime.replays import Report
@@ -194,7 +194,7 @@ def _asked(request: BacktestRequest, data: ReplayData) -> dict[str, Any]:
         "revision": code_revision(),
         "strategy": name,
         "settings": settings,
-        "series": data.record(),
+        "series": data.remarked(),
         "rejected_rows": data.rejected_rows,
         "seed": request.seed,
         "draws": request.draws,
@@ -240,9 +240,5 @@ def backtest_files(
         if not report(share * _READING_SHARE, text):
             raise JobCancelled("cancelled while reading the files")
 
-    series, rejected = file_candles(paths, facts, request.replay.stop, ImportWatch(watch))
-    without = bool(options.get("no_funding"))
-    funding = file_funding(map(Path, options.get("funding") or ()), facts, series, without=without)
-    fine = file_fine(map(Path, options.get("detail") or ()), facts, request.replay.stop, ImportWatch(watch))
-    data = ReplayData(series, funding, rejected, fine)
+    data = file_data(paths, options, facts, request.replay.stop, ImportWatch(watch))
     return backtest(request, data, report, counting(request, data, folder))

@@ -21,7 +21,7 @@ from engine.runtime.job_files import JobOrder
 from engine.runtime.job_worker import Task, task_name
 from engine.runtime.records import chart_of
 from engine.runtime.replay_data import FACT_KEYS, SeriesNames, read_detail, read_file_facts, read_series_names
-from engine.runtime.replay_request import KEYS, read_instant, read_request, require_known
+from engine.runtime.replay_request import KEYS, limits_for, read_instant, read_request, require_known
 from engine.runtime.replay_views import KIND, ReplayShelf
 from engine.runtime.replays import replay_task
 from engine.runtime.services import Services
@@ -173,7 +173,8 @@ class LibraryDesk:
         """
         self._require_role(Role.OPERATOR)
         require_known(request, KEYS | {"series", "funding", "detail"})
-        asked = {"risk": self._services.settings.settings.risk.model_dump(mode="json"), **request}
+        limits = self._services.settings.settings.risk.model_dump(mode="json")
+        asked = {"risk": limits_for(request.get("strategies") or (), limits), **request}
         checked = read_request({key: value for key, value in asked.items() if key in KEYS})
         names = read_series_names(request.get("series"))
         self._require_series(names, (checked.start, checked.stop))

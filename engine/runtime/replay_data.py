@@ -20,6 +20,7 @@ from engine.domain.market import CandleArrays, Timeframe, from_ms, to_ms
 from engine.market.checks import RowFault
 from engine.market.funding import FundingSeries
 from engine.runtime.clock import SystemClock
+from engine.runtime.replay_remarks import file_remarks, hole_remarks
 from engine.simulation.instrument_table import FactOverrides, instrument_for
 from engine.simulation.replay_source import Fine, Funding
 from engine.storage.candle_import import ImportOptions, ImportResult, ImportWatch, import_file, read_funding
@@ -34,13 +35,15 @@ SeriesNames = Sequence[tuple[InstrumentKey, Timeframe]]
 class ReplayData:
     """Candles by instrument, funding of every perpetual (None: replayed without), and rows the checks left out.
 
-    ``fine`` has finer candles that decide what happens inside these, of some instruments or none.
+    ``fine`` has finer candles that decide what happens inside these, of some instruments or none; ``file_remarks`` what
+    reading the files sorted, left out and joined, in words.
     """
 
     series: Mapping[Instrument, CandleArrays]
     funding: Funding = field(default_factory=dict)
     rejected_rows: int = 0
     fine: Fine = field(default_factory=dict)
+    file_remarks: Mapping[InstrumentKey, Sequence[str]] = field(default_factory=dict)
 
     @property
     def currency(self) -> str:
@@ -56,6 +59,14 @@ class ReplayData:
         return [
             _record(one, candles, self.funding.get(one.key)) | _detail_record(self.fine.get(one.key))
             for one, candles in ordered
+        ]
+
+    def remarked(self) -> list[dict[str, Any]]:
+        """`record` with the ``remarks`` of every series, which belong to a result but not to what identifies a run."""
+        holes = {one.key: hole_remarks(candles) for one, candles in self.series.items()}
+        return [
+            one | {"remarks": [*self.file_remarks.get(one["instrument"], ()), *holes[one["instrument"]]]}
+            for one in self.record()
         ]
 
 
@@ -157,20 +168,51 @@ def read_file_facts(options: Mapping[str, Any]) -> FileFacts:
     return FileFacts(flags, overrides)
 
 
+def file_data(
+    paths: Iterable[Path], options: Mapping[str, Any], facts: FileFacts, stop: datetime | None, watch: ImportWatch
+) -> ReplayData:
+    """Candles, funding and finer candles of files, with what is to be said of the files.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+        Files of candles, as `file_candles` takes them.
+    options : mapping
+        ``funding`` and ``detail`` (paths) and ``no_funding``; other keys are ignored.
+
+    Raises
+    ------
+    CandleError, BadInput
+        As `file_candles`, `file_funding` and `file_fine`.
+    """
+    series, results = _read_files(paths, facts, stop, watch)
+    without = bool(options.get("no_funding"))
+    funding = file_funding(map(Path, options.get("funding") or ()), facts, series, without=without)
+    fine = file_fine(map(Path, options.get("detail") or ()), facts, stop, watch)
+    return ReplayData(series, funding, _rejected(results), fine, file_remarks(results))
+
+
 def file_candles(
     paths: Iterable[Path], facts: FileFacts, stop: datetime | None, watch: ImportWatch
 ) -> tuple[dict[Instrument, CandleArrays], int]:
     """Candles of Parquet and CSV files, through the very checks of an import; and how many rows these left out.
 
-    Files of one instrument and timeframe are joined. The order of the paths changes nothing: where two files
-    contradict each other, the one whose path sorts last wins. One file that contradicts itself is refused: an import
-    takes its later row and lists what it left out, but nobody looks at such a list between a file and its result.
+    Files of one instrument and timeframe are joined, whatever the order of the paths: where two contradict each other,
+    the one whose path sorts last wins. One that contradicts itself is refused: an import takes its later row and lists
+    what it left out, but nobody looks at such a list between a file and its result.
 
     Raises
     ------
     CandleError, BadInput
         A file cannot be used, holds two different rows of one candle, or two timeframes of one instrument are given.
     """
+    series, results = _read_files(paths, facts, stop, watch)
+    return series, _rejected(results)
+
+
+def _read_files(
+    paths: Iterable[Path], facts: FileFacts, stop: datetime | None, watch: ImportWatch
+) -> tuple[dict[Instrument, CandleArrays], list[ImportResult]]:
     with tempfile.TemporaryDirectory(prefix="quarterdeck-replay-") as folder:
         store = CandleStore(Path(folder))
         options = ImportOptions(facts.instrument, SystemClock().now(), facts.flags)
@@ -179,8 +221,11 @@ def file_candles(
             results.append(import_file(store, path, path.name, options, watch))
             _require_one_row(store, path, results[-1])
         names = read_series_names(sorted({(result.instrument.key, str(result.timeframe)) for result in results}))
-        rejected = sum(result.report.rows_rejected for result in results)
-        return stored_candles(store, names, stop), rejected
+        return stored_candles(store, names, stop), results
+
+
+def _rejected(results: Iterable[ImportResult]) -> int:
+    return sum(result.report.rows_rejected for result in results)
 
 
 def _require_one_row(store: CandleStore, path: Path, result: ImportResult) -> None:

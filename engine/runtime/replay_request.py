@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
@@ -27,6 +27,8 @@ KEYS = frozenset(
 DEFAULT_CASH = "10000"
 MAX_CASH = Decimal(10) ** 12
 MAX_SPEED = 1_000_000
+WAYS_OUT = ("take_profit", "trail")
+"""Settings of the section risk that are multiples of a stop distance."""
 _RESET = re.compile(r"reset-after=([1-9]\d{0,3})")
 _PLAIN_FEE_BPS = "10"
 _MOST_IMPACT = 10
@@ -80,7 +82,7 @@ def read_request(values: Mapping[str, Any]) -> ReplayRequest:
         and ``to`` (ISO, a date means 00:00 UTC; "" or missing: all), ``brake`` (``latch``, ``off``,
         ``reset-after=DAYS``), ``costs`` (``default`` or ``plain``), ``fee_bps`` and ``slippage_bps`` (with ``plain``;
         default 10 and 0), ``risk`` {limit: value} (a strategy without a stop is always sized by weights, without
-        limits), ``speed`` (0 to 1,000,000).
+        limits, and refuses ``take_profit`` and ``trail``), ``speed`` (0 to 1,000,000).
 
     Raises
     ------
@@ -256,7 +258,24 @@ def _sized_for(strategies: Mapping[str, str], risk: RiskConfig) -> RiskConfig:
     if len(strategies) > 1:
         others = ", ".join(sorted(set(strategies) - set(references[:1])))
         raise BadInput(f"{references[0]} goes all in without a stop; replay it alone, apart from {others}")
+    if given := [name for name in WAYS_OUT if getattr(risk, name) is not None]:
+        raise BadInput(
+            f"{' and '.join(given)} would have no effect: {references[0]} has no stop to measure from. "
+            "Leave it out, or take a strategy with a stop"
+        )
     return risk.model_copy(update=ALL_IN)
+
+
+def limits_for(strategies: Iterable[Any], limits: Mapping[str, Any]) -> dict[str, Any]:
+    """Limits of the settings as far as strategies can have them: without targets and trails where one has no stop.
+
+    Who asks for these himself is told that they have no effect; the settings were made for other strategies.
+
+    >>> limits_for(["sma_cross"], {"trail": "2", "max_exposure": "1"})
+    {'max_exposure': '1'}
+    """
+    without_stop = any(name in REFERENCES for name in strategies if isinstance(name, str))
+    return {name: value for name, value in limits.items() if not (without_stop and name in WAYS_OUT)}
 
 
 def _speed(value: Any) -> float:

@@ -21,9 +21,7 @@ from engine.runtime.job_worker import JobOutcome, JobWatch
 from engine.runtime.replay_data import (
     FACT_KEYS,
     ReplayData,
-    file_candles,
-    file_fine,
-    file_funding,
+    file_data,
     read_file_facts,
     read_series_names,
     stored_candles,
@@ -108,7 +106,7 @@ def run_replay(request: ReplayRequest, data: ReplayData, audience: Audience | No
     opinions = PrecomputedOpinions({instrument.key: candles for instrument, candles in data.series.items()})
     run = _Run(Replay(source, request.config, opinions), source, request, audience)
     facts = {"currency": currency, "rejected_rows": data.rejected_rows}
-    facts |= {"series": data.record(), "settings": request.record()} | inside_record(source.detail)
+    facts |= {"series": data.remarked(), "settings": request.record()} | inside_record(source.detail)
     return run.finish(run.drive(facts), facts)
 
 
@@ -337,8 +335,5 @@ def replay_files(
         if not report(share * _READING_SHARE, text):
             raise JobCancelled("cancelled while reading the files")
 
-    series, rejected = file_candles(paths, facts, request.stop, ImportWatch(watch))
-    without = bool(options.get("no_funding"))
-    funding = file_funding(map(Path, options.get("funding") or ()), facts, series, without=without)
-    fine = file_fine(map(Path, options.get("detail") or ()), facts, request.stop, ImportWatch(watch))
-    return run_replay(request, ReplayData(series, funding, rejected, fine), Audience(report))
+    data = file_data(paths, options, facts, request.stop, ImportWatch(watch))
+    return run_replay(request, data, Audience(report))

@@ -29,7 +29,7 @@ from engine.runtime.job_worker import task_name
 from engine.runtime.library import chart_length
 from engine.runtime.records import chart_of
 from engine.runtime.replay_data import SeriesNames, read_detail, read_series_names
-from engine.runtime.replay_request import require_known
+from engine.runtime.replay_request import limits_for, require_known
 from engine.runtime.research_compare import comparison
 from engine.runtime.research_job import REQUEST_KEYS, backtest_task, checked_request
 from engine.runtime.research_report import report_of
@@ -69,6 +69,10 @@ class ResearchDesk:
             StrategyForm(kind.name, kind.title, kind.summary, form_of(kind.config, {})) for kind in BACKTESTS.values()
         )
 
+    def check_backtest(self, request: Mapping[str, Any]) -> None:
+        """Raise `BadInput` that names what in a request cannot be used; nothing is started."""
+        self._checked(request)
+
     def start_backtest(self, job_id: str, request: Mapping[str, Any]) -> JobView:
         """Start a backtest of stored candles as a run of its own, named after its job.
 
@@ -78,8 +82,20 @@ class ResearchDesk:
             Anything in the request that cannot be used; it is named.
         """
         self._require_role(Role.OPERATOR)
+        arguments = {
+            "data": str(self._services.folder),
+            "candles": str(self._services.candles.folder),
+            "run_id": job_id,
+            "request": self._checked(request),
+        }
+        pairs = ", ".join(key.partition(":")[2] for key, _ in arguments["request"]["series"])
+        title = f"{title_of(str(request['strategy']))} on {pairs}"
+        return self._services.jobs.start(job_id, JobOrder(KIND, title, task_name(backtest_task), arguments))
+
+    def _checked(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """The request as the job takes it: limits of the installation filled in, everything in it usable."""
         require_known(request, REQUEST_KEYS)
-        limits = self._services.settings.settings.risk.model_dump(mode="json")
+        limits = limits_for([request.get("strategy")], self._services.settings.settings.risk.model_dump(mode="json"))
         own = request.get("risk", {})
         asked = {**request, "risk": {**limits, **own} if isinstance(own, Mapping) else own}
         checked = checked_request(asked)
@@ -95,14 +111,7 @@ class ResearchDesk:
         shelf = FundingShelf(self._services.folder / "funding")
         shelf.funding_of(instruments, without=request.get("funding") == "none")
         series = [(key, str(length)) for key, length in names]
-        arguments = {
-            "data": str(self._services.folder),
-            "candles": str(self._services.candles.folder),
-            "run_id": job_id,
-            "request": {**asked, "series": series, "cash": str(checked.replay.config.cash)},
-        }
-        title = f"{title_of(str(request['strategy']))} on {', '.join(key.partition(':')[2] for key, _ in names)}"
-        return self._services.jobs.start(job_id, JobOrder(KIND, title, task_name(backtest_task), arguments))
+        return {**asked, "series": series, "cash": str(checked.replay.config.cash)}
 
     def backtests(self, page: int, size: int, filters: Mapping[str, str]) -> PageOf[BacktestRow]:
         """History, newest first; raises `BadInput` for a filter there is none of."""

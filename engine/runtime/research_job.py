@@ -14,9 +14,14 @@ from engine.runtime.job_worker import JobOutcome, JobWatch
 from engine.runtime.replay_data import ReplayData, read_series_names, stored_candles, stored_fine
 from engine.runtime.research_files import ResearchFolder, StoredCurve
 from engine.runtime.research_shelf import FOLDER
+from engine.simulation.backtest import BacktestEngine
 from engine.storage.candles import CandleStore
 
 REQUEST_KEYS = KEYS | {"series", "funding", "detail"}
+_PREPARING = {
+    BacktestEngine.KERNEL: "preparing; a first run compiles the engine, once, about a minute",
+    BacktestEngine.REPLAY: "preparing; a first run compiles the indicators, once",
+}
 
 
 def checked_request(values: Mapping[str, Any]) -> BacktestRequest:
@@ -51,6 +56,7 @@ def backtest_task(arguments: Mapping[str, Any], watch: JobWatch) -> JobOutcome:
         return not watch.cancelled()
 
     data = ReplayData(series, funding, fine=fine)
+    watch.progress(0.0, _PREPARING[request.engine])
     count = counting(request, data, Path(arguments["data"]))
     result = backtest(request, data, report, count, watch.clock)
     record = {"id": run_id, "revision": VERSION, "study": None, "trial": None, **result.record}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import replace
 from decimal import InvalidOperation
 from pathlib import Path
@@ -15,7 +17,10 @@ from engine.runtime.jobs import Jobs
 from engine.runtime.research_files import ResearchFolder
 from engine.runtime.research_views import asked_row, row_of, trade_of, view_of
 from engine.runtime.run_shelf import RunShelf
+from engine.runtime.trial_count import tried_since
 from engine.storage.backup_research import RESEARCH_FOLDER
+from engine.storage.base import Database
+from engine.storage.research import ResearchStore
 
 KIND = "backtest"
 FOLDER = RESEARCH_FOLDER
@@ -27,6 +32,7 @@ class ResearchShelf:
 
     def __init__(self, data: Path, jobs: Jobs) -> None:
         self._shelf = RunShelf(data / FOLDER, jobs, KIND)
+        self._data = data
         self._rows: dict[str, BacktestRow] = {}
         self._trades: dict[str, tuple[RunTrade, ...]] = {}
 
@@ -56,9 +62,20 @@ class ResearchShelf:
         record = folder.result() or {}
         trades = self.trades(run_id)
         try:
-            return view_of(record, row, folder.curve(), trades)
+            view = view_of(record, row, folder.curve(), trades)
+            return replace(view, tried_since=self._tried_since(record))
         except _BROKEN as error:
             raise folder.damaged("result.json", error) from error
+
+    def _tried_since(self, record: Mapping[str, Any]) -> int | None:
+        """Settings tried since the verdict, None where the record of trials or the run's times cannot be read."""
+        if not Database.RESEARCH.path(self._data).exists() or not record.get("made_at"):
+            return None
+        try:
+            with closing(ResearchStore(self._data)) as store:
+                return tried_since(store, record)
+        except StorageError:
+            return None
 
     def record(self, run_id: str) -> dict[str, Any]:
         """The stored record of a run that is done, without its trades."""

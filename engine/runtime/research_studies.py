@@ -32,7 +32,7 @@ from engine.runtime.funding_shelf import FundingShelf
 from engine.runtime.job_files import JobOrder
 from engine.runtime.job_worker import task_name
 from engine.runtime.replay_data import SeriesNames, read_detail, read_series_names
-from engine.runtime.replay_request import require_known
+from engine.runtime.replay_request import limits_for, require_known
 from engine.runtime.research import checked_note
 from engine.runtime.research_studies_job import REQUEST_KEYS, checked_study, study_task
 from engine.runtime.research_studies_shelf import KIND, WORKING, StudyShelf
@@ -228,7 +228,7 @@ class StudyDesk:
     def _planned_study(self, request: Mapping[str, Any]) -> tuple[dict[str, Any], PlannedStudy]:
         """The request complete, with its end pinned so that newer candles change nothing, and what it would do."""
         require_known(request, REQUEST_KEYS | {"risk"})
-        risk = self._services.settings.settings.risk.model_dump(mode="json")
+        risk = limits_for([request.get("strategy")], self._services.settings.settings.risk.model_dump(mode="json"))
         asked = {"risk": risk, **request}
         names = read_series_names(request.get("series"))
         rows = self._held_series(names)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -24,6 +25,7 @@ from engine.domain.research import (
     RunTrade,
     RunVerdict,
     Statistic,
+    Unit,
     YearOfMonths,
     YearRow,
 )
@@ -95,6 +97,7 @@ def view_of(record: Record, row: BacktestRow, curve: StoredCurve, trades: Sequen
         distribution=histogram([trade.share for trade in trades if trade.share is not None]),
         conditions=tuple(_conditions(record)),
         stopped=_stopped(record),
+        judged_at=_instant(record.get("made_at")),
     )
 
 
@@ -192,7 +195,9 @@ def _checks(record: Record) -> Iterator[Statistic]:
             reason = body.get("reason") if body.get(key) is None else ""
             meaning = words.meaning.format(draws=f"{int(body.get('draws') or 0):,}")
             ends = {"low": body.get("low"), "high": body.get("high")} if place == "null" else {}
-            yield _statistic(key, replace(words, meaning=meaning), {"value": body.get(key), "reason": reason, **ends})
+            value = body.get(key)
+            whole = math.ceil(value) if words.unit is Unit.DAYS and value is not None else value  # as the verdict counts
+            yield _statistic(key, replace(words, meaning=meaning), {"value": whole, "reason": reason, **ends})
 
 
 def _year(body: Record) -> YearRow:

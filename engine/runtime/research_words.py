@@ -109,6 +109,7 @@ STANDINGS: Mapping[Level, Standing] = {
     Level.INCOMPLETE: Standing.DOUBTFUL,
     Level.TOO_FEW_TRADES: Standing.DOUBTFUL,
     Level.NOT_DISTINGUISHABLE: Standing.DOUBTFUL,
+    Level.NO_BETTER: Standing.DOUBTFUL,
     Level.FRAGILE: Standing.FAILS,
     Level.LOSES: Standing.FAILS,
 }

@@ -11,17 +11,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from engine.domain.codec import utc_text
-from engine.domain.errors import BadInput, CommandRefused
+from engine.domain.errors import BadInput
 from engine.runtime.backtests import KEYS as BACKTEST_KEYS
 from engine.runtime.backtests import BacktestRequest, BacktestResult, backtest, read_backtest
 from engine.runtime.code_revision import code_revision
 from engine.runtime.job_files import JobCancelled
-from engine.runtime.replay_data import FACT_KEYS, ReplayData, file_candles, file_fine, file_funding, read_file_facts
+from engine.runtime.replay_data import FACT_KEYS, ReplayData, file_data, read_file_facts
 from engine.runtime.replay_request import require_known
 from engine.runtime.replays import Report
 from engine.runtime.research_files import StoredCurve
 from engine.runtime.research_studies_files import StudyFolder
+from engine.runtime.study_holdout import AskedStudy, look_refusal, require_open, require_stored, touch_of
 from engine.runtime.study_options import read_count, read_spread, read_study_name
 from engine.runtime.study_record import study_record
 from engine.runtime.study_trials import of_study, with_seen
@@ -42,15 +42,7 @@ from engine.simulation.study import (
 from engine.simulation.study_judgement import Judgement, judge_study
 from engine.simulation.study_layout import Layout, LayoutPlan, Span, layout_of
 from engine.storage.candle_import import ImportWatch
-from engine.storage.research import (
-    HoldoutTouch,
-    ResearchStore,
-    StoredStudy,
-    Trial,
-    TrialStamp,
-    searched_before,
-    touched_before,
-)
+from engine.storage.research import ResearchStore, StoredStudy, Trial, TrialStamp
 from engine.strategies import BACKTESTS
 
 KEYS = (BACKTEST_KEYS - {"settings"}) | {
@@ -204,11 +196,8 @@ def study_files(
         if not report(share * _READING, text):
             raise JobCancelled("cancelled while reading the files")
 
-    series, rejected = file_candles(paths, facts, request.backtest.replay.stop, ImportWatch(watch))
-    without = bool(options.get("no_funding"))
-    funding = file_funding(map(Path, options.get("funding") or ()), facts, series, without=without)
-    fine = file_fine(map(Path, options.get("detail") or ()), facts, request.backtest.replay.stop, ImportWatch(watch))
-    return study(request, ReplayData(series, funding, rejected, fine), folder, report)
+    data = file_data(paths, options, facts, request.backtest.replay.stop, ImportWatch(watch))
+    return study(request, data, folder, report)
 
 
 def study(request: StudyRequest, data: ReplayData, folder: Path, report: Report) -> dict[str, Any]:
@@ -218,10 +207,12 @@ def study(request: StudyRequest, data: ReplayData, folder: Path, report: Report)
     plan = plan_of(request, data)
     definition = definition_of(request, plan, data)
     name = request.name or _name_of(_strategy(request.backtest), definition)
+    asked = AskedStudy(name, bool(request.name), request.trials, request.holdout_report)
     store = ResearchStore(folder)
     try:
+        require_stored(asked, plan, store)
         stored = store.begin(StoredStudy(name, _strategy(request.backtest), definition, datetime.now(UTC)))
-        _require_open(request, plan, store, name)
+        require_open(asked, plan, store)
         found = _search(request, plan, _Log(store, name), report)
         trials = store.trials(name)
         judgement = replace(found, facts=of_study(store, stored, found.facts, trials, plan.layout.period_ms))
@@ -232,7 +223,7 @@ def study(request: StudyRequest, data: ReplayData, folder: Path, report: Report)
         if request.holdout_report:
             _look(request, data, plan, store, (name, judgement))
         record = {
-            **study_record(stored, trials, judgement, store.touched(name)),
+            **_with_refusal(study_record(stored, trials, judgement, store.touched(name)), plan, store),
             "revisions": list(store.revisions(name)),
             "development": development.record,
             "verdict": development.record["verdict"],
@@ -243,6 +234,12 @@ def study(request: StudyRequest, data: ReplayData, folder: Path, report: Report)
     StudyFolder(folder, name).write_record(record, StoredCurve(*development.curve()))
     report(1.0, "done")
     return record
+
+
+def _with_refusal(record: dict[str, Any], plan: StudyPlan, store: ResearchStore) -> dict[str, Any]:
+    """The record with ``holdout.refused``: why the look cannot be any more though this study never took it, else ""."""
+    found = None if record["holdout"]["record"] else look_refusal(plan, store, str(record["study"]))
+    return record | {"holdout": {**record["holdout"], "refused": str(found or "")}}
 
 
 def plan_of(request: StudyRequest, data: ReplayData) -> StudyPlan:
@@ -299,22 +296,6 @@ def _search(request: StudyRequest, plan: StudyPlan, log: _Log, report: Report) -
         return judge_study(plan, log.trials(), team)
 
 
-def _require_open(request: StudyRequest, plan: StudyPlan, store: ResearchStore, name: str) -> None:
-    """Refuse a second look before any work is done, and trials after the first one."""
-    if request.holdout_report:
-        asked = _touch_of(plan, name, {}, {})
-        if earlier := store.touched_like(asked):
-            raise touched_before(earlier)
-        if searched := store.searched_like(asked):
-            raise searched_before(searched)
-    touched = store.touched(name)
-    if touched is not None and measured(store.trials(name)) < request.trials:
-        raise CommandRefused(
-            f"study {name} ended on {utc_text(touched.touched_at)}, when its holdout was looked at, and cannot go on. "
-            f"Read it with --trials {measured(store.trials(name))}, or begin another study on newer candles"
-        )
-
-
 def _run(request: StudyRequest, data: ReplayData, plan: StudyPlan, span: Span, judgement: Judgement) -> BacktestResult:
     """The best settings on a span, seen by no later candle."""
     assert judgement.best is not None, "there is a complete trial"
@@ -337,13 +318,6 @@ def _look(
     """Run the best on the holdout; what is found is shown only once the look is recorded for good."""
     name, judgement = found
     assert judgement.best is not None, "there is a complete trial"
-    facts = with_seen(judgement.facts, store, _touch_of(plan, name, {}, {}))
+    facts = with_seen(judgement.facts, store, touch_of(plan, name, {}, {}))
     record = _run(request, data, plan, plan.layout.holdout, replace(judgement, facts=facts)).record
-    store.touch(_touch_of(plan, name, judgement.best.settings, record))
-
-
-def _touch_of(plan: StudyPlan, name: str, settings: Mapping[str, Any], record: Mapping[str, Any]) -> HoldoutTouch:
-    instruments = tuple(sorted(one.key for one in plan.setup.series))
-    span = plan.layout.holdout
-    at = datetime.now(UTC)
-    return HoldoutTouch(name, plan.setup.strategy, instruments, span.start, span.stop, at, settings, record)
+    store.touch(touch_of(plan, name, judgement.best.settings, record))

@@ -15,7 +15,7 @@ from engine.runtime.backtests import BacktestRequest, BacktestResult, backtest, 
 from engine.runtime.clock import SystemClock
 from engine.runtime.code_revision import code_revision
 from engine.runtime.job_files import JobCancelled
-from engine.runtime.replay_data import FACT_KEYS, ReplayData, file_candles, file_fine, file_funding, read_file_facts
+from engine.runtime.replay_data import FACT_KEYS, ReplayData, file_data, read_file_facts
 from engine.runtime.replay_request import require_known
 from engine.runtime.replays import Report
 from engine.runtime.research_files import StoredCurve
@@ -141,11 +141,8 @@ def sweep_files(
         if not report(share * _READING, text):
             raise JobCancelled("cancelled while reading the files")
 
-    series, rejected = file_candles(paths, facts, request.backtest.replay.stop, ImportWatch(watch))
-    without = bool(options.get("no_funding"))
-    funding = file_funding(map(Path, options.get("funding") or ()), facts, series, without=without)
-    fine = file_fine(map(Path, options.get("detail") or ()), facts, request.backtest.replay.stop, ImportWatch(watch))
-    return sweep(request, ReplayData(series, funding, rejected, fine), folder, report)
+    data = file_data(paths, options, facts, request.backtest.replay.stop, ImportWatch(watch))
+    return sweep(request, data, folder, report)
 
 
 def sweep(request: SweepRequest, data: ReplayData, folder: Path, report: Report) -> dict[str, Any]:

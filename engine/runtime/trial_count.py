@@ -8,11 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from engine.domain.codec import utc_from_text
 from engine.domain.errors import StorageError
 from engine.domain.market import from_ms
 from engine.quant.overfitting import sharpe_sample, trial_variance
 from engine.runtime.clock import SystemClock
 from engine.runtime.code_revision import code_revision
+from engine.runtime.research_studies_files import StudyFolder
 from engine.simulation.backtest import BacktestRun
 from engine.simulation.evaluation_figures import DAY_MS, Days, days_of, lived
 from engine.simulation.evaluation_luck import StudyFacts
@@ -98,10 +100,11 @@ def by_hand(folder: Path, asked: Mapping[str, Any], series: Sequence[Mapping[str
         length = len(days.returns) * period_days
         mine = Tried(place.key_of(settings), ratio / math.sqrt(period_days), length, settings)
         try:
-            pool = _recorded(folder, place, mine)
+            pool, studies = _recorded(folder, place, mine)
+            alone = OwnTrials(frozenset({mine.key}), [ratio], length, days.period_ms)
+            return strictest(with_others(StudyFacts(), alone, pool), folder, studies)
         except StorageError as error:
             return StudyFacts(unknown=str(error).rstrip("."))
-        return with_others(StudyFacts(), OwnTrials(frozenset({mine.key}), [ratio], length, days.period_ms), pool)
 
     return counted
 
@@ -111,10 +114,72 @@ def _span(days: Days) -> tuple[Any, Any]:
     return from_ms(first), from_ms(last + days.period_ms)
 
 
-def _recorded(folder: Path, place: TriedDays, mine: Tried) -> tuple[Tried, ...]:
+def strictest(facts: StudyFacts, folder: Path, studies: Sequence[str]) -> StudyFacts:
+    """The facts of a run held to what the studies that tried its settings were held to, each figure the stricter one.
+
+    Parameters
+    ----------
+    facts : StudyFacts
+        Of the run.
+    folder : Path
+        The data folder.
+    studies : sequence of str
+        Names; one that was not judged yet adds nothing.
+
+    Raises
+    ------
+    StorageError
+        The record of a study is damaged.
+    """
+    for name in studies:
+        kept = StudyFolder(folder, name)
+        record = kept.record()
+        if record is None:
+            continue
+        try:
+            found = record["overfitting"]
+            trials = max(facts.trials, int(found["trials"]))
+            variances = (facts.sharpe_variance, _real(found["sharpe_variance"]))
+            shares = (facts.overfitting, found["pbo"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise kept.damaged("record.json", error) from error
+        variance = max((one for one in variances if not math.isnan(one)), default=math.nan)
+        share = max((float(one) for one in shares if one is not None), default=None)
+        facts = replace(facts, trials=trials, others=trials - 1, sharpe_variance=variance, overfitting=share,
+                        study=_stricter(facts, share, name))  # fmt: skip
+    return facts
+
+
+def _stricter(facts: StudyFacts, overfitting: float | None, name: str) -> str:
+    """Name of the study to refer to: of several the one that measured the most overfitting."""
+    return name if not facts.study or overfitting != facts.overfitting else facts.study
+
+
+def _real(value: float | None) -> float:
+    return math.nan if value is None else float(value)
+
+
+def tried_since(store: ResearchStore, record: Mapping[str, Any]) -> int:
+    """How many distinct settings of a stored backtest's strategy were tried on its days since its verdict was made.
+
+    Parameters
+    ----------
+    store : ResearchStore
+    record : mapping
+        Of the backtest; raises KeyError or ValueError where it does not say its candles and times.
+    """
+    series = record["series"]
+    start = record["from"] or min(one["first"] for one in series)
+    stop = record["to"] or max(one["last"] for one in series)
+    span = utc_from_text(start), utc_from_text(stop)
+    place = TriedDays(str(record["strategy"]), BY_HAND, series_of(series), *span)
+    return store.tried_since(place, utc_from_text(record["made_at"]))
+
+
+def _recorded(folder: Path, place: TriedDays, mine: Tried) -> tuple[tuple[Tried, ...], tuple[str, ...]]:
     store = ResearchStore(folder)
     try:
         store.add_run(place, mine, TrialStamp(code_revision(), SystemClock().now()))
-        return store.tried(place)
+        return store.tried(place), store.studies_of(place, mine.key)
     finally:
         store.close()

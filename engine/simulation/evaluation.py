@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from engine.domain.errors import QuarterdeckError
@@ -164,12 +164,14 @@ def evaluate(run: BacktestRun, plan: EvaluationPlan | None = None, progress: Pro
     null = random_entries(run, plan.draws, plan.seed, watch)
     overfitting = overfitting_figures(days, plan.study)
     double = at_double_costs(run, watch.must_go_on)
+    held = return_figures(market, resampling, deepest(run, hold))
+    evidence = _evidence(run, days, double, null, overfitting)
     return Evaluation(
         days=days,
         days_asked=len(whole.opened_ms),
         metrics=metrics,
         hold=hold,
-        buy_and_hold=return_figures(market, resampling, deepest(run, hold)),
+        buy_and_hold=held,
         volatility_hold=return_figures(volatility_hold(run, market)),
         years=years_of(run, days, market),
         months=months_of(days),
@@ -179,7 +181,7 @@ def evaluate(run: BacktestRun, plan: EvaluationPlan | None = None, progress: Pro
         null=null,
         order=order_of_trades(run, plan.draws, plan.seed, watch),
         overfitting=overfitting,
-        verdict=judge(_evidence(run, days, double, null, overfitting)),
+        verdict=judge(_with_figures(evidence, metrics, held)),
     )
 
 
@@ -231,6 +233,20 @@ def _evidence(
         other_trials=study.others,
         trials_unknown=study.unknown,
         double_cost_unknown=double.net_return.reason,
+        study=study.study,
         seen_days=study.seen_days,
         seen_of=study.seen_of,
+    )
+
+
+def _with_figures(evidence: Evidence, metrics: Mapping[str, Figure], held: Mapping[str, Figure]) -> Evidence:
+    """The evidence with the run's Sharpe ratio, its interval, and what holding did."""
+    sharpe = metrics["sharpe"]
+    return replace(
+        evidence,
+        sharpe=sharpe.value,
+        sharpe_low=sharpe.low,
+        sharpe_high=sharpe.high,
+        hold_net_return=held["net_return"].value,
+        hold_sharpe=held["sharpe"].value,
     )

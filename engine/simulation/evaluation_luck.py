@@ -38,6 +38,8 @@ class StudyFacts:
         Trials of other runs: settings of the same strategy, tried elsewhere on days and coins in common.
     unknown : str
         Why the trials of other runs are not known; "" where they are counted, or there is no record to count in.
+    study : str
+        Name of the study that tried these settings before and whose facts are taken; "" for none.
     seen_days, seen_of : int
         Of a holdout: days that earlier backtests showed, and days in all.
     """
@@ -47,13 +49,14 @@ class StudyFacts:
     overfitting: float | None = None
     others: int = 0
     unknown: str = ""
+    study: str = ""
     seen_days: int = 0
     seen_of: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class OverfittingFigures:
-    """``minimum_days`` is the minimum track record; None where undefined, and ``reason`` says why."""
+    """``minimum_days`` is the minimum track record in whole days; None where undefined, and ``reason`` says why."""
 
     study: StudyFacts
     trials: int
@@ -170,7 +173,7 @@ def overfitting_figures(days: Days, study: StudyFacts) -> OverfittingFigures:
         study.trials,
         _known(deflated.probability),
         study.overfitting,
-        None if math.isnan(least) else least * days.period_ms / DAY_MS,
+        None if math.isnan(least) else float(math.ceil(least * days.period_ms / DAY_MS)),
         "; ".join(missing),
     )
 

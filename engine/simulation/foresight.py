@@ -18,8 +18,12 @@ from engine.simulation.walk import Sights
 from engine.trading.sleeves import Sleeve
 
 DAY_MS = 86_400_000
-CALM = 2
-"""Days whose highest close is more than this times the lowest are lived through, so that no price looks like a jump."""
+CALM = 1.7
+"""Days whose highest close is more than this times the lowest are lived through, so that no price looks like a jump.
+
+From one close that is lived to the next, the first of the following day, a price may move by this twice: below 3, the
+step from which `engine.market.marks` mistrusts it.
+"""
 
 
 @dataclass(frozen=True, slots=True)

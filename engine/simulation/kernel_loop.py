@@ -123,11 +123,11 @@ def _positions_left(run: Records) -> bool:
 
 @part
 def flatten(run: Records, m: int) -> None:
-    """Market orders that bring the account's position to zero; opposite sleeves of a flat one are netted."""
+    """Market orders that bring the account's position to zero; opposite sleeves of a flat one, or of dust, are netted."""
     market = market_at(run, m)
     account, pending = market.position, pending_exits(run, -1, m)
     left = abs(account) - pending
-    if account == 0 and pending == 0:
+    if is_dust(market, account) and pending == 0:
         net_flat(run, m)
     for k in range(run.sleeves + 1):
         held = pair_at(run, k, m).held

@@ -169,7 +169,7 @@ def _is_usual(sights: Sights, standing: Standing, i: int, equity: float) -> bool
             return False
         holds = holds or moves
     if not holds:
-        return True
+        return bool(equity > 0.0)
     value = equity / book.units
     return bool(0.0 < value < book.peak * (1.0 - MARGIN) and book.peak - value < (book.brake - MARGIN) * book.peak)
 

@@ -29,6 +29,7 @@ from engine.storage.research_looks import (
     touch_of,
     touched_before,
 )
+from engine.storage.research_since import studies_that_tried, tried_after
 from engine.storage.research_tables import studies, touches, trials
 from engine.storage.research_tried import Tried, TriedDays, add_tried, canonical, days_of_study, tried_on
 
@@ -285,6 +286,16 @@ class ResearchStore:
         """Every distinct setting of the strategy that was run on days of these coins in common, whatever ran it."""
         with self._file.read() as connection:
             return tried_on(connection, asked)
+
+    def studies_of(self, asked: TriedDays, key: str) -> tuple[str, ...]:
+        """Studies and sweeps that tried the settings of a key on days of these coins in common."""
+        with self._file.read() as connection:
+            return studies_that_tried(connection, asked, key)
+
+    def tried_since(self, asked: TriedDays, at: datetime) -> int:
+        """How many distinct settings were tried for the first time after a moment, on days in common."""
+        with self._file.read() as connection:
+            return tried_after(connection, asked, at)
 
     def close(self) -> None:
         """Give the connections back."""

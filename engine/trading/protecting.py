@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -169,7 +170,7 @@ class Protecting(Ordering):
                 idle = stop.state is not OrderState.WORKING or stop.intent.client_id in going
                 if idle or distance is None or before is None or sign * held >= 0:
                     continue
-                price = instrument.price_beyond(best, sign * distance)
+                price = stop.not_behind(instrument.price_beyond(best, sign * distance))
                 if (price - before) * sign < 0 < price and self._book.tracker.covered(stop) > 0:
                     why = f"trails the best price {plain(best)}"
                     self.decided.amends.append(AmendRequest(stop.intent.client_id, None, why, price))
@@ -233,7 +234,7 @@ class Protecting(Ordering):
                 continue
             account = book.ledger.account_position(key)
             left = instrument.round_quantity(abs(account) - book.tracker.pending_exits(key))
-            if not account and not book.tracker.pending_exits(key):
+            if (not account or self._is_dust(instrument, account)) and not book.tracker.pending_exits(key):
                 netted += self._net(key)
             for sleeve, quantity in self._on_side(key, account) if left > 0 else ():
                 size = min(left, instrument.round_quantity(quantity))
@@ -248,17 +249,23 @@ class Protecting(Ordering):
         return [(sleeve, quantity) for sleeve, quantity in free if quantity > 0]
 
     def _net(self, key: InstrumentKey) -> list[Fact]:
-        """Close opposite sleeves of a flat account against each other."""
+        """Close opposite sleeves of an account that is flat, or holds dust, against each other; the dust stays."""
         held = {s: h.quantity for s, k, h in self._book.ledger.open_holdings() if k == key}
         price = self._book.price(key)
         facts: list[Fact] = []
-        while price is not None and (longs := [s for s, q in held.items() if q > 0]):
-            long, short = longs[0], next(s for s, q in held.items() if q < 0)
+        while price is not None and (pair := _opposite(held)) is not None:
+            long, short = pair
             size = min(held[long], -held[short])
             facts.append(Netted(key, long, short, size, price, self._now))
             held[long] -= size
             held[short] += size
         return facts
+
+
+def _opposite(held: Mapping[str, Decimal]) -> tuple[str, str] | None:
+    """The first long and the first short sleeve; None where there are not both."""
+    long, short = (next((s for s, q in held.items() if q * sign > 0), None) for sign in (1, -1))
+    return None if long is None or short is None else (long, short)
 
 
 def target_of(stop: OrderIntent, size: Decimal, price: Decimal, client_id: str, at: datetime) -> OrderIntent:

@@ -173,7 +173,11 @@ class Sender:
         try:
             with self._measured(venue.venue):
                 return [venue.amend(request.client_id, request.quantity, request.stop_price)]
+        except (VenueRejected, OrderNotFound) as error:  # an answer: the venue works
+            return [report_on(order, order.state, at, str(error))]
         except VenueError as error:
+            if isinstance(error, VenueAmbiguous):
+                order.asked_price = request.stop_price
             self._book.venue_failed(venue.venue, at)
             return [report_on(order, order.state, at, str(error))]
 

@@ -32,6 +32,12 @@ class FakeResearch(FakeBase):
         forms = (("momentum", "Trend momentum"), ("sma_cross", "Crossing of two averages"))
         return tuple(StrategyForm(name, title, f"{title} in a sentence.", (fast,)) for name, title in forms)
 
+    def check_backtest(self, request: Mapping[str, Any]) -> None:
+        self._fail("check_backtest")
+        self.calls.append(("check_backtest", (dict(request),)))
+        if request["from"] > request["to"] > "":
+            raise BadInput(f"the replay would end ({request['to']}) before it begins; swap from and to")
+
     def start_backtest(self, job_id: str, request: Mapping[str, Any]) -> JobView:
         self._need(Role.OPERATOR)
         return self._job(job_id, "backtest", "Trend momentum on BTC/USDT", (dict(request),))

@@ -97,6 +97,13 @@ def test_report_when_asked_for_then_one_file_to_save() -> None:
     assert "Save backtest-b-1.html" in " ".join(str(item.proto.label) for item in at.get("download_button"))
 
 
+def test_report_when_the_page_is_refreshed_then_it_can_still_be_saved_until_another_run_is_chosen() -> None:
+    at = press(opened("research", FakeConsole()), "research-report").run()
+    assert "Save backtest-b-1.html" in " ".join(str(item.proto.label) for item in at.get("download_button"))
+    at.selectbox(key="research-chosen").set_value("b-2").run()
+    assert not at.get("download_button")
+
+
 # -- the form --------------------------------------------------------------------------------------------------------
 
 
@@ -148,6 +155,48 @@ def test_form_when_no_series_is_chosen_then_blocked_by_name() -> None:
     button = opened("research", FakeConsole(), research__tab="New backtest").button(key="research")
     assert button.disabled
     assert button.help == "Choose at least one series of candles"
+
+
+def test_form_when_nothing_is_chosen_then_the_reason_stands_on_the_page() -> None:
+    assert "Choose at least one series of candles." in text(
+        opened("research", FakeConsole(), research__tab="New backtest")
+    )
+
+
+@pytest.mark.parametrize("reason", ["cash 0 must be above 0", "from hello is not a day"])
+def test_form_when_the_engine_cannot_use_it_then_its_words_and_no_button(reason: str) -> None:
+    at = filled(FakeConsole(broken={"check_backtest": BadInput(reason)}))
+    assert f"This cannot be started. {reason[:1].upper()}{reason[1:]}." in text(at)
+    assert at.button(key="research").disabled
+    assert problems(at) == ""
+
+
+def test_form_when_days_are_the_wrong_way_round_then_said_before_the_start_and_gone_once_mended() -> None:
+    at = filled(FakeConsole())
+    at.text_input(key="research-from").set_value("2024-02-01")
+    at.text_input(key="research-to").set_value("2024-01-01").run()
+    assert "swap from and to" in text(at)
+    assert at.button(key="research").disabled
+    at.text_input(key="research-to").set_value("2024-03-01").run()
+    assert "swap from and to" not in text(at)
+    assert not at.button(key="research").disabled
+
+
+def test_form_when_capital_is_nothing_then_the_engine_is_asked_about_it() -> None:
+    console = FakeConsole()
+    at = filled(console)
+    at.number_input(key="research-cash").set_value(0).run()
+    assert console.named("check_backtest")[-1][0]["cash"] == "0"
+    at.number_input(key="research-cash").set_value(10).run()
+    assert console.named("check_backtest")[-1][0]["cash"] == "10"
+
+
+def test_form_when_it_was_refused_and_is_changed_then_the_refusal_goes() -> None:
+    console = FakeConsole(broken={"start_backtest": BadInput("40 candles are stored; momentum needs 361")})
+    at = press(filled(console), "research").run()
+    assert "Not done. 40 candles are stored" in problems(at)
+    at.text_input(key="research-from").set_value("2020-01-01").run()
+    assert problems(at) == ""
 
 
 def test_form_when_a_viewer_looks_then_it_cannot_be_sent() -> None:
@@ -222,6 +271,15 @@ def test_compare_when_two_are_chosen_then_curves_figures_and_cautions() -> None:
 def test_note_when_it_holds_markup_then_it_is_shown_not_obeyed(tab: str) -> None:
     at = opened("research", FakeConsole(), research__tab=tab)
     assert not any("<b>& caution" in str(item.proto.body) for item in (*at.html, *at.markdown))
+
+
+def test_page_when_the_first_backtest_is_under_way_then_said_in_place_of_there_being_none() -> None:
+    console = FakeConsole(empty=True)
+    console.start_backtest("b-1", {})
+    shown = text(opened("research", console))
+    assert "The first backtest is under way" in shown
+    assert "No backtest yet" not in shown
+    assert "Nothing to test yet" not in shown
 
 
 def test_page_when_there_is_no_backtest_then_compare_and_history_teach() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -10,7 +12,8 @@ from streamlit.testing.v1 import AppTest
 from engine.domain.commands import Role
 from engine.domain.errors import BadInput
 from engine.domain.studies import StudyView, TrialEnd
-from pages import research_study_charts, theme
+from engine.domain.views import JobState
+from pages import research_study_best, research_study_charts, theme
 from tests.pages.fake_console import FakeConsole
 from tests.pages.page_runner import button_keys, opened, problems, text
 
@@ -87,6 +90,7 @@ def test_form_when_a_cluster_is_set_then_it_is_named_and_no_processes_are_asked_
 def test_form_when_no_series_is_chosen_or_a_viewer_looks_then_blocked() -> None:
     button = shown(FakeConsole(), study__tab="New study").button(key="study")
     assert (button.disabled, button.help) == (True, "Choose at least one series of candles")
+    assert "Choose at least one series of candles." in text(shown(FakeConsole(), study__tab="New study"))
     assert filled(FakeConsole(role=Role.VIEWER)).button(key="study").disabled
 
 
@@ -106,6 +110,27 @@ def test_job_when_running_then_progress_time_left_and_cancel() -> None:
     assert "4 s left" in at.get("progress")[0].proto.text
     press(at, f"cancel-{job}")
     assert console.named("cancel_job") == [(job,)]
+
+
+def test_cancel_when_the_study_goes_on_in_another_job_then_the_old_answer_is_gone() -> None:
+    console = FakeConsole()
+    at = press(filled(console), "study")
+    first = console.job_list[0]
+    at = press(at, f"cancel-{first.job_id}")
+    assert "Asked to stop" in text(at)
+    console.job_list[0] = replace(first, state=JobState.CANCELLED)
+    console.continue_study("another", "s-2", 30)
+    at.run()
+    assert "cancel-another" in button_keys(at)
+    assert "Asked to stop" not in text(at)
+
+
+def test_page_when_the_first_study_is_under_way_then_said_in_place_of_there_being_none() -> None:
+    console = FakeConsole(empty=True)
+    console.continue_study("first", "s-2", 30)
+    shown_text = text(shown(console))
+    assert "The first study is under way" in shown_text
+    assert "Nothing to study yet" not in shown_text
 
 
 def test_study_when_running_then_what_is_known_so_far() -> None:
@@ -198,6 +223,38 @@ def test_holdout_when_confirmed_then_asked_for_once() -> None:
     assert "This can be done once" in text(at)
     press(at, "study-look-s-1")
     assert console.named("start_study") == [("look", "s-1")]
+
+
+def test_holdout_when_the_look_ends_then_the_open_window_says_so_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    redrawn: list[Callable[..., None]] = []
+
+    def live(draw: Callable[..., None], every_s: float = 1.0) -> Callable[..., None]:
+        redrawn.append(draw)
+        return draw
+
+    monkeypatch.setattr(research_study_best, "live", live)
+    console = FakeConsole()
+    at = press(shown(console, study__parts="Holdout"), "study-look-open")
+    assert redrawn == []
+    at = press(at, "study-look-s-1")
+    assert "It is under way" in text(at)
+    assert redrawn == [research_study_best._came] * len(redrawn) != []
+    console.looked = True
+    at.run()
+    assert "It was looked at; Holdout shows what was seen" in text(at)
+    assert "Nobody has looked at the holdout" not in text(at)
+
+
+def test_holdout_when_the_look_was_asked_for_then_the_page_behind_is_drawn_anew_once() -> None:
+    console = FakeConsole()
+    at = press(shown(console, study__parts="Holdout"), "study-look-open")
+    before = len(console.named("studies"))
+    at.run()
+    once = len(console.named("studies")) - before
+    at = press(at, "study-look-s-1")
+    assert len(console.named("studies")) - before - once == 2 * once
+    at.run()
+    assert len(console.named("studies")) - before - once == 3 * once
 
 
 def test_holdout_when_it_was_looked_at_then_date_and_result_and_no_button() -> None:

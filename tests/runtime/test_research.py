@@ -169,6 +169,8 @@ def test_start_when_a_value_cannot_be_used_then_it_is_named_and_nothing_starts(
 ) -> None:
     house.store()
     with pytest.raises(BadInput, match=words):
+        house.desk.check_backtest({**REQUEST, **changes})
+    with pytest.raises(BadInput, match=words):
         house.desk.start_backtest("c-4", {**REQUEST, **changes})
     assert house.desk.backtests(1, 10, {}).total == 0
 

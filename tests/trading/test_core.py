@@ -561,3 +561,21 @@ def test_sleeve_when_configured_for_another_universe_then_keeps_its_ideas() -> N
     sleeve = desk.book.sleeves["momentum"]
     desk.loop.take([SleeveConfigured("momentum", True, sleeve.values, (), D(1), desk.at)], desk.at)
     assert desk.book.sleeves["momentum"].ideas is sleeve.ideas
+
+
+def test_exit_when_a_stop_is_told_filled_before_its_first_execution_then_nothing_is_sold_twice() -> None:
+    desk = Desk(SPOT)
+    desk.want(1.0)
+    desk.bar("100")
+    desk.bar("100")
+    own = _coins(desk) - desk.held()
+    desk.venue.faults.plan(Call.OBSERVE, Fault.WITHHELD)
+    desk.bar("100", low="85", close="88", volume="40")  # the stop sells a part, and nobody is told
+    desk.want(0.0)
+    for _ in range(5):
+        desk.bar("88")
+    assert _coins(desk) == own > 0
+
+
+def _coins(desk: Desk) -> Decimal:
+    return next(b.total for b in desk.venue.balances() if b.currency == "BTC")

@@ -335,3 +335,26 @@ def test_crash_between_any_two_records_with_both_then_books_and_venue_agree(
     _protected(desk)
     assert sorted(desk.booked_fills()) == sorted(desk.venue_fills())
     assert compare(desk.loop) == []
+
+
+def test_trailing_stop_when_the_answer_to_its_move_was_lost_then_the_next_move_never_goes_back() -> None:
+    desk = _desk(PERP, trail="1")
+    desk.want(0.5)
+    desk.bar("100")
+    desk.bar("100")
+    (stop,) = desk.book.tracker.stops("momentum", desk.key)
+    desk.want(1.0)
+    desk.venue.faults.plan(Call.AMEND, Fault.LOST_AFTER)
+    desk.bar("100", high="115", close="106")  # moved to 105, the answer lost; an entry is added
+    desk.bar("106", high="107", close="106")  # it fills: the best price begins anew at 107
+    assert stop.stop_price == D(105)
+    assert desk.venue.order(stop.intent.client_id).stop_price == D(105)
+
+
+def test_trailing_stop_when_the_venue_refuses_every_move_then_entries_stay_allowed() -> None:
+    desk = _bought(trail="1")
+    for number in range(25):
+        desk.venue.faults.plan(Call.AMEND, Fault.REJECTED)
+        desk.bar(str(101 + number))
+    assert _stop(desk) == D(90)
+    assert not desk.book.venue_errors

@@ -178,3 +178,21 @@ def test_half_closed_by_hand_then_is_sold_and_not_bought_again() -> None:
     for _ in range(2):
         desk.bar("100")
     assert desk.held() > 0
+
+
+def test_stop_when_opposite_strategies_leave_only_dust_then_flat_and_rearmed() -> None:
+    desk = Desk(PERP, ("momentum", "mean_reversion"))
+    desk.want(1.0, "10", "momentum")
+    desk.bar("100")
+    desk.want(-1.0, "10", "mean_reversion")
+    desk.bar("100.02")
+    desk.bar("100.02")
+    assert 0 < desk.book.ledger.account_position(desk.key) < D("0.01")
+    desk.command(EmergencyStop("test"), "stop")
+    carry_on(desk, 40)
+    assert desk.book.stop is not None
+    assert desk.book.stop.is_flat
+    assert max(abs(h.quantity) for _, _, h in desk.book.ledger.open_holdings()) < D("0.01")
+    done = desk.command(Rearm("test"), "rearm")
+    assert done is not None
+    assert done.status == "done"

@@ -8,7 +8,7 @@ from typing import Any
 
 from engine.runtime.backtests import backtest_files
 from engine.runtime.cli.folder import data_folder
-from engine.runtime.cli.output import say, say_json
+from engine.runtime.cli.output import say, say_json, say_remarks
 from engine.runtime.cli.progress import Progress
 from engine.runtime.cli.run_options import asked_of
 from engine.runtime.replay_request import parse_settings
@@ -40,6 +40,7 @@ def backtest(options: argparse.Namespace) -> int:
 def _say(record: Mapping[str, Any]) -> None:
     currency, costs = record["currency"], record["costs_paid"]
     say(record["verdict"]["line"])
+    say_remarks(record["series"])
     say("")
     instruments = ", ".join(one["instrument"] for one in record["series"])
     say(f"{record['strategy']} on {instruments}: {record['bars']:,} candles in {record['seconds']:.3f} s "
@@ -58,8 +59,6 @@ def _say(record: Mapping[str, Any]) -> None:
     for one in record["open_trades"]:
         say(f"still open: {one['side']} {one['quantity']} {one['instrument']} since {one['entry_time']}, "
             f"{one['pnl']} {currency} at the last close")  # fmt: skip
-    if record["rejected_rows"]:
-        say(f"{record['rejected_rows']:,} rows of the files were left out as unusable")
     say("")
     for line in _figure_lines(record["metrics"]):
         say(line)

@@ -9,7 +9,7 @@ from typing import Any
 from config.settings import load
 from engine.domain.errors import BadInput
 from engine.runtime.cli.folder import data_folder
-from engine.runtime.cli.output import complain, say, say_json
+from engine.runtime.cli.output import complain, say, say_json, say_remarks
 from engine.runtime.cli.progress import Progress
 from engine.runtime.cli.run_options import asked_of
 from engine.runtime.replay_request import parse_settings
@@ -53,6 +53,7 @@ def _say(record: Mapping[str, Any]) -> None:
     counts, best, development = record["counts"], record["best"], record["development"]
     days = record["definition"]["development"]
     say(record["verdict"]["line"])
+    say_remarks(record["development"]["series"])
     say("")
     say(f"study {record['study']}: {counts['measured']:,} trials, {counts['complete']:,} complete, "
         f"{counts['pruned']:,} abandoned early; {counts['refused']:,} proposals contradicted themselves")  # fmt: skip
@@ -90,6 +91,8 @@ def _doubts(record: Mapping[str, Any]) -> list[str]:
 def _holdout(record: Mapping[str, Any]) -> str:
     holdout = record["holdout"]
     days = f"{holdout['from'][:10]} to {holdout['to'][:10]}"
+    if holdout["refused"]:
+        return f"holdout {days} is used up, this study can not look at it: {holdout['refused']}"
     if holdout["record"] is None:
         return f"holdout {days} is untouched; --holdout-report looks at it once"
     found = holdout["record"]

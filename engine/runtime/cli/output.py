@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
@@ -77,3 +77,10 @@ def say_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
 def _cell(value: object) -> str:
     shown = plain_value(value)
     return "" if shown is None else str(shown)
+
+
+def say_remarks(series: Iterable[Mapping[str, Any]]) -> None:
+    """What is to be known of the candles before a figure of them is believed; a line each, none where all is well."""
+    for one in series:
+        for remark in one["remarks"]:
+            say(f"{one['instrument']}: {remark}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from engine.runtime.cli.output import say, say_json
+from engine.runtime.cli.output import say, say_json, say_remarks
 from engine.runtime.cli.progress import Progress
 from engine.runtime.cli.run_options import asked_of
 from engine.runtime.replay_request import parse_settings
@@ -29,6 +29,7 @@ def replay(options: argparse.Namespace) -> int:
 
 def _say(result: dict[str, Any]) -> None:
     currency = result["currency"]
+    say_remarks(result["series"])
     say(f"{result['bars']:,} candles in {result['seconds']:.1f} s ({result['bars_per_second']:,.0f} a second)")
     say(f"{result['trades']:,} trades ({result['wins']:,} won), {result['fills']:,} fills")
     say(f"final equity {result['final_equity']} {currency} from {result['cash']}, fees {result['fees']}, "

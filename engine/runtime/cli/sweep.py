@@ -9,7 +9,7 @@ from typing import Any
 from config.settings import load
 from engine.domain.errors import BadInput
 from engine.runtime.cli.folder import data_folder
-from engine.runtime.cli.output import complain, say, say_json
+from engine.runtime.cli.output import complain, say, say_json, say_remarks
 from engine.runtime.cli.progress import Progress
 from engine.runtime.cli.run_options import asked_of
 from engine.runtime.replay_request import parse_settings
@@ -57,6 +57,7 @@ def _grid(pairs: Sequence[str]) -> dict[str, str]:
 def _say(record: Mapping[str, Any]) -> None:
     counts, days, development = record["counts"], record["definition"]["development"], record["development"]
     say(record["verdict"]["line"])
+    say_remarks(record["development"]["series"])
     say("")
     say(f"study {record['study']}: {counts['measured']:,} combinations from {days['from'][:10]} to {days['to'][:10]}; "
         f"{counts['refused']:,} contradicted themselves")  # fmt: skip
