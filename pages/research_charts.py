@@ -16,8 +16,12 @@ _WIDE = 4
 """Highest over lowest from which the scale is logarithmic."""
 
 
-_MANY = 40
-"""Trades in one chart from which their marks are small."""
+_WIDE_GROWTH = 10
+"""The same of runs side by side."""
+
+
+_MANY, _CROWD = 40, 150
+"""Trades in one chart above which their marks are small, and above which they are faint dots."""
 
 
 def curve(run: RunCurve) -> dict[str, Any]:
@@ -61,19 +65,29 @@ def _scale(run: RunCurve) -> dict[str, Any]:
 def growth(compared: Comparison) -> dict[str, Any]:
     """Growth of every run since its own start."""
     colours, tints = theme.palette(), theme.series_colours()
+    wide = _grows_wide(compared)
+    shift, hover = (1.0, "%{y:,.2f} × the start") if wide else (0.0, "%{y:+.2%}")
     traces = [
-        charts.line(run.name, charts.times(run.at_ms), run.values, tints[place % len(tints)], "%{y:+.2%}")
+        charts.line(run.name, charts.times(run.at_ms), run.values + shift, tints[place % len(tints)], hover)
         for place, run in enumerate(compared.curves)
     ]
+    scale: dict[str, Any] = {"type": "log", "dtick": "D2", "tickformat": ",~g", "ticksuffix": " ×"} if wide else {}
     shape = theme.layout(
         colours,
         340,
         margin={"l": 8, "r": 64, "t": 30, "b": 24},
         xaxis=theme.axis(colours, type="date", showgrid=False),
-        yaxis=theme.axis(colours, side="right", tickformat="+.0%"),
+        yaxis=theme.axis(colours, side="right", **(scale or {"tickformat": "+.0%"})),
     )
     shape["showlegend"] = True
     return {"data": traces, "layout": shape}
+
+
+def _grows_wide(compared: Comparison) -> bool:
+    """Whether the largest equity is so many times the smallest that only equal ratios can be read."""
+    low = min(float(run.values.min()) for run in compared.curves) + 1.0
+    high = max(float(run.values.max()) for run in compared.curves) + 1.0
+    return 0 < low * _WIDE_GROWTH < high
 
 
 def results(distribution: Histogram) -> dict[str, Any]:
@@ -128,7 +142,7 @@ def _ends(found: Sequence[RunTrade], colours: Palette) -> list[dict[str, Any]]:
     exits = _marks(
         "Exit",
         [(t.exit_at.timestamp() * 1000, float(t.exit_price), _said(t)) for t in left if t.exit_at and t.exit_price],
-        ["x" for _ in left],
+        ["circle" if len(left) > _CROWD else "x" for _ in left],
         colours.second,
         colours,
     )
@@ -152,6 +166,8 @@ def _marks(
 
 def _size(marks: int, colours: Palette) -> dict[str, Any]:
     """Large and outlined where they are few, small where they would hide the candles."""
+    if marks > _CROWD:
+        return {"size": 3, "opacity": 0.5, "line": {"width": 0}}
     if marks > _MANY:
         return {"size": 5, "line": {"width": 0}}
     return {"size": 11, "line": {"color": colours.text, "width": 1}}

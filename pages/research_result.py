@@ -41,7 +41,7 @@ def draw(console: ConsolePort, view: BacktestView) -> None:
         parts.notice(view.stopped, "warn")
     st.html(parts.cards(_cards(view)))
     charts.show(research_charts.curve(view.curve), "research-equity", f"Equity and drawdown of backtest {row.run_id}")
-    st.caption(_basis(console, row))
+    st.caption(_basis(console, view))
     tabs(
         "research-parts",
         {
@@ -104,10 +104,11 @@ def figure(value: float | None, unit: Unit, currency: str) -> str:
             return fmt.number(value)
 
 
-def _basis(console: ConsolePort, row: BacktestRow) -> str:
-    look = appearance.current(console)
+def _basis(console: ConsolePort, view: BacktestView) -> str:
+    look, row = appearance.current(console), view.row
+    span = f"{look.moment(row.start)} to {look.moment(row.stop)} {look.zone}, market time"
     return (
-        f"{row.timeframe} candles, {look.moment(row.start)} to {look.moment(row.stop)} {look.zone}, market time · "
+        f"{row.timeframe} candles, {f'asked for {span}; {view.lived}' if view.lived else span} · "
         f"after all costs, in {row.currency} · run {row.run_id} by the {row.engine} · a result of the past, no promise"
     )
 
@@ -155,7 +156,7 @@ def _figures(view: BacktestView) -> None:
     tables.draw(_figure_columns(unit), view.statistics, "No figure was measured.")
     st.caption(
         "Interval: 95 %, stationary block bootstrap of the returns; the true figure may well lie anywhere in it. "
-        "Buy and hold: bought at the first candle, held to the last, same costs. Hold at 20 % volatility: each day "
+        f"Buy and hold: bought at the first candle, held to {_held_to(view)}, same costs. Hold at 20 % volatility: each day "
         "only as much of it as had a volatility of 20 % a year over the 30 days before, never borrowed, same costs."
     )
     left, right = st.columns(2, gap="medium")
@@ -165,6 +166,10 @@ def _figures(view: BacktestView) -> None:
     with right:
         st.subheader("Luck and overfitting", anchor=False)
         tables.draw(_check_columns(unit), view.checks, "No test against luck was made.")
+
+
+def _held_to(view: BacktestView) -> str:
+    return "the day on which the run was stopped" if view.lived else "the last"
 
 
 def _figure_columns(unit: str) -> tuple[Column[Statistic], ...]:
@@ -290,6 +295,6 @@ def _conditions(view: BacktestView) -> None:
 
 
 _CONDITIONS: tuple[Column[tuple[str, str]], ...] = (
-    Column("What", lambda row: fmt.words(row[0])),
+    Column("What", lambda row: row[0], wraps=True),
     Column("Value", lambda row: row[1], wraps=True),
 )

@@ -22,6 +22,8 @@ _ROW_PX = 72
 _BAND_PX = 96
 _SHADES = 9
 """Colours between worst and best among which lines are told apart: more look alike."""
+_FEW = 60
+"""Lines up to which each can be followed; more of them are drawn fainter."""
 _WINDOW_NAMES = {
     WindowKind.HISTORY: "history",
     WindowKind.EMBARGO: "left out",
@@ -77,7 +79,7 @@ def two_settings(view: StudyView, across: int, up: int) -> dict[str, Any]:
 
     shades = {
         "symbol": "square", "size": 13, "color": [one.objective for one in complete], "cmid": 0.0,
-        "colorscale": _scale(colours), "line": {"width": 1, "color": colours.panel},
+        "colorscale": _scale(colours), "line": {"width": 1, "color": colours.dim},
         "colorbar": {"title": {"text": "Objective", "font": {"size": 11}}, "thickness": 10, "outlinewidth": 0,
                      "tickfont": {"size": 11, "color": colours.dim}},
     }  # fmt: skip
@@ -104,14 +106,16 @@ def side_by_side(view: StudyView) -> dict[str, Any]:
     colours = theme.palette()
     complete, pruned, _ = (_ended(view.trials, end) for end in TrialEnd)
     ordered = sorted(complete, key=lambda one: one.objective or 0.0)
-    shades = _shades(colours)
-    traces = [_lines("Abandoned", [one.places for one in pruned], {"color": _thin(colours.dim), "width": 1})]
+    crowd = min(1.0, _FEW / max(1, len(complete)))
+    shades = _shades(colours, crowd)
+    faint = {"color": _thin(colours.dim, min(1.0, _FEW / max(1, len(pruned)))), "width": 1}
+    traces = [_lines("Abandoned", [one.places for one in pruned], faint)]
     low, high = (ordered[0].objective or 0.0, ordered[-1].objective or 0.0) if ordered else (0.0, 0.0)
     span = high - low or 1.0
     for place, shade in enumerate(shades):
         inside = [one for one in ordered if int(((one.objective or 0.0) - low) / span * (_SHADES - 1)) == place]
         lines = [(*one.places, ((one.objective or 0.0) - low) / span) for one in inside]
-        traces.append(_lines("Complete", lines, {"color": shade, "width": 1.2 + 1.2 * place / _SHADES}))
+        traces.append(_lines("Complete", lines, {"color": shade, "width": 0.8 + 0.4 * crowd + 1.2 * place / _SHADES}))
     if ordered:
         last = ordered[-1]
         traces.append(_lines("Best", [(*last.places, 1.0)], {"color": colours.text, "width": 2.5}))
@@ -268,20 +272,27 @@ def _shown(value: object) -> str:
 
 
 def _scale(colours: Palette) -> list[list[Any]]:
-    return [[0.0, colours.down], [0.5, colours.line], [1.0, colours.accent]]
+    return [[0.0, colours.down], [0.5, colours.dim], [1.0, colours.accent]]
 
 
-def _shades(colours: Palette) -> list[str]:
-    """From the colour of the worst to that of the best."""
+def _shades(colours: Palette, crowd: float) -> list[str]:
+    """From the colour of the worst to that of the best; the worse the fainter, the more so the more lines there are.
+
+    ``crowd`` is 1 for few lines and falls towards 0 as they become more.
+    """
     low, high = (_parts(colours.down), _parts(colours.accent))
     steps = [place / (_SHADES - 1) for place in range(_SHADES)]
     mixed = [[round(a + (b - a) * step) for a, b in zip(low, high, strict=True)] for step in steps]
-    return [f"rgba({red},{green},{blue},0.75)" for red, green, blue in mixed]
+    clear = [0.75 * (crowd + (1 - crowd) * step**2) for step in steps]
+    return [
+        f"rgba({red},{green},{blue},{max(0.04, part):.2f})"
+        for (red, green, blue), part in zip(mixed, clear, strict=True)
+    ]
 
 
-def _thin(colour: str) -> str:
+def _thin(colour: str, crowd: float) -> str:
     red, green, blue = _parts(colour)
-    return f"rgba({red},{green},{blue},0.3)"
+    return f"rgba({red},{green},{blue},{max(0.04, 0.3 * crowd):.2f})"
 
 
 def _parts(colour: str) -> list[int]:

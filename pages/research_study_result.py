@@ -120,18 +120,24 @@ def _cards(view: StudyView) -> tuple[Card, ...]:
     wanted = "" if row.wanted is None or row.wanted <= row.measured else f" of {row.wanted:,}"
     best = Card("Best objective", fmt.NONE, "no trial is complete yet")
     if view.best is not None:
-        best = Card("Best objective", fmt.number(view.best.objective), f"trial {view.best.number}; chosen, so too good")
+        note = f"{_numbered(row, view.best.number)}; chosen, so too good"
+        best = Card("Best objective", fmt.number(view.best.objective), note)
     counted = Card("Trials", f"{row.measured:,}{wanted}", ended)
     if not known:
         return best, counted
     return (
-        _card(known, "k_fold", "what choosing gave on days it did not see"),
+        _card(known, "walk_forward", "walk-forward: chosen before each fold; mean of the folds"),
         _card(known, "deflated_sharpe", "95 % is asked for"),
         _card(known, "pbo", "at most 10 % is asked for"),
-        _card(known, "median_share", "of the best, in the middle"),
+        _card(known, "median_share", "100 %: a plateau; below 0 %: it loses"),
         best,
         counted,
     )
+
+
+def _numbered(row: StudyRow, number: int) -> str:
+    """Numbers run over refused trials too, so that one may be above the trials that count."""
+    return f"trial {number}" if not row.refused else f"trial number {number}, counted from 0 with refused ones"
 
 
 def _card(known: Mapping[str, Statistic], key: str, note: str) -> Card:
@@ -290,6 +296,6 @@ def _conditions(view: StudyView) -> None:
 
 
 _CONDITIONS: tuple[Column[tuple[str, str]], ...] = (
-    Column("What", lambda row: fmt.words(row[0])),
+    Column("What", lambda row: row[0], wraps=True),
     Column("Value", lambda row: row[1], wraps=True),
 )

@@ -63,7 +63,8 @@ def _chart(console: ConsolePort, view: BacktestView) -> None:
     count = f"{len(chart.trades):,} trade{'' if len(chart.trades) == 1 else 's'}"
     st.caption(
         f"{count} on {chart.candles.timeframe} candles as they are stored now · the line joins entry and exit "
-        "(whole: won, dashed: lost), the dotted levels are stop and target as set at the entry"
+        "(whole: won, dashed: lost), the dotted levels are stop and target as set at the entry; a trailing stop moved "
+        "from there"
     )
 
 
@@ -77,7 +78,7 @@ def _columns(look: Appearance, unit: str) -> tuple[Column[RunTrade], ...]:
         Column("Entry", lambda row: _average(row.entry_price), numeric=True),
         Column(f"Left, {look.zone}", lambda row: look.moment(row.exit_at)),
         Column("Exit", lambda row: _average(row.exit_price), numeric=True),
-        Column("Stop", lambda row: fmt.price(row.stop_price), numeric=True),
+        Column("First stop", lambda row: fmt.price(row.stop_price), numeric=True),
         Column("Target", lambda row: fmt.price(row.target_price), numeric=True, shown=False),
         Column("Why it ended", lambda row: fmt.words(row.exit_reason or "still open")),
         Column("Candles", lambda row: f"{row.bars_held:,}", numeric=True, shown=False),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
@@ -226,6 +226,8 @@ class BacktestView:
     distribution: Histogram
     conditions: tuple[tuple[str, str], ...]
     stopped: str
+    lived: str = ""
+    price_steps: Mapping[str, Decimal] = field(default_factory=dict)
     judged_at: datetime | None = None
     tried_since: int | None = None
 
@@ -240,22 +242,30 @@ class RunChart:
 
 @dataclass(frozen=True, slots=True)
 class ComparedFigure:
-    """One statistic of every compared run, in the order of the runs; ``best`` numbers the best one, None if unclear."""
+    """One statistic of every compared run, in the order of the runs; ``best`` numbers the best one, None if unclear.
+
+    ``intervals`` bound the values with 95 % confidence, None where that was not measured.
+    """
 
     title: str
     unit: Unit
     values: tuple[float | None, ...]
     best: int | None
+    intervals: tuple[tuple[float, float] | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Runs side by side: growth since each one's start as shares, their figures, and what makes them incomparable."""
+    """Runs side by side: growth since each one's start as shares, their figures, and what makes them incomparable.
+
+    Where there are ``cautions`` no figure has a best one; ``lived`` says of each run when it was stopped, "" if not.
+    """
 
     rows: tuple[BacktestRow, ...]
     curves: tuple[Series, ...]
     figures: tuple[ComparedFigure, ...]
     cautions: tuple[str, ...]
+    lived: tuple[str, ...] = ()
 
 
 class Research(Protocol):

@@ -19,9 +19,11 @@ from engine.storage.candles import CandleStore
 
 REQUEST_KEYS = KEYS | {"series", "funding", "detail"}
 _PREPARING = {
-    BacktestEngine.KERNEL: "preparing; a first run compiles the engine, once, about a minute",
-    BacktestEngine.REPLAY: "preparing; a first run compiles the indicators, once",
+    BacktestEngine.KERNEL: "reading candles; a first run then compiles the engine, once, which takes about a minute",
+    BacktestEngine.REPLAY: "reading candles; a first run then compiles the indicators, once",
 }
+"""What stands there until the first candles have run, the longest silence of all: both are said at once, since what is
+said shortly after something else may not be told any more."""
 
 
 def checked_request(values: Mapping[str, Any]) -> BacktestRequest:
@@ -43,7 +45,7 @@ def backtest_task(arguments: Mapping[str, Any], watch: JobWatch) -> JobOutcome:
     folder = ResearchFolder(Path(arguments["data"]) / FOLDER / run_id)
     request = checked_request(given)
     folder.write_request({"request": dict(given), "started_at": utc_text(watch.clock.now())})
-    watch.progress(0.0, "reading candles")
+    watch.progress(0.0, _PREPARING[request.engine])
     names = read_series_names(given["series"])
     store = CandleStore(Path(arguments["candles"]))
     series = stored_candles(store, names, request.replay.stop)
@@ -56,7 +58,6 @@ def backtest_task(arguments: Mapping[str, Any], watch: JobWatch) -> JobOutcome:
         return not watch.cancelled()
 
     data = ReplayData(series, funding, fine=fine)
-    watch.progress(0.0, _PREPARING[request.engine])
     count = counting(request, data, Path(arguments["data"]))
     result = backtest(request, data, report, count, watch.clock)
     record = {"id": run_id, "revision": VERSION, "study": None, "trial": None, **result.record}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -21,16 +22,16 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 _TONES = {Standing.HOLDS: "good", Standing.DOUBTFUL: "warn", Standing.FAILS: "bad"}
 _STYLE = """
 :root{color-scheme:light dark}
-body{font:15px/1.5 system-ui,sans-serif;max-width:1080px;margin:24px auto;padding:0 16px;
+body{font:15px/1.5 system-ui,sans-serif;max-width:1240px;margin:24px auto;padding:0 16px;
 background:light-dark(#fff,#0a111b);color:light-dark(#122033,#e6edf5);font-variant-numeric:tabular-nums}
 h1{font-size:22px;margin:0}h2{font-size:16px;margin:24px 0 6px}
 p{margin:4px 0}.dim,.legend{color:light-dark(#51637a,#93a4b8);font-size:13px}
 .verdict{border-left:5px solid;padding:10px 14px;margin:14px 0}
 .good{border-color:light-dark(#0f766e,#2dd4bf)}.warn{border-color:light-dark(#94690a,#e3b341)}
 .bad{border-color:light-dark(#c5222b,#e5484d)}
-.wide{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:13px}
-th,td{text-align:left;padding:4px 10px 4px 0;border-bottom:1px solid light-dark(#d9e1ea,#1f2c40);white-space:nowrap}
-td.n,th.n{text-align:right}td.w{white-space:normal;overflow-wrap:anywhere}
+.wide{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:12px}
+th{vertical-align:bottom}th,td{text-align:left;padding:4px 8px 4px 0;border-bottom:1px solid light-dark(#d9e1ea,#1f2c40);white-space:nowrap}th{white-space:normal}
+td.n,th.n{text-align:right}td.w{white-space:normal;overflow-wrap:anywhere;min-width:14em}
 svg{width:100%;height:auto}polyline{fill:none;stroke-width:2;vector-effect:non-scaling-stroke}
 polyline.equity{stroke:light-dark(#0f766e,#2dd4bf)}polyline.hold{stroke:light-dark(#3f5fc4,#8aa4e8)}
 polygon.depth,rect.down{fill:light-dark(#b4500f,#f59e5b)}rect.up{fill:light-dark(#047857,#45cfa2)}
@@ -81,6 +82,21 @@ def percent(share: float | None) -> str:
     return _NONE if share is None else f"{number(share * 100)} %"
 
 
+def price(value: Decimal | None, step: Decimal | None) -> str:
+    """A price with the decimals of its instrument's price step; with those its size deserves where that is unknown.
+
+    >>> price(Decimal("64012.50310000"), Decimal("0.01")), price(Decimal("0.00001234567"), None), price(None, None)
+    ('64,012.50', '0.00001235', '—')
+    """
+    if value is None:
+        return _NONE
+    if step is not None:
+        exponent = step.normalize().as_tuple().exponent
+        return number(value, max(0, -exponent) if isinstance(exponent, int) else 2)
+    size = abs(value)
+    return number(value, 2 if size >= 100 else 4 if size >= 1 else min(8, 3 - value.adjusted()))
+
+
 def shown(value: float | None, unit: Unit, currency: str) -> str:
     """A figure with its unit.
 
@@ -108,11 +124,11 @@ def _head(view: BacktestView, title: str) -> str:
     facts = f"{span}, {row.timeframe} candles, from {number(row.cash)} {row.currency}, run {row.run_id}"
     parts = [f'<h1>{escape(title)}</h1><p class="dim">{escape(facts)}</p>']
     if verdict is not None:
-        reasons = "".join(f"<li>{escape(reason)}</li>" for reason in verdict.reasons)
+        reasons = "".join(f"<li>{escape(_true_minus(reason))}</li>" for reason in verdict.reasons)
         words = f"<b>{escape(verdict.level[:1].upper() + verdict.level[1:])}</b><ul>{reasons}</ul>"
         parts.append(f'<div class="verdict {_TONES[verdict.standing]}">{words}</div>')
     if view.stopped:
-        parts.append(f"<p>{escape(view.stopped)}</p>")
+        parts.append(f"<p>{escape(view.stopped)}.</p>")
     if row.note is not None:
         by = f"Note by {row.note.by}, {row.note.at:%Y-%m-%d %H:%M} UTC"
         parts.append(f'<h2>Note</h2><pre>{escape(row.note.text)}</pre><p class="dim">{escape(by)}</p>')
@@ -138,15 +154,15 @@ def _parts(view: BacktestView) -> str:
     months = ((str(row.year), *map(percent, row.months), percent(row.total)) for row in view.months)
     years = (
         (str(row.year), percent(row.net_return), percent(row.hold_return), percent(row.max_drawdown),
-         number(row.sharpe), str(row.trades))
+         number(row.sharpe), f"{row.trades:,}")
         for row in view.years
     )  # fmt: skip
     regimes = ((row.name, percent(row.share), percent(row.net_return), number(row.sharpe)) for row in view.regimes)
     costs = ((row.name, number(row.amount), percent(row.share)) for row in view.costs)
-    exits = ((row.reason, str(row.trades), number(row.pnl)) for row in view.exits)
+    exits = ((row.reason, f"{row.trades:,}", number(row.pnl)) for row in view.exits)
     return "".join(
         (
-            f"<h2>Returns by month</h2>{_table(('Year', *_MONTHS, 'Year'), months, set(range(1, 14)))}",
+            f"<h2>Returns by month</h2>{_table(('Year', *_MONTHS, 'Whole year'), months, set(range(1, 14)))}",
             f"<h2>By year</h2>{_table(_YEAR_HEADS, years, {1, 2, 3, 4, 5})}",
             f"<h2>By kind of market</h2>{_table(_REGIME_HEADS, regimes, {1, 2, 3})}",
             f"<h2>Costs paid</h2>{_table(('Cost', unit, 'Of all costs'), costs, {1, 2})}",
@@ -163,18 +179,21 @@ _YEAR_HEADS = ("Year", "Net return", "Buy and hold", "Deepest drawdown", "Sharpe
 def _trade_table(view: BacktestView, trades: Sequence[RunTrade]) -> str:
     unit, listed = view.row.currency, list(reversed(trades))[:MOST_TRADES]
     heads = (
-        "#", "Instrument", "Side", "Quantity", "Entered, UTC", "at", "Left, UTC", "at", "Stop", "Why it ended",
+        "#", "Instrument", "Side", "Quantity", "Entered, UTC", "Entry price", "Left, UTC", "Exit price",
+        "First stop", "Why it ended",
         f"P&L, {unit}", "Of what was paid",
     )  # fmt: skip
+    rows = (_trade(trade, view.price_steps.get(trade.instrument)) for trade in listed)
     left_out = len(trades) - len(listed)
     more = f'<p class="dim">The {left_out:,} oldest trades are not listed.</p>' if left_out else ""
-    return f"<h2>Trades, {len(trades):,}</h2>{_table(heads, map(_trade, listed), {0, 3, 5, 7, 8, 10, 11})}{more}"
+    return f"<h2>Trades, {len(trades):,}</h2>{_table(heads, rows, {0, 3, 5, 7, 8, 10, 11})}{more}"
 
 
-def _trade(trade: RunTrade) -> tuple[str, ...]:
+def _trade(trade: RunTrade, step: Decimal | None) -> tuple[str, ...]:
     return (
-        str(trade.number), trade.instrument, trade.side, f"{trade.quantity:f}", _minute(trade.entry_at),
-        f"{trade.entry_price:f}", _minute(trade.exit_at), _price(trade.exit_price), _price(trade.stop_price),
+        f"{trade.number:,}", trade.instrument, trade.side, _plain(trade.quantity), _minute(trade.entry_at),
+        price(trade.entry_price, step), _minute(trade.exit_at), price(trade.exit_price, step),
+        price(trade.stop_price, step),
         trade.exit_reason, number(trade.pnl), percent(trade.share),
     )  # fmt: skip
 
@@ -214,6 +233,11 @@ def _table(
     return f'<div class="wide"><table><tr>{head}</tr>{body or none}</table></div>'
 
 
+def _true_minus(text: str) -> str:
+    """A hyphen before a number that is no part of a date, a range or a name becomes a minus sign."""
+    return re.sub(r"(?<![\w-])-(?=[\d.])", _MINUS, text)
+
+
 def _day(at: datetime | None) -> str:
     return _NONE if at is None else f"{at:%Y-%m-%d}"
 
@@ -222,5 +246,6 @@ def _minute(at: datetime | None) -> str:
     return _NONE if at is None else f"{at:%Y-%m-%d %H:%M}"
 
 
-def _price(value: Decimal | None) -> str:
-    return _NONE if value is None else f"{value:f}"
+def _plain(value: Decimal) -> str:
+    text = f"{value:,f}"
+    return (text.rstrip("0").rstrip(".") if "." in text else text).replace("-", _MINUS)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from statistics import fmean
 from typing import Any
 
 from engine.domain.codec import utc_from_text
@@ -22,8 +23,10 @@ from engine.domain.studies import (
     TrialEnd,
     WindowKind,
 )
+from engine.runtime.research_conditions import asked_conditions, series_conditions
 from engine.runtime.research_studies_words import FIGURES, setting_title, with_setting_titles
 from engine.runtime.research_views import verdict_of
+from engine.runtime.research_words import ENGINES
 from engine.runtime.research_words import FIGURES as RUN_FIGURES
 from engine.simulation.study_layout import Layout
 from engine.storage.research import HoldoutTouch, StoredStudy, Trial
@@ -151,10 +154,16 @@ def figures_of(record: Record) -> Iterator[Statistic]:
     over, plateau = record["overfitting"], record["plateau"] or {}
     best = record["development"].get("overfitting") or {}
     selection = record["selection"]
-    filled = {"trials": f"{int(over['trials']):,}", "neighbours": f"{int(plateau.get('neighbours') or 0):,}"}
+    later = [float(one) for one in selection.get("walk_forward") or ()]
+    filled = {
+        "folds": ", ".join(f"{one:.2f}" for one in later).replace("-", "\N{MINUS SIGN}") or "nothing",
+        "trials": f"{int(over['trials']):,}",
+        "neighbours": f"{int(plateau.get('neighbours') or 0):,}",
+    }
     known = {
         "deflated_sharpe": (best.get("deflated_sharpe"), best.get("reason")),
         "pbo": (over.get("pbo"), over.get("reason")),
+        "walk_forward": (fmean(later) if later else None, selection.get("reason")),
         "k_fold": (selection.get("k_fold"), selection.get("reason")),
         "median_share": (plateau.get("median_share"), plateau.get("reason")),
         "worst_share": (plateau.get("worst_share"), plateau.get("reason")),
@@ -249,19 +258,14 @@ def _backtest(study: StoredStudy, settings: Record) -> dict[str, Any]:
 def conditions_of(study: StoredStudy, record: Record | None) -> Iterator[tuple[str, str]]:
     """What the trials rest on, as name and value."""
     known = study.definition
-    yield "objective", str(known["objective"])
-    for name in ("engine", "seed", "cash", "brake", "embargo_days"):
-        yield name, str(known[name])
-    for name, value in known["fixed"].items():
-        yield f"fixed: {setting_title(study.strategy, name)}", str(value)
-    for one in known["series"]:
-        words = (f"{name} {one[name]}" for name in ("timeframe", "bars", "first", "last", "sha256") if name in one)
-        yield f"candles {one['instrument']}", ", ".join(words)
-    for part in ("costs", "risk"):
-        for name, value in known[part].items():
-            yield f"{part} {name}", str(value)
+    yield "Objective", str(known["objective"])
+    yield "Engine", ENGINES.get(str(known["engine"]), str(known["engine"]))
+    yield "Seed of the search", str(known["seed"])
+    yield "Days left out between folds", str(known["embargo_days"])
+    yield from series_conditions(known["series"])
+    yield from asked_conditions(known, study.strategy, known["fixed"])
     for revision in (record or {}).get("revisions") or ():
-        yield "revision", str(revision)
+        yield "Version of the program", str(revision)
 
 
 def verdict_in(record: Record | None) -> RunVerdict | None:

@@ -24,19 +24,26 @@ FIGURES: Mapping[str, Words] = {
         "trials give about 50 %; at most 10 % is asked for.",
         False,
     ),
-    "k_fold": Words(
-        "Sharpe on unseen days",
+    "walk_forward": Words(
+        "Sharpe on later days",
         Unit.RATIO,
-        "Each fold's days left out once, the best of the other days run on them, all joined. This, not the best "
-        "objective, is what choosing gave.",
+        "Walk-forward: each fold run with the trial that was best on the folds before it; the mean of the folds, which "
+        "gave {folds}. This, not the best objective, is what choosing gave.",
+    ),
+    "k_fold": Words(
+        "Sharpe on days left out",
+        Unit.RATIO,
+        "Each fold's days left out once, the best of the other days, earlier and later, run on them, all joined. Too "
+        "kind: whoever chooses does not know the later days.",
     ),
     "median_share": Words(
-        "Kept by neighbours",
+        "Middle neighbour, of the best",
         Unit.SHARE,
-        "What {neighbours} trials near the best keep of its objective, in the middle. 100 % is a plateau; 0 % or less "
-        "is a peak, most likely fitted to noise.",
+        "Objective of the middle one of {neighbours} trials with nearly the settings of the best, as a share of its "
+        "objective. Near 100 %: a plateau, small changes do little harm. Near 0 %: they take it all. Below 0 %: they "
+        "turn it into a loss; the best is a peak, most likely fitted to noise.",
     ),
-    "worst_share": Words("Kept by the worst neighbour", Unit.SHARE, "The same for the worst of them."),
+    "worst_share": Words("Worst neighbour, of the best", Unit.SHARE, "The same for the worst of them."),
     "minimum_track_record_days": Words(
         "Record needed", Unit.DAYS, "Days that are needed to tell this Sharpe ratio from zero.", None
     ),

@@ -34,7 +34,7 @@ def curve_svg(curve: RunCurve) -> str:
         f'<polyline class="hold" points="{_points(at, hold)}"/>'
         f'<polyline class="equity" points="{_points(at, equity)}"/>'
         f'<polygon class="depth" points="{under}"/></svg><p class="legend"><b class="equity">—</b> equity '
-        f'<b class="hold">—</b> buy and hold <b class="depth">▬</b> drawdown, deepest {deepest:.1%} · '
+        f'<b class="hold">—</b> buy and hold <b class="depth">▬</b> drawdown, deepest −{-deepest:.1%} · '
         f"{first:%Y-%m-%d} to {last:%Y-%m-%d} · between {low:,.2f} and {high:,.2f} {escape(curve.currency)}</p>"
     )
 
@@ -47,7 +47,7 @@ def bars_svg(distribution: Histogram) -> str:
     most = float(distribution.counts.max()) or 1.0
     bars = "".join(
         f'<rect class="{"up" if left >= 0 else "down"}" x="{place * width + _GAP:.1f}" y="{_BARS_HEIGHT - tall:.1f}" '
-        f'width="{width - 2 * _GAP:.1f}" height="{tall:.1f}"><title>{left:.2%} to {right:.2%}: {count}</title></rect>'
+        f'width="{width - 2 * _GAP:.1f}" height="{tall:.1f}"><title>{_signed(left)} to {_signed(right)}: {count}</title></rect>'
         for place, (left, right, count, tall) in enumerate(
             zip(
                 distribution.edges[:-1].tolist(),
@@ -61,8 +61,12 @@ def bars_svg(distribution: Histogram) -> str:
     low, high = float(distribution.edges[0]), float(distribution.edges[-1])
     return (
         f'<svg viewBox="0 0 {_WIDTH:.0f} {_BARS_HEIGHT:.0f}" role="img" aria-label="Results of trades">{bars}</svg>'
-        f'<p class="legend">from {low:.2%} to {high:.2%} of what was paid; the tallest bar is {most:.0f} trades</p>'
+        f'<p class="legend">from {_signed(low)} to {_signed(high)} of what was paid; the tallest bar is {most:.0f} trades</p>'
     )
+
+
+def _signed(share: float) -> str:
+    return f"{share:.2%}".replace("-", "\N{MINUS SIGN}")
 
 
 def _scaled(values: FloatArray, width: float) -> FloatArray:

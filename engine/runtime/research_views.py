@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 import numpy as np
 
-from engine.domain.codec import plain, utc_from_text
+from engine.domain.codec import utc_from_text
 from engine.domain.instruments import InstrumentKey
 from engine.domain.research import (
     BacktestRow,
@@ -30,8 +30,9 @@ from engine.domain.research import (
     YearRow,
 )
 from engine.domain.views import JobView
+from engine.runtime.research_conditions import run_conditions
 from engine.runtime.research_files import StoredCurve
-from engine.runtime.research_words import CHECKS, COSTS, DOUBLED, ENGINES, FIGURES, STANDINGS, Words, level_of, words_of
+from engine.runtime.research_words import CHECKS, COSTS, DOUBLED, FIGURES, STANDINGS, Words, level_of, words_of
 
 Record = Mapping[str, Any]
 
@@ -42,7 +43,8 @@ _BINS_PER_ROOT = 2.0
 _NARROWEST = 1e-6
 _MONTHS = range(1, 13)
 _SIDES = {"buy": "long", "sell": "short"}
-_STATED = ("strategy", "settings", "costs", "risk", "brake")
+_FEWEST_DAYS = 30
+"""Days of a year under which its Sharpe ratio says nothing."""
 
 
 def asked_row(run_id: str, job: JobView, asked: Record, note: RunNote | None) -> BacktestRow:
@@ -82,21 +84,25 @@ def row_of(record: Record, job: JobView, note: RunNote | None) -> BacktestRow:
 
 
 def view_of(record: Record, row: BacktestRow, curve: StoredCurve, trades: Sequence[RunTrade]) -> BacktestView:
-    """Everything about a run but its trades."""
+    """Everything about a run but its trades; curves end where the brake ended the run."""
+    ended = _ended_at(record, trades)
+    span = (row.start, ended or row.stop)
     return BacktestView(
         row=row,
-        curve=thinned(curve, CURVE_POINTS, row.currency),
+        curve=thinned(_of_days_lived(curve, ended), CURVE_POINTS, row.currency),
         statistics=tuple(_statistics(record)),
         doubled=tuple(_doubled(record.get("double_costs") or {})),
         checks=tuple(_checks(record)),
-        years=tuple(_year(year) for year in record.get("years") or ()),
+        years=tuple(_year(year, span) for year in reversed(record.get("years") or ())),
         months=tuple(_months(record.get("months") or (), record.get("years") or ())),
         regimes=tuple(_regime(regime) for regime in record.get("regimes") or ()),
         costs=tuple(_costs(record.get("costs_paid") or {})),
         exits=tuple(_exit(row) for row in record.get("exit_reasons") or ()),
         distribution=histogram([trade.share for trade in trades if trade.share is not None]),
-        conditions=tuple(_conditions(record)),
+        conditions=tuple(run_conditions(record)),
         stopped=_stopped(record),
+        lived=_lived(record),
+        price_steps=_price_steps(record),
         judged_at=_instant(record.get("made_at")),
     )
 
@@ -200,15 +206,19 @@ def _checks(record: Record) -> Iterator[Statistic]:
             yield _statistic(key, replace(words, meaning=meaning), {"value": whole, "reason": reason, **ends})
 
 
-def _year(body: Record) -> YearRow:
+def _year(body: Record, span: tuple[datetime | None, datetime | None]) -> YearRow:
+    year, start, stop = int(body["year"]), *span
+    first, after = datetime(year, 1, 1, tzinfo=UTC), datetime(year + 1, 1, 1, tzinfo=UTC)
+    days = (min(stop or after, after) - max(start or first, first)).total_seconds() / 86_400
+    short = days < _FEWEST_DAYS
     return YearRow(
-        year=int(body["year"]),
+        year=year,
         net_return=_number(body.get("net_return")),
         hold_return=_number(body.get("hold_return")),
         max_drawdown=_number(body.get("max_drawdown")),
-        sharpe=_number(body.get("sharpe")),
+        sharpe=None if short else _number(body.get("sharpe")),
         trades=int(body.get("trades") or 0),
-        reason=_reason(body),
+        reason=f"under {_FEWEST_DAYS} days" if short else _reason(body),
     )
 
 
@@ -251,33 +261,38 @@ def _stopped(record: Record) -> str:
     if at is None:
         return ""
     reason = record.get("stop_reason") or "the brake tripped"
-    days = record.get("days") or {}
-    lived = f". The {days['line']}" if days.get("line") else ""
-    return f"Stopped on {at:%Y-%m-%d %H:%M} UTC, nothing was traded after it: {reason}{lived}"
+    lived = _lived(record)
+    return (
+        f"{lived[:1].upper()}{lived[1:]} ({at:%H:%M} UTC), nothing was traded after it: {reason}. Every figure and curve "
+        "is of the days it lived, those of buy and hold too"
+    )
 
 
-def _conditions(record: Record) -> Iterator[tuple[str, str]]:
-    yield "engine", ENGINES.get(str(record["engine"]), str(record["engine"]))
-    for name in ("made_at", "revision", "seed", "bars", "seconds", "study", "trial"):
-        if record.get(name) not in (None, ""):
-            yield name, str(record[name])
-    for part in record["series"]:
-        words = (f"{name} {part[name]}" for name in ("timeframe", "bars", "first", "last", "sha256") if name in part)
-        yield f"candles {part['instrument']}", ", ".join(words)
-        if "detail" in part:
-            yield f"detail {part['instrument']}", ", ".join(f"{name} {value}" for name, value in part["detail"].items())
-    yield "inside a bar", str(record.get("inside_bar", "pessimistic"))
-    for name in _STATED:
-        value = record.get(name)
-        yield from _flat(value, name) if isinstance(value, Mapping) else ((name, str(value)),)
+def _lived(record: Record) -> str:
+    """When the brake ended a run, and after how many of its days; empty where it did not."""
+    at, days = _instant(record.get("stopped_at")), record.get("days") or {}
+    if at is None:
+        return ""
+    count = f" after {int(days['lived']):,} of {int(days['asked']):,} days" if {"lived", "asked"} <= set(days) else ""
+    return f"stopped on {at:%Y-%m-%d}{count}"
 
 
-def _flat(values: Record, above: str) -> Iterator[tuple[str, str]]:
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{above} {name}")
-        else:
-            yield f"{above} {name}", plain(value) if isinstance(value, Decimal) else str(value)
+def _ended_at(record: Record, trades: Sequence[RunTrade]) -> datetime | None:
+    """The brake, or the last exit after it; None where the run was not ended."""
+    at = _instant(record.get("stopped_at"))
+    return None if at is None else max([at, *(trade.exit_at for trade in trades if trade.exit_at is not None)])
+
+
+def _of_days_lived(curve: StoredCurve, ended: datetime | None) -> StoredCurve:
+    if ended is None:
+        return curve
+    count = max(1, int(np.searchsorted(curve.at_ms, ended.timestamp() * 1000, side="right")))
+    return StoredCurve(curve.at_ms[:count], curve.equity[:count], curve.drawdown[:count], curve.hold[:count])
+
+
+def _price_steps(record: Record) -> dict[str, Decimal]:
+    known = ((str(part["instrument"]), part.get("tick_size")) for part in record["series"])
+    return {name: Decimal(str(step)) for name, step in known if step is not None}
 
 
 def _reason(body: Record) -> str:

@@ -20,7 +20,7 @@ class Words:
 
 
 FIGURES: Mapping[str, Words] = {
-    "net_return": Words("Net return", Unit.SHARE, "Gain over the whole run after every cost, against the cash put in."),
+    "net_return": Words("Net return", Unit.SHARE, "Gain after every cost, against the cash put in."),
     "cagr": Words("Growth a year", Unit.SHARE, "The steady growth a year that gives the same net return (CAGR)."),
     "volatility": Words("Volatility", Unit.SHARE, "Usual swing of a year's return, from daily ones.", None),
     "sharpe": Words("Sharpe ratio", Unit.RATIO, "Mean return over its swings, a year; no risk-free rate deducted."),

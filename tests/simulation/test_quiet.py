@@ -166,6 +166,22 @@ def test_run_when_nobody_wants_anything_then_only_the_turns_of_days_are_lived_th
     assert len(result.equity) == len(np.unique(np.concatenate([own.opened_at_ms for own in series.values()])))
 
 
+def test_run_when_two_quiet_days_together_move_far_then_no_price_is_refused_that_was_not() -> None:
+    """Each day rises by less than a factor of 2, both by more than 3: what was lived last must not be too long ago."""
+    close = np.array([100.0] * 26 + [175.0] * 21 + [310.0] * 25)
+    first = np.concatenate(([100.0], close[:-1]))
+    opened = START_MS + np.arange(len(close), dtype=np.int64) * 3_600_000
+    own = CandleArrays(
+        Timeframe(3600), opened, first, np.maximum(first, close), np.minimum(first, close), close,
+        np.full(len(close), 1e6),
+    )  # fmt: skip
+    values = {("momentum", SPOT.key): {ms: float(47 <= row < 60) for row, ms in enumerate(opened.tolist())}}
+    config = ReplayConfig({"momentum": "{}"}, Decimal(10_000), PaperCosts(), RiskConfig(), BrakeMode.OFF)
+    case = Case({SPOT: own}, {}, values, config)
+    (whole, _), (short, _) = case.run(Given(values)), case.run(Foreseen(values))
+    assert [name for name in FIELDS if getattr(whole, name) != getattr(short, name)] == []
+
+
 def walk_of(seed: int) -> tuple[Instrument, CandleArrays]:
     return SPOT, candles(np.random.default_rng(seed), Timeframe(3600), 2000, 0.0)
 
