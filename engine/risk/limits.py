@@ -168,6 +168,9 @@ def _problems(error: ValidationError) -> str:
     parts = []
     for problem in error.errors(include_url=False):
         name = ".".join(str(part) for part in problem["loc"]) or "the text"
+        if problem["type"] == "extra_forbidden":
+            parts.append(f"{name}: there is no such limit; there are {', '.join(RiskConfig.model_fields)}")
+            continue
         parts.append(f"{name}: {problem['msg']} (got {problem['input']!r:.80})")
     return "; ".join(parts)
 

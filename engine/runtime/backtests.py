@@ -194,7 +194,7 @@ def _asked(request: BacktestRequest, data: ReplayData) -> dict[str, Any]:
         "revision": code_revision(),
         "strategy": name,
         "settings": settings,
-        "series": data.remarked(),
+        "series": data.remarked(request.replay.config),
         "rejected_rows": data.rejected_rows,
         "seed": request.seed,
         "draws": request.draws,

@@ -20,8 +20,9 @@ from engine.domain.market import CandleArrays, Timeframe, from_ms, to_ms
 from engine.market.checks import RowFault
 from engine.market.funding import FundingSeries
 from engine.runtime.clock import SystemClock
-from engine.runtime.replay_remarks import file_remarks, hole_remarks
+from engine.runtime.replay_remarks import file_remarks, hole_remarks, size_remarks
 from engine.simulation.instrument_table import FactOverrides, instrument_for
+from engine.simulation.replay import ReplayConfig
 from engine.simulation.replay_source import Fine, Funding
 from engine.storage.candle_import import ImportOptions, ImportResult, ImportWatch, import_file, read_funding
 from engine.storage.candle_names import NameFlags
@@ -61,13 +62,13 @@ class ReplayData:
             for one, candles in ordered
         ]
 
-    def remarked(self) -> list[dict[str, Any]]:
+    def remarked(self, config: ReplayConfig) -> list[dict[str, Any]]:
         """`record` with the ``remarks`` of every series, which belong to a result but not to what identifies a run."""
-        holes = {one.key: hole_remarks(candles) for one, candles in self.series.items()}
-        return [
-            one | {"remarks": [*self.file_remarks.get(one["instrument"], ()), *holes[one["instrument"]]]}
-            for one in self.record()
-        ]
+        remarks = {
+            one.key: [*self.file_remarks.get(one.key, ()), *hole_remarks(candles), *size_remarks(one, config)]
+            for one, candles in self.series.items()
+        }
+        return [one | {"remarks": remarks[one["instrument"]]} for one in self.record()]
 
 
 def read_series_names(values: Any) -> SeriesNames:

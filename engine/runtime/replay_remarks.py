@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from engine.domain.codec import utc_text
-from engine.domain.instruments import InstrumentKey
+from engine.domain.codec import plain, utc_text
+from engine.domain.instruments import Instrument, InstrumentKey
 from engine.domain.market import CandleArrays, from_ms
 from engine.market.checks import EARLIEST_MS, LATEST_MS, CandleReport, count_gaps, gap_runs
+from engine.simulation.replay import ReplayConfig
 from engine.storage.candle_import import ImportResult
 
 
@@ -32,6 +33,19 @@ def hole_remarks(candles: CandleArrays) -> list[str]:
     return [
         f"{_many(missing, 'candle')} of {candles.timeframe} missing in {_many(holes, 'hole')}, the first from "
         f"{utc_text(first.start)} to {utc_text(first.stop)}"
+    ]
+
+
+def size_remarks(instrument: Instrument, config: ReplayConfig) -> list[str]:
+    """At most one line: that the capital is too small for any order, for who wonders why nothing was traded."""
+    risk = config.risk
+    share = min(risk.max_position_share, risk.max_exposure, risk.max_concentration, risk.max_leverage)
+    largest = share * config.cash
+    if largest >= instrument.min_notional:
+        return []
+    return [
+        f"no order: every one would be below the minimum of {plain(instrument.min_notional)} {instrument.quote}. The "
+        f"limits allow a position of {plain(largest)} of the capital of {plain(config.cash)}; give more --cash"
     ]
 
 

@@ -10,8 +10,6 @@ from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from pydantic import ValidationError
-
 from engine.domain.codec import plain, utc_text
 from engine.domain.errors import BadInput
 from engine.exchanges.paper import PaperCosts
@@ -32,6 +30,7 @@ WAYS_OUT = ("take_profit", "trail")
 _RESET = re.compile(r"reset-after=([1-9]\d{0,3})")
 _PLAIN_FEE_BPS = "10"
 _MOST_IMPACT = 10
+_MOST_BPS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,10 +227,10 @@ def _costs(values: Mapping[str, Any]) -> tuple[str, PaperCosts]:
         raise BadInput(f"costs {name!r:.80} is not default or plain")
     fee = _decimal("fee_bps", stated.get("fee_bps", _PLAIN_FEE_BPS))
     slippage = _decimal("slippage_bps", stated.get("slippage_bps", 0))
-    try:
-        return name, _with_impact(PaperCosts.plain(fee, slippage), values)
-    except ValidationError as error:
-        raise BadInput(f"fee_bps {fee} and slippage_bps {slippage} must be 0 to 1000 basis points") from error
+    wrong = [f"{key} {one}" for key, one in (("fee_bps", fee), ("slippage_bps", slippage)) if not 0 <= one <= _MOST_BPS]
+    if wrong:
+        raise BadInput(f"{' and '.join(wrong)} must be 0 to {_MOST_BPS} basis points")
+    return name, _with_impact(PaperCosts.plain(fee, slippage), values)
 
 
 def _with_impact(costs: PaperCosts, values: Mapping[str, Any]) -> PaperCosts:

@@ -106,7 +106,7 @@ def run_replay(request: ReplayRequest, data: ReplayData, audience: Audience | No
     opinions = PrecomputedOpinions({instrument.key: candles for instrument, candles in data.series.items()})
     run = _Run(Replay(source, request.config, opinions), source, request, audience)
     facts = {"currency": currency, "rejected_rows": data.rejected_rows}
-    facts |= {"series": data.remarked(), "settings": request.record()} | inside_record(source.detail)
+    facts |= {"series": data.remarked(request.config), "settings": request.record()} | inside_record(source.detail)
     return run.finish(run.drive(facts), facts)
 
 

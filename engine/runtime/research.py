@@ -82,13 +82,14 @@ class ResearchDesk:
             Anything in the request that cannot be used; it is named.
         """
         self._require_role(Role.OPERATOR)
+        asked = self._checked(request)
         arguments = {
             "data": str(self._services.folder),
             "candles": str(self._services.candles.folder),
             "run_id": job_id,
-            "request": self._checked(request),
+            "request": asked,
         }
-        pairs = ", ".join(key.partition(":")[2] for key, _ in arguments["request"]["series"])
+        pairs = ", ".join(key.partition(":")[2] for key, _ in asked["series"])
         title = f"{title_of(str(request['strategy']))} on {pairs}"
         return self._services.jobs.start(job_id, JobOrder(KIND, title, task_name(backtest_task), arguments))
 

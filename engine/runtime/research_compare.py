@@ -82,7 +82,8 @@ def _cautions(views: Sequence[BacktestView]) -> Iterator[str]:
     yield from (f"{words}: a difference may come from that alone." for words in found)
     for number, view in enumerate(views, start=1):
         if view.lived:
-            yield f"{number} {title_of(view.row.strategy)} {view.lived}: its figures are of those days, its curve ends there."
+            name = f"{number} {title_of(view.row.strategy)}"
+            yield f"{name} {view.lived}: its figures are of those days, its curve ends there."
 
 
 def _differ(views: Sequence[BacktestView], read: Callable[[BacktestView], Any]) -> bool:

@@ -30,8 +30,9 @@ p{margin:4px 0}.dim,.legend{color:light-dark(#51637a,#93a4b8);font-size:13px}
 .good{border-color:light-dark(#0f766e,#2dd4bf)}.warn{border-color:light-dark(#94690a,#e3b341)}
 .bad{border-color:light-dark(#c5222b,#e5484d)}
 .wide{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:12px}
-th{vertical-align:bottom}th,td{text-align:left;padding:4px 8px 4px 0;border-bottom:1px solid light-dark(#d9e1ea,#1f2c40);white-space:nowrap}th{white-space:normal}
-td.n,th.n{text-align:right}td.w{white-space:normal;overflow-wrap:anywhere;min-width:14em}
+th{vertical-align:bottom}
+th,td{text-align:left;padding:4px 8px 4px 0;border-bottom:1px solid light-dark(#d9e1ea,#1f2c40);white-space:nowrap}
+th{white-space:normal}td.n,th.n{text-align:right}td.w{white-space:normal;overflow-wrap:anywhere;min-width:14em}
 svg{width:100%;height:auto}polyline{fill:none;stroke-width:2;vector-effect:non-scaling-stroke}
 polyline.equity{stroke:light-dark(#0f766e,#2dd4bf)}polyline.hold{stroke:light-dark(#3f5fc4,#8aa4e8)}
 polygon.depth,rect.down{fill:light-dark(#b4500f,#f59e5b)}rect.up{fill:light-dark(#047857,#45cfa2)}

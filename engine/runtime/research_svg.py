@@ -47,7 +47,8 @@ def bars_svg(distribution: Histogram) -> str:
     most = float(distribution.counts.max()) or 1.0
     bars = "".join(
         f'<rect class="{"up" if left >= 0 else "down"}" x="{place * width + _GAP:.1f}" y="{_BARS_HEIGHT - tall:.1f}" '
-        f'width="{width - 2 * _GAP:.1f}" height="{tall:.1f}"><title>{_signed(left)} to {_signed(right)}: {count}</title></rect>'
+        f'width="{width - 2 * _GAP:.1f}" height="{tall:.1f}">'
+        f'<title>{_signed(left)} to {_signed(right)}: {count}</title></rect>'
         for place, (left, right, count, tall) in enumerate(
             zip(
                 distribution.edges[:-1].tolist(),
@@ -61,7 +62,8 @@ def bars_svg(distribution: Histogram) -> str:
     low, high = float(distribution.edges[0]), float(distribution.edges[-1])
     return (
         f'<svg viewBox="0 0 {_WIDTH:.0f} {_BARS_HEIGHT:.0f}" role="img" aria-label="Results of trades">{bars}</svg>'
-        f'<p class="legend">from {_signed(low)} to {_signed(high)} of what was paid; the tallest bar is {most:.0f} trades</p>'
+        f'<p class="legend">from {_signed(low)} to {_signed(high)} of what was paid; '
+        f'the tallest bar is {most:.0f} trades</p>'
     )
 
 

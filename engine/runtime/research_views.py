@@ -202,8 +202,9 @@ def _checks(record: Record) -> Iterator[Statistic]:
             meaning = words.meaning.format(draws=f"{int(body.get('draws') or 0):,}")
             ends = {"low": body.get("low"), "high": body.get("high")} if place == "null" else {}
             value = body.get(key)
-            whole = math.ceil(value) if words.unit is Unit.DAYS and value is not None else value  # as the verdict counts
-            yield _statistic(key, replace(words, meaning=meaning), {"value": whole, "reason": reason, **ends})
+            if words.unit is Unit.DAYS and value is not None:
+                value = math.ceil(value)  # as the verdict counts them
+            yield _statistic(key, replace(words, meaning=meaning), {"value": value, "reason": reason, **ends})
 
 
 def _year(body: Record, span: tuple[datetime | None, datetime | None]) -> YearRow:
@@ -263,8 +264,8 @@ def _stopped(record: Record) -> str:
     reason = record.get("stop_reason") or "the brake tripped"
     lived = _lived(record)
     return (
-        f"{lived[:1].upper()}{lived[1:]} ({at:%H:%M} UTC), nothing was traded after it: {reason}. Every figure and curve "
-        "is of the days it lived, those of buy and hold too"
+        f"{lived[:1].upper()}{lived[1:]} ({at:%H:%M} UTC), nothing was traded after it: {reason}. Every figure and "
+        "curve is of the days it lived, those of buy and hold too"
     )
 
 

@@ -119,7 +119,7 @@ def read_study(values: Mapping[str, Any]) -> StudyRequest:
     name = read_study_name(values)
     trials = read_count("trials", values.get("trials", 100), MOST_TRIALS)
     folds, embargo = (
-        read_count("folds", values.get("folds", 4), 50),
+        read_count("folds", values.get("folds", 4), 50, least=2),
         read_count("embargo_days", values.get("embargo_days", 1), 366),
     )
     layout = LayoutPlan(folds, embargo)

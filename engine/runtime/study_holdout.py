@@ -54,9 +54,10 @@ def require_open(asked: AskedStudy, plan: StudyPlan, store: ResearchStore) -> No
         raise found
     touched = store.touched(asked.name)
     if touched is not None and measured(store.trials(asked.name)) < asked.trials:
+        run = measured(store.trials(asked.name))
         raise CommandRefused(
             f"study {asked.name} ended on {utc_text(touched.touched_at)}, when its holdout was looked at, and cannot "
-            f"go on. Read it with --trials {measured(store.trials(asked.name))}, or begin another study on newer candles"
+            f"go on. Read it with --trials {run}, or begin another study on newer candles"
         )
 
 

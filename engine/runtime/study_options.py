@@ -28,8 +28,8 @@ def read_spread(values: Mapping[str, Any]) -> SpreadPlan:
     return SpreadPlan(str(values.get("scheduler") or ""), workers, code_revision)
 
 
-def read_count(name: str, value: Any, most: int) -> int:
-    """A whole number from 1 to ``most``; raises `BadInput` that names it."""
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-        raise BadInput(f"{name} {value!r:.80} is not a whole number from 1 to {most:,}")
+def read_count(name: str, value: Any, most: int, least: int = 1) -> int:
+    """A whole number from ``least`` to ``most``; raises `BadInput` that names it."""
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise BadInput(f"{name} {value!r:.80} is not a whole number from {least:,} to {most:,}")
     return value

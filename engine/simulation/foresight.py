@@ -135,7 +135,7 @@ class Timeline:
         self.asks = [(sleeve.name, key) for sleeve in own for key in sleeve.instruments]
         self.candles: IntArray = np.sum([lane.closes for lane in self.lanes.values()], axis=0, dtype=np.int64)
         days = self.instants // DAY_MS
-        wild = [np.flatnonzero(np.isin(days, _wild_days(days, lane))) for lane in self.lanes.values()]
+        wild = [_wild_rows(days, lane) for lane in self.lanes.values()]
         firsts = [np.flatnonzero(lane.closes)[:1] for lane in self.lanes.values()]
         self.barriers: IntArray = np.unique(np.concatenate([*wild, *firsts, [len(days) - 1]]))
         views = [self._view(source, opinions, sleeve, key) for sleeve in own for key in sleeve.instruments]
@@ -219,6 +219,13 @@ def _among(instants: IntArray, times: IntArray) -> BoolArray:
 def _aligned(values: IntArray, rows: IntArray) -> IntArray:
     """``values`` at ``rows``; anything where there are none."""
     return values[rows] if len(values) else np.zeros(len(rows), dtype=np.int64)
+
+
+def _wild_rows(days: IntArray, lane: Lane) -> IntArray:
+    """Rows of days on which a close may be refused as a jump, and of the last close before each: it stays the mark."""
+    wild = np.flatnonzero(np.isin(days, _wild_days(days, lane)))
+    before = lane.closed_row[np.maximum(wild - 1, 0)]
+    return np.concatenate([wild, before[before >= 0]])
 
 
 def _wild_days(days: IntArray, lane: Lane) -> IntArray:

@@ -123,7 +123,7 @@ def _positions_left(run: Records) -> bool:
 
 @part
 def flatten(run: Records, m: int) -> None:
-    """Market orders that bring the account's position to zero; opposite sleeves of a flat one, or of dust, are netted."""
+    """Market orders that bring the account's position to zero; opposite sleeves of a flat one (or dust) are netted."""
     market = market_at(run, m)
     account, pending = market.position, pending_exits(run, -1, m)
     left = abs(account) - pending

@@ -9,6 +9,7 @@ from decimal import Decimal
 
 import numpy as np
 
+from engine.domain.codec import utc_text
 from engine.domain.errors import BadInput
 from engine.domain.instruments import Instrument, InstrumentKey, Kind
 from engine.domain.market import (
@@ -98,7 +99,7 @@ class ReplaySource:
         if len(self._by_key) < len(self._tracks):
             raise BadInput("two of the instruments to replay have one name; give each instrument once")
         if not any(track.first < track.stop for track in self._tracks):
-            raise BadInput(f"no candle to replay between {start or 'the beginning'} and {stop or 'the end'}")
+            raise BadInput(_nothing_between(ordered, series, (start, stop)))
         opens = [int(track.candles.opened_at_ms[track.first]) for track in self._tracks if track.first < track.stop]
         self._now_ms = min(opens) if start is None else to_ms(start)
         self._closed = False
@@ -321,3 +322,19 @@ def _funding(track: _Track, instants: IntArray) -> Iterator[FundingRate]:
         if known:
             mark: Decimal = decimal_price(float(track.candles.close[known - 1]), track.instrument.tick_size)
             yield FundingRate(track.instrument.key, from_ms(at_ms), series.rates[row], mark)
+
+
+def _nothing_between(
+    instruments: Sequence[Instrument],
+    series: Mapping[Instrument, CandleArrays],
+    asked: tuple[datetime | None, datetime | None],
+) -> str:
+    """That the range asked for holds no candle, with the range there is."""
+    start, stop = asked
+    begin, end = utc_text(start) if start else "the beginning", utc_text(stop) if stop else "the end"
+    times = [series[one].opened_at_ms for one in instruments if len(series[one])]
+    there = "there are none before it" if stop else "there are none at all"
+    if times:
+        first, last = min(int(one[0]) for one in times), max(int(one[-1]) for one in times)
+        there = f"those there are open from {utc_text(from_ms(first))} to {utc_text(from_ms(last))}"
+    return f"no candle to replay between {begin} and {end}; {there}"

@@ -1,4 +1,4 @@
-"""Who tried settings before, and how many more were tried since a moment: what a stored verdict has to say of itself."""
+"""Who tried settings before, and how many more were tried since a moment: what a verdict has to say of itself."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Protocol
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from engine.domain.errors import BadInput
 from engine.domain.facts import SleeveConfigured
@@ -117,9 +117,17 @@ def build_strategy(name: str, values: str) -> tuple[Strategy, str]:
     try:
         config = kind.config.model_validate_json(values or "{}")
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'configuration'}: {e['msg']}" for e in error.errors())
+        problems = "; ".join(_problem(one, kind.config) for one in error.errors(include_url=False))
         raise BadInput(f"{name}: {problems}") from error
     return kind.build(config), json.dumps(config.model_dump(mode="json"), sort_keys=True)
+
+
+def _problem(problem: Mapping[str, Any], config: type[BaseModel]) -> str:
+    """What is wrong with one setting, with its value; of an unknown one also which there are."""
+    name, words = ".".join(map(str, problem["loc"])), str(problem["msg"]).removeprefix("Value error, ")
+    if problem["type"] == "extra_forbidden":
+        return f"there is no setting {name}; there are {', '.join(config.model_fields)}"
+    return f"{name}: {words} (got {problem['input']!r:.80})" if name else words
 
 
 def sleeve_from(fact: SleeveConfigured) -> Sleeve:

@@ -147,33 +147,99 @@ def test_backtest_when_files_are_swapped_then_the_same_run(typed: Typed, tmp_pat
     assert {trade["instrument"] for trade in runs[0]["trades"]} == {"binance:BTC/USDT", "binance:ETH/USDT"}
 
 
-def test_backtest_when_rows_are_unusable_then_they_are_left_out_and_counted(typed: Typed, tmp_path: Path) -> None:
+def remarks_of(typed: Typed, *words: object) -> tuple[str, list[str]]:
+    """What the text says, and the remarks of the first series in the record."""
+    command = ("backtest", "--strategy", "sma_cross", "--draws", 100, *words)
+    code, out, _ = typed(*command)
+    assert code == 0
+    code, record, _ = typed(*command, "--json")
+    assert code == 0
+    return out, json.loads(record)["series"][0]["remarks"]
+
+
+def test_backtest_when_rows_are_unusable_then_told_at_the_top_with_count_and_time(typed: Typed, tmp_path: Path) -> None:
     lines = csv_of(made(300)[1]).decode().splitlines()
     lines[100] = ",".join([lines[100].split(",")[0], "nan", "nan", "nan", "nan", "1"])
     path = tmp_path / "BTC_USDT-1h.csv"
     path.write_text("\n".join(lines) + "\n")
-    code, out, err = typed("backtest", "--strategy", "sma_cross", "--candles", path, "--draws", 100)
-    assert code == 0
-    assert "1 rows of the files were left out" in out
-    assert "taken as --venue binance --kind spot" in err
+    out, remarks = remarks_of(typed, "--candles", path)
+    assert remarks == [
+        "1 row left out: a value is missing or not a number, the first opens at 2023-01-05T03:00:00.000000Z",
+        "1 candle of 1h missing in 1 hole, the first from 2023-01-05T03:00:00.000000Z to 2023-01-05T04:00:00.000000Z",
+    ]
+    assert out.splitlines()[1:3] == [f"binance:BTC/USDT: {one}" for one in remarks]
+    assert "taken as --venue binance --kind spot" in typed("backtest", "--strategy", "sma_cross", "--candles", path)[2]
+
+
+def test_backtest_when_rows_are_shuffled_doubled_or_missing_then_each_is_told(typed: Typed, tmp_path: Path) -> None:
+    head, *rows = csv_of(made(600)[1]).decode().splitlines()
+    rows = rows[:400] + rows[450:]
+    path = tmp_path / "BTC_USDT-1h.csv"
+    path.write_text("\n".join([head, *rows[10:20], *rows[:10], *rows[20:], *rows[30:35]]) + "\n")
+    remarks = remarks_of(typed, "--candles", path)[1]
+    assert [one.split(", the first")[0] for one in remarks] == [
+        "15 rows out of order, put in order",
+        "5 rows left out: the same candle twice",
+        "50 candles of 1h missing in 1 hole",
+    ]
+    assert "2023-01-01T00:00:00" in remarks[0]
+    assert "2023-01-02T06:00:00" in remarks[1]
+
+
+def test_backtest_when_two_files_overlap_then_told(typed: Typed, tmp_path: Path) -> None:
+    _, candles = made(600)
+    one = written(tmp_path, candles.slice(0, 400))
+    other = written(tmp_path / "spot_binance", candles.slice(300, 600))
+    remarks = remarks_of(typed, "--candles", one, "--candles", other)[1]
+    assert remarks == ["100 candles in more than one file"]
+
+
+def test_backtest_when_every_order_would_be_below_the_minimum_then_said_why_nothing_was_traded(
+    typed: Typed, file: Path
+) -> None:
+    out, remarks = remarks_of(typed, "--candles", file, "--cash", "1")
+    assert "in 0 trades" in out
+    assert remarks == [
+        "no order: every one would be below the minimum of 5 USDT. The limits allow a position of 1 of the capital of "
+        "1; give more --cash"
+    ]
+    assert remarks_of(typed, "--candles", file)[1] == []
+
+
+def test_backtest_when_printed_then_the_costs_asked_for_are_told(typed: Typed, file: Path) -> None:
+    words = ("backtest", "--strategy", "sma_cross", "--candles", file, "--draws", 100)
+    assert "costs plain: fee 10, spread 0 and slippage 0 basis points, no cap, impact 0" in typed(*words)[1]
+    told = "costs default: fee 10, spread 2 and slippage 1 basis points, at most 5% of a candle's volume, impact 1"
+    assert told in typed(*words, "--costs", "default", "--impact", 1)[1]
 
 
 REFUSED = {
     "an unknown strategy": (("--strategy", "tea_leaves"), "no strategy 'tea_leaves'"),
-    "an unknown setting": (("--strategy", "momentum", "--set", "moon=1"), "moon"),
+    "an unknown setting": (("--strategy", "sma_cross", "--set", "moon=1"), "no setting moon; there are fast_bars"),
+    "a setting out of bounds": (("--strategy", "sma_cross", "--set", "fast_bars=0"), "than or equal to 1 (got 0)"),
+    "settings that contradict": (
+        ("--strategy", "sma_cross", "--set", "fast_bars=200"), "sma_cross: fast_bars (200) must be below slow_bars",
+    ),
+    "a target without a stop": (
+        ("--strategy", "sma_cross", "--risk", "take_profit=2", "--risk", "trail=1"),
+        "take_profit and trail would have no effect: sma_cross has no stop",
+    ),
+    "a negative fee": (
+        ("--strategy", "momentum", "--fee-bps", "-3", "--slippage-bps", "1"), "fee_bps -3 must be 0 to 1000 basis",
+    ),
     "a setting without a value": (("--strategy", "momentum", "--set", "moon"), "not of the form key=value"),
     "zero capital": (("--strategy", "momentum", "--cash", "0"), "cash 0 must be above 0"),
     "no number": (("--strategy", "momentum", "--fee-bps", "much"), "fee_bps 'much' is not a number"),
     "a range that ends first": (
         ("--strategy", "momentum", "--from", "2023-02-01", "--to", "2023-01-01"), "before it begins",
     ),
-    "no candle in the range": (("--strategy", "momentum", "--from", "2030-01-01"), "no candle to replay"),
+    "no candle in the range": (("--strategy", "momentum", "--from", "2030-01-01"), "are open from 2023-01-01T00:00:00"),
     "too few candles": (("--strategy", "momentum", "--to", "2023-01-10"), "needs 1,307 before its first signal"),
     "own fee with the default costs": (
         ("--strategy", "momentum", "--costs", "default", "--fee-bps", "5"), "only be given with costs plain",
     ),
     "a limit without a value": (("--strategy", "momentum", "--risk", "trail"), "--risk trail is not of the form"),
-    "an unknown limit": (("--strategy", "momentum", "--risk", "moon=1"), "risk limits refused: moon"),
+    "an unknown limit": (("--strategy", "momentum", "--risk", "moon=1"), "moon: there is no such limit; there are"),
     "a target at no distance": (("--strategy", "momentum", "--risk", "take_profit=0"), "limits refused: take_profit"),
     "a brake that is none": (("--strategy", "momentum", "--brake", "maybe"), "brake 'maybe' is not latch"),
 }  # fmt: skip

@@ -115,6 +115,43 @@ def test_optimise_when_the_holdout_was_looked_at_then_never_again(typed: Typed, 
     assert f"looked at on {day}: final equity" in out
 
 
+def test_optimise_when_the_look_is_at_a_study_that_does_not_exist_then_refused_with_the_known_and_nothing_is_run(
+    typed: Typed, file: Path, in_process: Path
+) -> None:
+    words = (*WORDS, "--candles", file, "--trials", "4")
+    code, out, err = typed(*words, "--study", "never", "--holdout-report")
+    assert (code, out) == (2, "")
+    assert "no study never, so there is no holdout to look at; no study of sma_cross is stored" in err
+    assert typed(*words, "--study", "mine")[0] == 0
+    code, out, err = typed(*words, "--study", "never", "--holdout-report")
+    assert (code, out) == (2, "")
+    assert "those of sma_cross are mine" in err
+    store = ResearchStore(in_process)
+    assert [one.name for one in store.studies()] == ["mine"]
+    store.close()
+
+
+def test_optimise_when_another_study_used_the_holdout_up_then_said_with_every_result(typed: Typed, file: Path) -> None:
+    words = (*WORDS, "--candles", file, "--trials", "4")
+    assert "is untouched; --holdout-report looks at it once" in typed(*words, "--study", "second")[1]
+    assert typed(*words, "--study", "first")[0] == 0
+    code, out, _ = typed(*words, "--study", "first", "--holdout-report", "--json")
+    assert (code, json.loads(out)["holdout"]["refused"]) == (0, "")
+    out = typed(*words, "--study", "second")[1]
+    assert "is used up, this study can not look at it" in out
+    assert "by study first" in out
+    assert "looks at it once" not in out
+    assert "by study first" in json.loads(typed(*words, "--study", "second", "--json")[1])["holdout"]["refused"]
+
+
+def test_optimise_when_rows_were_put_in_order_then_told_at_the_top(typed: Typed, file: Path) -> None:
+    lines = file.read_text().splitlines()
+    lines[50], lines[51] = lines[51], lines[50]
+    file.write_text("\n".join(lines) + "\n")
+    out = typed(*WORDS, "--candles", file, "--trials", "1")[1]
+    assert "1 row out of order, put in order" in out.splitlines()[1]
+
+
 def test_optimise_when_printed_for_people_then_the_verdict_comes_first(typed: Typed, file: Path) -> None:
     code, out, _ = typed(*WORDS, "--candles", file, "--trials", "6")
     lines = out.splitlines()
@@ -237,7 +274,8 @@ def test_optimise_when_asked_wrongly_then_one_line_and_exit_2(typed: Typed, file
     [
         ({"trials": 0}, "trials 0 is not a whole number from 1 to 100,000"),
         ({"trials": True}, "trials True"),
-        ({"folds": 51}, "folds 51"),
+        ({"folds": 51}, "folds 51 is not a whole number from 2 to 50"),
+        ({"folds": 1}, "folds 1 is not a whole number from 2 to 50"),
         ({"study": 3}, "study 3 is no name"),
         ({"settings": {}}, "has no settings"),
         ({"workers": 1000}, "workers 1000 is not a whole number from 1 to 256"),

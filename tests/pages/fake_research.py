@@ -53,7 +53,7 @@ class FakeResearch(FakeBase):
     def backtest(self, run_id: str) -> BacktestView:
         self._fail("backtest")
         row = next(row for row in map(self._row, range(3)) if row.run_id == run_id)
-        return view_of(record(), row, curve(), _trades())
+        return replace(view_of(record(), row, curve(), _trades()), tried_since=40)
 
     def backtest_trades(self, run_id: str, page: int, size: int, filters: Mapping[str, str]) -> PageOf[RunTrade]:
         self._fail("backtest_trades")

@@ -10,10 +10,12 @@ from streamlit.testing.v1 import AppTest
 
 from engine.domain.commands import Role
 from engine.domain.errors import BadInput
-from engine.domain.research import Histogram, Standing
+from engine.domain.research import BacktestView, Histogram, Standing
+from engine.runtime.research_views import view_of
 from pages import research_charts, research_result, theme
 from tests.pages.fake_console import FakeConsole
 from tests.pages.page_runner import button_keys, opened, problems, text
+from tests.research_record import curve, record
 
 
 def press(at: AppTest, key: str) -> AppTest:
@@ -40,6 +42,12 @@ def test_verdict_when_its_level_differs_then_so_does_its_colour(run: str, tone: 
     assert f'class="qd-notice {tone}"' in notices[0]
 
 
+def test_verdict_when_settings_were_tried_since_then_their_number_stands_under_it() -> None:
+    captions = [item.value for item in opened("research", FakeConsole()).caption]
+    told = "Verdict as of 2026-03-14 09:00 UTC: 40 more settings were tried on these days since"
+    assert any(one.startswith(told) for one in captions), captions
+
+
 def test_verdict_when_any_standing_then_it_has_a_colour() -> None:
     assert set(research_result._TONES) == set(Standing)
 
@@ -60,7 +68,7 @@ def test_figures_when_one_is_undefined_then_a_dash_and_its_reason() -> None:
         ("Trades", ("Entered, UTC", "105 rows", "▼ −42.50", "40,000.10")),
         ("Periods", ("By year", "Rising market", "2024", "▲ +15.90 %")),
         ("Costs and exits", ("Spread, slippage and impact", "66.7 % of all costs", "Stop 35 ▼ −1,487.50")),
-        ("Conditions", ("Revision 0.1.0+1a2b3c", "Settings fast ema bars 24", "sha256 ab12")),
+        ("Conditions", ("Version of the program 0.1.0+1a2b3c", "Fast trend average (bars) 24", "sha256 ab12")),
     ],
 )
 def test_part_when_opened_then_shows_its_rows(tab: str, words: tuple[str, ...]) -> None:
@@ -257,6 +265,37 @@ def test_history_when_a_viewer_looks_then_neither_note_nor_delete() -> None:
     assert at.button(key="research-delete-open").disabled
 
 
+class Stopped(FakeConsole):
+    """A console whose runs the brake ended on their hundredth day."""
+
+    def backtest(self, run_id: str) -> BacktestView:
+        days = {"lived": 100, "asked": 420, "line": ""}
+        body = record(stopped_at="2024-02-09T00:00:00Z", stop_reason="the brake", days=days)
+        return view_of(body, super().backtest(run_id).row, curve(), ())
+
+
+@pytest.mark.parametrize("tab", ["Result", "Compare"])
+def test_run_when_the_brake_ended_it_then_the_page_says_when_and_after_how_many_days(tab: str) -> None:
+    at = opened("research", Stopped(), research__tab=tab)
+    if tab == "Compare":
+        at = at.multiselect(key="research-compared").set_value(["b-1", "b-2"]).run()
+    shown = text(at)
+    assert "topped on 2024-02-09 after 100 of 420 days" in shown
+    assert "held to the last" not in shown
+    assert ("asked for 2023-11-01" in shown) is (tab == "Result")
+    assert "◆" not in shown
+    assert problems(at) == ""
+
+
+def test_compare_when_drawn_then_verdicts_intervals_and_the_test_against_luck() -> None:
+    at = opened("research", FakeConsole(), research__tab="Compare")
+    shown = text(at.multiselect(key="research-compared").set_value(["b-1", "b-2"]).run())
+    assert "Loses money after costs" in shown
+    assert "−0.42 to 2.17" in shown
+    assert "Deflated Sharpe 83.00 %" in shown
+    assert "No figure is marked as the best" in shown
+
+
 def test_compare_when_two_are_chosen_then_curves_figures_and_cautions() -> None:
     at = opened("research", FakeConsole(), research__tab="Compare")
     assert "Choose at least two" in text(at)
@@ -308,6 +347,24 @@ def test_trade_chart_when_drawn_then_entries_exits_and_stops_are_named() -> None
     assert {"Price", "Entry", "Exit", "Stop", "Won", "Lost"} <= set(names)
     assert len(names["Entry"]["x"]) == len(chart.trades)
     assert set(names["Stop"]["y"]) == {39200.0, None}
+
+
+@pytest.mark.usefixtures("dark")
+@pytest.mark.parametrize(("most", "kind"), [(2.0, None), (30.0, "log")])
+def test_growth_when_it_spans_more_than_ten_times_then_the_scale_is_logarithmic(most: float, kind: str | None) -> None:
+    compared = FakeConsole().compare_backtests(["b-1", "b-2"])
+    curves = tuple(replace(run, values=np.linspace(0.0, most, len(run.values))) for run in compared.curves)
+    figure = research_charts.growth(replace(compared, curves=curves))
+    assert figure["layout"]["yaxis"].get("type") == kind
+    assert float(figure["data"][0]["y"][-1]) == (most if kind is None else most + 1)
+
+
+@pytest.mark.usefixtures("dark")
+def test_trade_chart_when_trades_crowd_then_their_marks_are_small_and_faint() -> None:
+    chart = FakeConsole().backtest_chart("b-1", FakeConsole().backtest("b-1").row.instruments[0], None)
+    many = research_charts.trades(replace(chart, trades=chart.trades * 5))
+    exits = next(trace for trace in many["data"] if trace["name"] == "Exit")["marker"]
+    assert (exits["size"], exits["opacity"], set(exits["symbol"])) == (3, 0.5, {"circle"})
 
 
 @pytest.mark.usefixtures("dark")

@@ -161,10 +161,10 @@ def test_study_when_it_failed_before_a_trial_then_why_and_nothing_else() -> None
 def test_result_when_drawn_then_verdict_then_doubts_then_the_best() -> None:
     body = text(shown(FakeConsole()))
     places = [body.index(words) for words in (
-        "Not distinguishable from luck", "lies at the edge", "Sharpe on unseen days", "Best objective", "27 ",
+        "Not distinguishable from luck", "lies at the edge", "Sharpe on later days", "Best objective", "27 ",
     )]  # fmt: skip
     assert places == sorted(places)
-    assert "trial 16; chosen, so too good" in body
+    assert "trial number 16, counted from 0 with refused ones; chosen, so too good" in body
     assert "2 versions of the program" in body
 
 
@@ -180,7 +180,7 @@ def test_result_when_drawn_then_verdict_then_doubts_then_the_best() -> None:
         ),
         ("Best", ("Settings of trial 16", "These days chose the settings", "Slow average (bars) 500")),
         ("Holdout", ("Nobody has looked at the holdout, 2023-08-30 up to 2023-10-28 UTC, 59 days",)),
-        ("Conditions", ("Annualised Sharpe ratio", "taker bps 7.5")),
+        ("Conditions", ("Annualised Sharpe ratio", "Costs: Fee of an order that takes (basis points) 7.5")),
     ],
 )
 def test_part_when_opened_then_shows_what_the_engine_found(tab: str, words: tuple[str, ...]) -> None:

@@ -47,7 +47,7 @@ def test_summary_when_compared_with_reference_then_equal_and_half_a_year_is_not_
         assert_close(_value(getattr(found, name)), expected[key], content["tolerance"])
     assert expected["calmar"] > 37
     assert (
-        _undefined(found.calmar) == _undefined(found.cagr) == "180 bars are less than a year of 365; see the net return"
+        _undefined(found.calmar) == _undefined(found.cagr) == "180 days are less than a year; see the net return"
     )
 
 
@@ -154,7 +154,7 @@ def test_by_year_when_summarised_then_each_year_alone() -> None:
     assert list(found) == [2021, 2022, 2023]
     assert found[2021] == summarise(YEAR)
     assert found[2022] == summarise(YEAR[::-1])
-    assert "30 bars are less than a year" in _undefined(found[2023].cagr)
+    assert "30 days are less than a year" in _undefined(found[2023].cagr)
     together = np.prod([1.0 + _value(each.net_return) for each in found.values()]) - 1.0
     assert together == pytest.approx(performance.total_return(returns))
 
@@ -197,3 +197,14 @@ def test_intervals_when_drawn_then_reproducible_around_the_figures() -> None:
 
 def test_intervals_when_figures_are_undefined_then_they_have_none() -> None:
     assert set(summary.summary_intervals([0.0] * 20)) == {"net_return", "volatility", "max_drawdown"}
+
+
+@pytest.mark.parametrize(
+    ("count", "per_year", "said"),
+    [(3_000, 8_760.0, "125 days are"), (3, 8_760.0, "1 day is"), (200, 365.0, "200 days are")],
+)
+def test_growth_when_the_run_is_short_then_days_are_counted_whatever_a_bar_is(
+    count: int, per_year: float, said: str
+) -> None:
+    growth = summary.summarise([0.001, -0.001] * (count // 2) + [0.0] * (count % 2), per_year).cagr
+    assert _undefined(growth) == f"{said} less than a year; see the net return"

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.quant import cscv, overfitting
+from engine.quant import cscv, overfitting, performance
 from engine.quant.arrays import FloatArray
+from engine.quant.resampling import Resampling, confidence_intervals
 from engine.quant.verdict import Evidence, Level, Thresholds, judge
 
 GOOD = Evidence(
@@ -26,17 +27,22 @@ GOOD = Evidence(
     null_low=0.98,
     overfitting=0.04,
     minimum_track_record_days=900.0,
+    sharpe=1.2,
+    sharpe_low=0.31,
+    sharpe_high=2.1,
+    hold_net_return=0.6,
+    hold_sharpe=0.9,
 )
 
 
 def test_verdict_when_everything_holds_then_distinguishable_with_all_reasons() -> None:
     verdict = judge(GOOD)
     assert verdict.level is Level.DISTINGUISHABLE
-    assert len(verdict.reasons) == 5
+    assert len(verdict.reasons) == 6
     assert verdict.line == (
         "Distinguishable from luck: deflated Sharpe probability 0.97 after 40 trials; better than 99.0 % of random "
         "entries (at least 98.0 % with 95 % confidence); probability of overfitting 0.04; 1,200 days where 900 are "
-        "needed; +30.0 % at twice the costs."
+        "needed; Sharpe 0.31 to 2.10 with 95 % confidence; +30.0 % at twice the costs."
     )
 
 
@@ -49,6 +55,11 @@ def test_verdict_when_everything_holds_then_distinguishable_with_all_reasons() -
         ({"overfitting": 0.5}, "probability of overfitting 0.50, at most 0.10 is allowed"),
         ({"days": 800}, "only 800 days where 900 are needed"),
         ({"minimum_track_record_days": math.nan}, "no record is long enough"),
+        ({"sharpe_low": -0.04, "sharpe_high": 1.34}, "its own interval includes no gain (Sharpe -0.04 to 1.34)"),
+        ({"sharpe_low": 0.0}, "its own interval includes no gain (Sharpe 0.00 to 2.10)"),
+        ({"deflated_sharpe": 0.94996}, "deflated Sharpe probability 0.94996 after 40 trials, 0.95 is needed"),
+        ({"overfitting": 0.1004}, "probability of overfitting 0.1004, at most 0.10 is allowed"),
+        ({"null_percentile": 0.97, "null_low": 0.94996}, "at least 94.996 % with 95 % confidence), more than 95 %"),
     ],
 )
 def test_verdict_when_one_statistic_fails_then_not_distinguishable_with_why(change: dict[str, Any], word: str) -> None:
@@ -81,12 +92,41 @@ def test_verdict_when_twice_the_costs_take_all_then_fragile() -> None:
     verdict = judge(replace(GOOD, net_return_double_cost=-0.05))
     assert verdict.level is Level.FRAGILE
     assert verdict.line == "Does not survive twice the costs: -5.0 % at twice the costs."
+    tiny = judge(replace(GOOD, net_return_double_cost=-0.0001))
+    assert tiny.reasons == ("-0.01 % at twice the costs",)
+
+
+def test_verdict_when_holding_did_as_well_then_no_better_than_holding() -> None:
+    held = replace(GOOD, net_return=4.2, hold_net_return=4.69, sharpe=0.651, hold_sharpe=0.654)
+    assert judge(held).line == "No better than holding: +420.0 % against +469.0 %, Sharpe 0.651 against 0.654."
+    assert judge(replace(held, overfitting=None)).level is Level.NO_BETTER
+    said = "no better than holding (+420.0 % against +469.0 %, Sharpe 0.651 against 0.654)"
+    failed = judge(replace(held, sharpe_low=-0.04))
+    assert (failed.level, failed.reasons[-1], len(failed.reasons)) == (Level.NOT_DISTINGUISHABLE, said, 2)
+    costly = judge(replace(held, net_return_double_cost=-0.1))
+    assert (costly.level, costly.reasons[-1]) == (Level.FRAGILE, said)
+
+
+@pytest.mark.parametrize("change", [{"sharpe": 0.7}, {"net_return": 4.7}, {"hold_net_return": None}])
+def test_verdict_when_one_figure_is_above_holding_or_holding_is_unknown_then_not_said(change: dict[str, Any]) -> None:
+    held = replace(GOOD, net_return=4.2, hold_net_return=4.69, sharpe=0.651, hold_sharpe=0.654)
+    assert judge(replace(held, **change)).level is Level.DISTINGUISHABLE
+
+
+def test_verdict_when_a_study_tried_the_settings_then_it_is_named() -> None:
+    told = judge(replace(GOOD, deflated_sharpe=0.73, overfitting=0.54, study="wide")).reasons
+    assert told[0] == "deflated Sharpe probability 0.73 after 40 trials, as in study wide, 0.95 is needed"
+    assert told[1] == "probability of overfitting 0.54, as in study wide, at most 0.10 is allowed"
 
 
 @pytest.mark.parametrize("value", [None, math.nan])
 @pytest.mark.parametrize(
-    "name", ["net_return", "net_return_double_cost", "deflated_sharpe", "null_percentile", "null_low", "overfitting"]
-)
+    "name",
+    [
+        "net_return", "net_return_double_cost", "deflated_sharpe", "null_percentile", "null_low", "overfitting",
+        "sharpe_low", "sharpe_high",
+    ],
+)  # fmt: skip
 def test_verdict_when_something_is_missing_then_incomplete_and_named(name: str, value: float | None) -> None:
     verdict = judge(replace(GOOD, **cast("dict[str, Any]", {name: value})))
     assert verdict.level is Level.INCOMPLETE
@@ -115,6 +155,7 @@ def _measured(table: FloatArray) -> Evidence:
     samples = [overfitting.sharpe_sample(column) for column in table.T]
     ratios = [sample.sharpe for sample in samples]
     best = int(np.argmax(ratios))
+    interval = confidence_intervals(table[:, best], {"sharpe": performance.sharpe}, Resampling(200))["sharpe"]
     deflated = overfitting.deflated_sharpe(samples[best], len(samples), overfitting.trial_variance(ratios))
     return Evidence(
         trades=len(table),
@@ -127,6 +168,8 @@ def _measured(table: FloatArray) -> Evidence:
         null_low=0.98,
         overfitting=cscv.backtest_overfitting(table, 8).probability,
         minimum_track_record_days=overfitting.minimum_track_record(samples[best]),
+        sharpe_low=interval.low,
+        sharpe_high=interval.high,
     )
 
 
@@ -188,6 +231,11 @@ amounts = st.none() | st.floats(-0.9, 5.0) | st.just(math.nan)
         null_low=shares,
         overfitting=shares,
         minimum_track_record_days=st.none() | st.floats(2.0, 5_000.0) | st.just(math.nan),
+        sharpe_low=amounts,
+        sharpe_high=amounts,
+        sharpe=amounts,
+        hold_net_return=amounts,
+        hold_sharpe=amounts,
     )
 )
 def test_verdict_when_judged_then_always_reasons_and_never_a_promise(evidence: Evidence) -> None:
@@ -199,6 +247,7 @@ def test_verdict_when_judged_then_always_reasons_and_never_a_promise(evidence: E
         assert evidence.trades >= 30
         assert (evidence.deflated_sharpe or 0.0) >= 0.95
         assert (evidence.net_return_double_cost or 0.0) > 0.0
+        assert (evidence.sharpe_low or 0.0) > 0.0
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ def data_of(instrument: Instrument, candles: CandleArrays, **more: Any) -> Repla
         ({"strategies": "momentum"}, "is not a list of names"),
         ({"strategies": [7]}, "is not a list of names"),
         ({"strategies": ["momentum", "momentum"]}, "name one twice"),
-        ({"settings": {"momentum": {"speed_of_light": 3}}}, "momentum: speed_of_light: Extra inputs"),
+        ({"settings": {"momentum": {"speed_of_light": 3}}}, "momentum: there is no setting speed_of_light; there are "),
         ({"settings": {"momentum": {"fast_ema_bars": "many"}}}, "momentum: fast_ema_bars: .*valid integer"),
         ({"settings": {"momentum": {"fast_ema_bars": 0}}}, "momentum: fast_ema_bars: .*greater than or equal to 2"),
         ({"settings": {"momentum": [1]}}, "is not of the form strategy"),

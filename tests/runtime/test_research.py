@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -28,13 +29,17 @@ from engine.quant.verdict import Level
 from engine.runtime import research_report, research_views, research_words
 from engine.runtime.clock import SystemClock
 from engine.runtime.console import Console
+from engine.runtime.job_files import JobCancelled
+from engine.runtime.job_worker import JobWatch
 from engine.runtime.jobs import JobRules, Jobs
 from engine.runtime.research import ResearchDesk
 from engine.runtime.research_files import ResearchFolder
+from engine.runtime.research_job import backtest_task
 from engine.runtime.research_views import histogram, trade_of
 from engine.runtime.research_words import STANDINGS
 from engine.runtime.services import Services
 from engine.storage.candles import CandleStore, ImportRecord
+from engine.storage.research import ResearchStore, TrialStamp, Tried, TriedDays
 
 WAIT_S = 90.0
 BTC = InstrumentKey("binance:BTC/USDT")
@@ -142,6 +147,20 @@ def test_backtest_when_cancelled_then_it_ends_without_a_result_and_can_be_delete
     assert house.jobs.wait("c-3", WAIT_S).state in (JobState.CANCELLED, JobState.DONE)
     house.desk.delete_backtest("c-3")
     assert house.desk.backtests(1, 10, {}).total == 0
+
+
+def test_backtest_when_nothing_has_run_yet_then_it_says_that_a_first_run_compiles(tmp_path: Path) -> None:
+    told: list[str] = []
+
+    def progress(_share: float, said: str) -> None:
+        told.append(said)
+        raise JobCancelled("heard enough")
+
+    watch = SimpleNamespace(clock=SystemClock(), progress=progress)
+    arguments = {"data": str(tmp_path), "candles": str(tmp_path), "run_id": "c-9", "request": REQUEST}
+    with pytest.raises(JobCancelled):
+        backtest_task(arguments, cast(JobWatch, watch))
+    assert told == ["reading candles; a first run then compiles the engine, once, which takes about a minute"]
 
 
 # -- what is refused -------------------------------------------------------------------------------------------------
@@ -252,8 +271,32 @@ def test_compare_when_two_differ_in_costs_then_growth_figures_and_a_caution(hous
     found = house.desk.compare_backtests(["b-1", "b-2"])
     assert [float(line.values[-1]) for line in found.curves] == pytest.approx([0.1832, 0.1832], abs=0.03)
     best = {figure.title: figure.best for figure in found.figures}
-    assert (best["Sharpe ratio"], best["Net return"], best["Payoff"]) == (1, None, None)
+    assert set(best.values()) == {None}
     assert found.cautions == ("They pay different costs: a difference may come from that alone.",)
+
+
+def test_compare_when_two_are_comparable_then_the_best_intervals_and_the_test_against_luck(house: House) -> None:
+    house.put("b-1")
+    metrics = {**record()["metrics"], "sharpe": {"value": 1.5, "low": 0.2, "high": 2.4, "reason": ""}}
+    house.put("b-2", metrics=metrics)
+    found = house.desk.compare_backtests(["b-1", "b-2"])
+    figures = {figure.title: figure for figure in found.figures}
+    assert found.cautions == ()
+    assert (figures["Sharpe ratio"].best, figures["Net return"].best, figures["Payoff"].best) == (1, None, None)
+    assert figures["Sharpe ratio"].intervals == ((-0.42, 2.17), (0.2, 2.4))
+    assert figures["Deflated Sharpe"].values == (0.83, 0.83)
+
+
+def test_compare_when_one_was_stopped_then_it_ends_there_and_nothing_is_the_best(house: House) -> None:
+    house.put("b-1")
+    metrics = {**record()["metrics"], "drawdown_days": {"value": 3, "low": None, "high": None, "reason": ""}}
+    days = {"lived": 100, "asked": 420, "line": "x"}
+    house.put("b-2", metrics=metrics, stopped_at="2024-02-09T00:00:00Z", days=days, trades=[])
+    found = house.desk.compare_backtests(["b-1", "b-2"])
+    assert found.lived == ("", "stopped on 2024-02-09 after 100 of 420 days")
+    assert found.curves[1].at_ms[-1] <= 1_707_436_800_000 < found.curves[0].at_ms[-1]
+    assert {figure.best for figure in found.figures} == {None}
+    assert "2 Trend momentum stopped on 2024-02-09 after 100 of 420 days" in found.cautions[-1]
 
 
 def test_compare_when_nothing_but_the_candles_differs_then_that_is_said(house: House) -> None:
@@ -370,6 +413,26 @@ def test_examples_when_run_then_hold(module: ModuleType) -> None:
 def test_verdict_when_any_level_then_it_has_a_standing() -> None:
     assert set(STANDINGS) == set(Level)
     assert STANDINGS[Level.LOSES] is Standing.FAILS
+
+
+def test_verdict_when_settings_were_tried_later_then_the_view_says_how_many(house: House) -> None:
+    house.put("b-1")
+    view = house.desk.backtest("b-1")
+    assert (view.judged_at, view.tried_since) == (datetime(2026, 3, 14, 9, tzinfo=UTC), None)
+    days = (datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 6, 1, tzinfo=UTC))
+    place = TriedDays("momentum", "later", ((str(BTC), "1h", ""),), *days)
+    with closing(ResearchStore(house.folder)) as store:
+        assert house.desk.backtest("b-1").tried_since == 0
+        for key, day in (("a", 13), ("b", 15), ("c", 16)):
+            store.add_run(place, Tried(key, 0.1, 100.0), TrialStamp("1", datetime(2026, 3, day, tzinfo=UTC)))
+    assert house.desk.backtest("b-1").tried_since == 2
+
+
+def test_record_needed_when_it_is_a_part_of_a_day_then_whole_days_as_the_verdict_says(house: House) -> None:
+    over = {"trials": 1, "deflated_sharpe": 0.8, "pbo": None, "minimum_track_record_days": 2179.2, "reason": ""}
+    house.put("b-1", overfitting=over)
+    checks = {one.key: one.value for one in house.desk.backtest("b-1").checks}
+    assert checks["minimum_track_record_days"] == 2180
 
 
 # -- damage ----------------------------------------------------------------------------------------------------------

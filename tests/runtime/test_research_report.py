@@ -84,7 +84,7 @@ def harmless(text: str) -> Elements:
 def test_report_when_made_then_verdict_figures_charts_and_trades_are_in_it() -> None:
     read = harmless(page(view(), trades()))
     for words in ("Not distinguishable from luck", "Sharpe ratio", "no trade has lost", "11,409.10", "Why trades ended",
-                  "Trades, 105", "fast_ema_bars", "no promise"):  # fmt: skip
+                  "Trades, 105", "Fast trend average (bars)", "no promise"):  # fmt: skip
         assert words in read.text
     assert [tag for tag, _ in read.found].count("svg") == 2
 
@@ -115,6 +115,23 @@ def test_record_when_it_attacks_then_nothing_of_it_is_obeyed(attack: str) -> Non
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=200))
 def test_note_when_any_text_then_no_element_comes_from_it(text: str) -> None:
     assert text in harmless(page(view(note=text))).text
+
+
+def test_trades_when_listed_then_prices_have_the_decimals_of_the_instrument_and_headings_differ() -> None:
+    series = [{**part, "tick_size": "0.01"} for part in record()["series"]]
+    text = page(view(series=series), trades(entry_price="40000.12345678", stop_price="39200.00000000"))
+    assert ">40,000.12<" in text
+    assert ">39,200.00<" in text
+    assert ">Entry price<" in text
+    assert ">at<" not in text
+
+
+def test_numbers_when_negative_then_a_true_minus_also_in_reasons_and_charts() -> None:
+    reason = "the interval of -63.5 % to 12 % since 2020-01-02 includes a loss"
+    read = harmless(page(view(verdict={**record()["verdict"], "reasons": [reason]}), trades()))
+    assert "of −63.5 % to 12 % since 2020-01-02 includes" in read.text
+    assert "deepest −" in read.text
+    assert not re.search(r"(?<![\w-])-\d", read.text.partition("Equity")[2])
 
 
 def test_trades_when_too_many_then_the_report_says_how_many_it_leaves_out() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from contextlib import closing
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -13,19 +14,21 @@ import numpy as np
 import pytest
 from recorded_candles import HOUR, made
 
-from engine.domain.errors import CandleError, CommandRefused
+from engine.domain.errors import CandleError, CommandRefused, StorageError
 from engine.domain.instruments import Kind
 from engine.domain.market import CandleArrays
 from engine.market.funding import FundingSeries
 from engine.quant.overfitting import trial_variance
 from engine.runtime.backtests import BacktestResult, backtest, counting, read_backtest
 from engine.runtime.replay_data import ReplayData, file_candles, read_file_facts
+from engine.runtime.research_studies_files import StudyFolder
 from engine.runtime.studies import read_study, study
-from engine.runtime.trial_count import OwnTrials, with_others
+from engine.runtime.trial_count import OwnTrials, strictest, tried_since, with_others
 from engine.simulation.evaluation_figures import DAY_MS
 from engine.simulation.evaluation_luck import StudyFacts
 from engine.storage.base import Database
 from engine.storage.candle_import import ImportWatch
+from engine.storage.research import ResearchStore
 from engine.storage.research_tried import Tried
 
 DATA = ReplayData(dict([made(24 * 300, seed=5)]))
@@ -96,6 +99,47 @@ def test_study_when_others_tried_the_strategy_then_it_is_held_to_all_of_them(tmp
     own, pooled = (one["development"]["overfitting"]["deflated_sharpe"] for one in (fresh, narrow))
     assert pooled < own, "a narrow range does not take the variance of the wide one away"
     assert count(searched(tmp_path))[0] >= 5 + 1
+
+
+def test_backtest_when_a_study_tried_its_settings_then_held_to_at_least_what_the_study_was(tmp_path: Path) -> None:
+    found = searched(tmp_path, study="wide")
+    again = by_hand(tmp_path, found["development"]["settings"]).record["overfitting"]
+    assert (again["study"], again["pbo"]) == ("wide", found["overfitting"]["pbo"])
+    assert again["trials"] >= found["overfitting"]["trials"]
+    span = {"from": found["definition"]["development"]["from"], "to": found["definition"]["development"]["to"]}
+    same = by_hand(tmp_path, found["development"]["settings"], **span).record
+    assert same["metrics"]["sharpe"] == found["development"]["metrics"]["sharpe"]
+    measured = found["development"]["overfitting"]["deflated_sharpe"]
+    assert same["overfitting"]["deflated_sharpe"] <= measured
+    others = by_hand(tmp_path).record["overfitting"]
+    assert (others["study"], others["pbo"]) == ("", None), "its settings are no trial of the study"
+
+
+def test_strictness_when_two_studies_tried_the_settings_then_each_figure_is_the_stricter(tmp_path: Path) -> None:
+    for name, over in (("a", (90, 0.002, 0.3)), ("b", (40, 0.004, 0.2)), ("c", (10, None, None))):
+        folder = StudyFolder(tmp_path, name)
+        folder.path.mkdir(parents=True)
+        body = dict(zip(("trials", "sharpe_variance", "pbo"), over, strict=True))
+        (folder.path / "record.json").write_text(json.dumps({"overfitting": body}))
+    facts = strictest(StudyFacts(60, 0.003), tmp_path, ("a", "b", "c", "not judged"))
+    assert (facts.trials, facts.others, facts.sharpe_variance, facts.overfitting) == (90, 89, 0.004, 0.3)
+    assert facts.study == "a"
+    assert strictest(StudyFacts(), tmp_path, ("not judged",)) == StudyFacts()
+    (tmp_path / "studies" / "a" / "record.json").write_text("{}")
+    with pytest.raises(StorageError, match=r"record\.json"):
+        strictest(StudyFacts(), tmp_path, ("a",))
+
+
+def test_verdict_when_more_settings_were_tried_later_then_their_number_is_known(tmp_path: Path) -> None:
+    record = by_hand(tmp_path).record
+    with closing(ResearchStore(tmp_path)) as store:
+        assert tried_since(store, record) == 0
+        by_hand(tmp_path, seed=4)
+        by_hand(tmp_path, to="2023-06-01")
+        assert tried_since(store, record) == 0, "the same settings are no new trial"
+        for fast in (11, 12):
+            by_hand(tmp_path, {**SETTINGS, "fast_bars": fast})
+        assert tried_since(store, record) == 2
 
 
 def test_look_when_a_backtest_showed_days_of_the_holdout_then_labelled_and_never_the_best(tmp_path: Path) -> None:

@@ -64,8 +64,9 @@ def test_barriers_when_prices_jump_then_the_whole_day_and_first_closes_and_the_e
     prices = [100.0] * 23 + [250.0] * 24 + [260.0] * 5
     series = {SPOT: flat(prices, list(range(52))), PERP: flat([50.0] * 3, [30, 31, 33])}
     timeline = timeline_of(series, {SPOT.key: [0.0] * 52, PERP.key: [0.0] * 3})
-    # The jump comes with the close at midnight, so it is the second day that is wild.
-    assert timeline.barriers.tolist() == [0, *range(23, 47), 51]
+    # The jump comes with the close at midnight, so it is the second day that is wild; where it is refused, the close
+    # before it stays the mark.
+    assert timeline.barriers.tolist() == [0, *range(22, 47), 51]
 
 
 def test_sights_when_times_differ_then_the_last_close_counts_and_nobody_is_asked_between() -> None:

@@ -49,6 +49,7 @@ def _say(record: Mapping[str, Any]) -> None:
         f"holding instead returned {_shown('net_return', record['buy_and_hold']['net_return']['value'])}")  # fmt: skip
     say(f"paid {costs['fees']} {currency} in fees, {costs['spread_and_slippage']} in spread, slippage and impact, "
         f"{costs['funding']} in funding")  # fmt: skip
+    say(_costs_asked(record["costs"]))
     double = record["double_costs"]
     unpaid = double["net_return"] is None
     say(f"at twice the costs not known: {double['reason']}" if unpaid else
@@ -65,6 +66,14 @@ def _say(record: Mapping[str, Any]) -> None:
     say("")
     for line in _luck_lines(record):
         say(line)
+
+
+def _costs_asked(costs: Mapping[str, Any]) -> str:
+    """What was charged, so that a run of the page and one of the command line are not compared unseen."""
+    share = costs["volume_share"]
+    cap = "no cap" if share is None else f"at most {float(share):.0%} of a candle's volume"
+    return (f"costs {costs['name']}: fee {costs['taker_bps']}, spread {costs['spread_bps']} and slippage "
+            f"{costs['slippage_bps']} basis points, {cap}, impact {costs['impact']}")  # fmt: skip
 
 
 def _figure_lines(metrics: Mapping[str, Mapping[str, Any]]) -> list[str]:
