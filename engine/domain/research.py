@@ -209,8 +209,10 @@ class BacktestView:
     """Everything about a run that is done, but its trades.
 
     ``statistics`` have buy-and-hold beside them; ``doubled`` are figures at twice the costs; ``checks`` weigh luck and
-    overfitting; ``conditions`` say what was run on what, as name and value. The verdict is as of ``judged_at`` and
-    knows nothing of ``tried_since``: distinct settings of the strategy tried on these days later, None where not known.
+    overfitting; ``conditions`` say what was run on what, as name and value. Of a run that the brake ended ``lived``
+    says when and after how many days; ``curve`` ends there. ``price_steps`` are those of the instruments, where
+    known. The verdict is as of ``judged_at`` and knows nothing of ``tried_since``: distinct settings of the
+    strategy tried on these days later, None where not known.
     """
 
     row: BacktestRow

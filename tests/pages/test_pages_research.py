@@ -44,7 +44,7 @@ def test_verdict_when_its_level_differs_then_so_does_its_colour(run: str, tone: 
 
 def test_verdict_when_settings_were_tried_since_then_their_number_stands_under_it() -> None:
     captions = [item.value for item in opened("research", FakeConsole()).caption]
-    told = "Verdict as of 2026-03-14 09:00 UTC: 40 more settings were tried on these days since"
+    told = "Verdict as of 2026-03-14 09:00:00 UTC: 40 more settings were tried on these days since"
     assert any(one.startswith(told) for one in captions), captions
 
 
