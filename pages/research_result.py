@@ -157,7 +157,8 @@ def _figures(view: BacktestView) -> None:
     st.caption(
         "Interval: 95 %, stationary block bootstrap of the returns; the true figure may well lie anywhere in it. "
         f"Buy and hold: bought at the first candle, held to {_held_to(view)}, same costs. Hold at 20 % volatility: "
-        "each day only as much of it as had a volatility of 20 % a year over the 30 days before, never borrowed, same costs."
+        "each day only as much of it as had a volatility of 20 % a year over the 30 days before, never borrowed, "
+        "same costs."
     )
     left, right = st.columns(2, gap="medium")
     with left:

@@ -174,7 +174,7 @@ class LibraryDesk:
         self._require_role(Role.OPERATOR)
         require_known(request, KEYS | {"series", "funding", "detail"})
         limits = self._services.settings.settings.risk.model_dump(mode="json")
-        asked = {"risk": limits_for(request.get("strategies") or (), limits), **request}
+        asked = {"risk": limits_for(request.get("strategies"), limits), **request}
         checked = read_request({key: value for key, value in asked.items() if key in KEYS})
         names = read_series_names(request.get("series"))
         self._require_series(names, (checked.start, checked.stop))

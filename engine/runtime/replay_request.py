@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
@@ -265,7 +265,7 @@ def _sized_for(strategies: Mapping[str, str], risk: RiskConfig) -> RiskConfig:
     return risk.model_copy(update=ALL_IN)
 
 
-def limits_for(strategies: Iterable[Any], limits: Mapping[str, Any]) -> dict[str, Any]:
+def limits_for(strategies: Any, limits: Mapping[str, Any]) -> dict[str, Any]:
     """Limits of the settings as far as strategies can have them: without targets and trails where one has no stop.
 
     Who asks for these himself is told that they have no effect; the settings were made for other strategies.
@@ -273,7 +273,8 @@ def limits_for(strategies: Iterable[Any], limits: Mapping[str, Any]) -> dict[str
     >>> limits_for(["sma_cross"], {"trail": "2", "max_exposure": "1"})
     {'max_exposure': '1'}
     """
-    without_stop = any(name in REFERENCES for name in strategies if isinstance(name, str))
+    names = strategies if isinstance(strategies, list | tuple) else ()
+    without_stop = any(name in REFERENCES for name in names if isinstance(name, str))
     return {name: value for name, value in limits.items() if not (without_stop and name in WAYS_OUT)}
 
 

@@ -69,7 +69,7 @@ def asked_conditions(stored: Record, strategy: str, settings: Record) -> Iterato
 
 def _title(one: Condition) -> str:
     title = re.sub(r" \(empty: [^)]*\)|;.*", "", one.title)
-    title = title.removesuffix(", share") if one.unit != SHARE else title
+    title = title.removesuffix(", share")
     return title if one.part == "Run" else f"{one.part}: {title}"
 
 

@@ -48,7 +48,7 @@ def bars_svg(distribution: Histogram) -> str:
     bars = "".join(
         f'<rect class="{"up" if left >= 0 else "down"}" x="{place * width + _GAP:.1f}" y="{_BARS_HEIGHT - tall:.1f}" '
         f'width="{width - 2 * _GAP:.1f}" height="{tall:.1f}">'
-        f'<title>{_signed(left)} to {_signed(right)}: {count}</title></rect>'
+        f"<title>{_signed(left)} to {_signed(right)}: {count}</title></rect>"
         for place, (left, right, count, tall) in enumerate(
             zip(
                 distribution.edges[:-1].tolist(),
@@ -63,7 +63,7 @@ def bars_svg(distribution: Histogram) -> str:
     return (
         f'<svg viewBox="0 0 {_WIDTH:.0f} {_BARS_HEIGHT:.0f}" role="img" aria-label="Results of trades">{bars}</svg>'
         f'<p class="legend">from {_signed(low)} to {_signed(high)} of what was paid; '
-        f'the tallest bar is {most:.0f} trades</p>'
+        f"the tallest bar is {most:.0f} trades</p>"
     )
 
 

@@ -342,6 +342,27 @@ def test_lines_when_drawn_then_each_complete_trial_once_and_the_best_on_top(view
     assert figure["data"][-1]["x"][-2] == 1.0
 
 
+def test_lines_when_there_are_hundreds_then_all_but_the_best_are_faint(view: StudyView) -> None:
+    def clearness(found: StudyView) -> list[float]:
+        lines = [trace for trace in research_study_charts.side_by_side(found)["data"] if trace["name"] == "Complete"]
+        return [float(trace["line"]["color"].rstrip(")").split(",")[3]) for trace in lines]
+
+    assert set(clearness(view)) == {0.75}
+    many = clearness(replace(view, trials=view.trials * 30))
+    assert many[0] < 0.15 < many[-1] == 0.75
+    assert many == sorted(many)
+
+
+def test_two_settings_when_light_then_no_colour_near_that_of_the_ground(
+    view: StudyView, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(theme, "is_dark", lambda: False)
+    figure = research_study_charts.two_settings(view, 0, 1)
+    marker = next(trace for trace in figure["data"] if trace["name"] == "Complete")["marker"]
+    shades = [*(colour for _, colour in marker["colorscale"]), marker["line"]["color"]]
+    assert all(max(int(shade[place : place + 2], 16) for place in (1, 3, 5)) < 200 for shade in shades)
+
+
 def test_days_when_drawn_then_a_band_for_each_window_and_a_bar_for_each_choice(view: StudyView) -> None:
     band = research_study_charts.days(view.windows)
     assert len(band["data"]) == len(view.windows)

@@ -18,10 +18,11 @@ from engine.domain.errors import BadInput, CandleError
 from engine.domain.instruments import Instrument, InstrumentKey, Kind
 from engine.domain.market import CandleArrays, Timeframe, from_ms
 from engine.market.funding import FundingSeries
+from engine.risk.limits import RiskConfig
 from engine.runtime.funding_shelf import FundingShelf
 from engine.runtime.job_files import JobCancelled
 from engine.runtime.replay_data import ReplayData, read_file_facts, read_series_names
-from engine.runtime.replay_request import parse_settings, read_instant, read_request
+from engine.runtime.replay_request import limits_for, parse_settings, read_instant, read_request
 from engine.runtime.replays import Audience, replay_files, run_replay
 from engine.simulation.run_files import Curve, RunFolder
 from engine.storage.candle_import import FundingFile
@@ -48,6 +49,15 @@ def data_of(instrument: Instrument, candles: CandleArrays, **more: Any) -> Repla
 
 
 # -- requests ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("strategy", "kept"), [("sma_cross", None), ("momentum", Decimal(2))])
+def test_limits_when_the_settings_have_a_trail_then_a_strategy_without_a_stop_runs_without_it(
+    strategy: str, kept: Decimal | None
+) -> None:
+    limits = RiskConfig(trail=Decimal(2)).model_dump(mode="json")
+    asked = read_request({"strategies": [strategy], "risk": limits_for([strategy], limits)})
+    assert asked.config.risk.trail == kept
 
 
 @pytest.mark.parametrize(

@@ -179,6 +179,7 @@ def test_backtest_when_nothing_has_run_yet_then_it_says_that_a_first_run_compile
         ({"from": "2024-02-01", "to": "2024-01-01"}, "before it begins"),
         ({"from": "2031-01-01"}, "no candle lies between"),
         ({"costs": "default", "fee_bps": "5"}, "only be given with costs plain"),
+        ({"strategy": "sma_cross", "risk": {"trail": "1"}}, "trail would have no effect: sma_cross has no stop"),
         ({"speed": 5}, "speed"),
         ({"colour": "red"}, "colour"),
     ],
