@@ -46,9 +46,7 @@ def test_summary_when_compared_with_reference_then_equal_and_half_a_year_is_not_
     for name, key in pairs.items():
         assert_close(_value(getattr(found, name)), expected[key], content["tolerance"])
     assert expected["calmar"] > 37
-    assert (
-        _undefined(found.calmar) == _undefined(found.cagr) == "180 days are less than a year; see the net return"
-    )
+    assert _undefined(found.calmar) == _undefined(found.cagr) == "180 days are less than a year; see the net return"
 
 
 def test_summary_when_all_returns_are_gains_then_reasons_instead_of_infinity() -> None:

@@ -207,7 +207,7 @@ def test_plan_when_made_then_windows_lie_in_order_without_a_hole(house: House) -
         ({"fixed": {"fast_bars": 0}, "ranges": {}}, r"Fast average \(bars\)=0"),
         ({"trials": 0}, "trials 0 is not a whole number from 1"),
         ({"trials": 6_000}, "trials 6,000 are more than 5,000"),
-        ({"folds": 1}, "folds 1 is not 2 to 50"),
+        ({"folds": 1}, "folds 1 is not a whole number from 2 to 50"),
         ({"folds": 20}, "days are too few: 20 folds"),
         ({"embargo_days": 0}, "days left out between 0"),
         ({"from": "2023-05-20"}, "days are too few"),
