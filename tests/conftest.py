@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -18,3 +19,9 @@ for folder in (ROOT, ROOT / "tests"):
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest test first: with several workers nobody waits for it alone at the end."""
     items.sort(key=lambda item: item.path.name != "test_main_walk.py")
+
+
+@pytest.fixture(autouse=True)
+def _plain_main(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A spawned process runs the main file of its parent again; a page that was tested before leaves its own there."""
+    monkeypatch.setitem(sys.modules, "__main__", ModuleType("__main__"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import closing
@@ -12,7 +11,6 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cache
 from socket import create_server
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -41,12 +39,6 @@ from engine.trading.config import BrakeMode
 
 RANGES = {"fast_bars": Bounds(2, 40), "slow_bars": Bounds(50, 200)}
 TRIALS = 12
-
-
-@pytest.fixture(autouse=True)
-def _plain_main(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A spawned worker runs the parent's main file again; a page tested before in this process leaves its own there."""
-    monkeypatch.setitem(sys.modules, "__main__", ModuleType("__main__"))
 
 
 @pytest.fixture(scope="module")
