@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from engine.domain.codec import utc_text
 from engine.domain.errors import BadInput, CommandRefused
+from engine.runtime.clock import SystemClock
 from engine.simulation.study import StudyPlan, measured
 from engine.storage.research import HoldoutTouch, ResearchStore, searched_before, touched_before
 
@@ -75,7 +75,7 @@ def touch_of(plan: StudyPlan, name: str, settings: Mapping[str, Any], record: Ma
     """A look at the plan's holdout now, with what was run and seen."""
     instruments = tuple(sorted(one.key for one in plan.setup.series))
     span = plan.layout.holdout
-    at = datetime.now(UTC)
+    at = SystemClock().now()
     return HoldoutTouch(name, plan.setup.strategy, instruments, span.start, span.stop, at, settings, record)
 
 
