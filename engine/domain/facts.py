@@ -120,6 +120,38 @@ class BestPrice:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class LatchReleased:
+    """A strategy may open the position again that its stop, its target or a person had closed.
+
+    Its conviction had gone back to zero, or turned, at the close ``at``.
+    """
+
+    sleeve: str
+    instrument: InstrumentKey
+    at: datetime
+
+
+class Gap(Enum):
+    """What the protection of a position lacks."""
+
+    STOP_TOO_SMALL = "stop below the minimum"
+    NO_TARGET = "no target"
+    STOP_STUCK = "stop cannot follow"
+
+
+@dataclass(frozen=True, slots=True)
+class ProtectionGap:
+    """A position lacks part of its protection: for ``quantity`` (base), and why; a quantity of 0 ends the gap."""
+
+    sleeve: str
+    instrument: InstrumentKey
+    gap: Gap
+    quantity: Decimal
+    reason: str
+    at: datetime
+
+
 Fact = (
     OrderIntent
     | OrderUpdate
@@ -135,6 +167,8 @@ Fact = (
     | BookConfigured
     | Netted
     | BestPrice
+    | LatchReleased
+    | ProtectionGap
 )
 
 

@@ -13,6 +13,7 @@ from engine.domain.facts import (
     CommandDone,
     EquityMark,
     Fact,
+    LatchReleased,
     Netted,
     SleeveConfigured,
     StateChanged,
@@ -30,6 +31,7 @@ KIND_WORDS = {
     "EquityMark": "Equity noted",
     "Fill": "Fill",
     "FundingPaid": "Funding",
+    "LatchReleased": "Free to open again",
     "Netted": "Set off",
     "OrderIntent": "Order decided",
     "OrderUpdate": "Order news",
@@ -125,7 +127,7 @@ def journal_words(payload: str) -> str:
 def sentence_of(fact: Fact) -> str:
     """A fact as one sentence."""
     match fact:
-        case OrderIntent() | OrderUpdate() | Fill() | Netted() | BestPrice():
+        case OrderIntent() | OrderUpdate() | Fill() | Netted() | BestPrice() | LatchReleased():
             return _about_orders(fact)
         case Command(actor=actor, reason=reason, body=body):
             return f"{actor.name} ({actor.source}): {_asked(body)}" + (f"; reason: {reason}" if reason else "")
@@ -143,7 +145,7 @@ def sentence_of(fact: Fact) -> str:
             return _about_money(fact)
 
 
-def _about_orders(fact: OrderIntent | OrderUpdate | Fill | Netted | BestPrice) -> str:
+def _about_orders(fact: OrderIntent | OrderUpdate | Fill | Netted | BestPrice | LatchReleased) -> str:
     match fact:
         case OrderIntent(instrument=key, side=side, quantity=quantity, sleeve=sleeve, reason=reason):
             price = fact.limit_price or fact.stop_price
@@ -163,6 +165,8 @@ def _about_orders(fact: OrderIntent | OrderUpdate | Fill | Netted | BestPrice) -
             return f"Set {plain(quantity)} {market_name(key)} of {both} off against each other at {plain(price)}"
         case BestPrice(sleeve=sleeve, instrument=key, price=price):
             return f"{market_name(key)} of {title_of(sleeve)} was worth {plain(price)} at best; its stop follows"
+        case LatchReleased(sleeve=sleeve, instrument=key):
+            return f"{title_of(sleeve)} may open {market_name(key)} again: its conviction went back to zero or turned"
 
 
 def _about_money(fact: Fact) -> str:

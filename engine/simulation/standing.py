@@ -58,12 +58,10 @@ def standing_of(timeline: Timeline, book: Book, maintenance: float) -> Standing 
 
 
 def refresh(standing: Standing, timeline: Timeline, book: Book) -> None:
-    """Take over what changes without a fact: peaks, and latches that are released."""
+    """Take over what changes without a fact: the peaks."""
     standing.book["peak"] = float(book.units.peak)
     for number, name in enumerate(timeline.sleeves):
         standing.strategies["peak"][number] = float(book.sleeve_peaks.get(name, 0))
-    if book.stopped_out or standing.places["latch"].any():
-        standing.places["latch"] = [book.stopped_out.get(where, 0) for where in timeline.asks]
 
 
 def _rests(book: Book, order: TrackedOrder) -> bool:
@@ -110,7 +108,7 @@ def _places(timeline: Timeline, book: Book) -> Records:
     for name, key in timeline.asks:
         holding = book.ledger.holdings.get((name, key))
         held, cost = (float(holding.quantity), float(holding.cost)) if holding is not None else (0.0, 0.0)
-        rows.append((held, cost, lanes.index(key), timeline.sleeves.index(name), 0))
+        rows.append((held, cost, lanes.index(key), timeline.sleeves.index(name), book.stopped_out.get((name, key), 0)))
     return np.array(rows, dtype=walk.Place)
 
 

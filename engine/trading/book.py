@@ -11,7 +11,7 @@ from typing import Any
 
 from engine.domain.codec import decode, encode
 from engine.domain.commands import TradingState
-from engine.domain.facts import CommandDone
+from engine.domain.facts import CommandDone, LatchReleased
 from engine.domain.instruments import Instrument, InstrumentKey, venue_of
 from engine.domain.market import CandleArrays
 from engine.domain.orders import OrderIntent, Refused
@@ -183,6 +183,11 @@ class Book:
         """Forget the stop, target and best price of a position that is gone."""
         for memory in (self.stop_prices, self.target_prices, self.trails, self.best_prices):
             memory.pop(where, None)
+
+    def release(self, released: LatchReleased) -> None:
+        """Let a strategy open again what it had been taken out of."""
+        self.stopped_out.pop((released.sleeve, released.instrument), None)
+        self.reach(released.at)
 
     def see_best(self, where: tuple[str, InstrumentKey], price: Decimal) -> None:
         """Take over the best price (quote) of what is held, and where that leaves the stop: it never moves back."""

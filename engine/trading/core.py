@@ -324,13 +324,16 @@ class TradingCore(Folding):
 
 def outcome_of(decided: Decided, facts: list[Fact], notices: list[Notice]) -> Outcome:
     """Gather a step's decisions."""
-    if not (facts or notices or decided.approved or decided.cancels or decided.amends or decided.refused):
+    if not (
+        facts or notices or decided.facts or decided.notices
+        or decided.approved or decided.cancels or decided.amends or decided.refused
+    ):  # fmt: skip
         return _NOTHING
     return Outcome(
         approved=tuple(decided.approved),
         cancels=tuple(decided.cancels),
         amends=tuple(decided.amends),
         refused=tuple(decided.refused),
-        facts=tuple(facts),
-        notices=tuple(notices),
+        facts=(*decided.facts, *facts),
+        notices=(*notices, *decided.notices),
     )

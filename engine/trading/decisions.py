@@ -6,7 +6,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from engine.domain.commands import PlaceOrder
-from engine.domain.facts import CancelRequest
+from engine.domain.facts import CancelRequest, LatchReleased
 from engine.domain.instruments import Instrument, InstrumentKey
 from engine.domain.orders import OrderIntent, OrderType, Purpose
 from engine.domain.portfolio import Idea
@@ -81,7 +81,9 @@ class Decider(Protecting):
             return conviction
         if conviction * latch > 0:
             return 0.0
-        del self._book.stopped_out[(sleeve, key)]
+        released = LatchReleased(sleeve, key, self._now)
+        self._book.release(released)
+        self.decided.facts.append(released)
         return conviction
 
     def _stays_flat(self, instrument: Instrument, key: InstrumentKey, conviction: float) -> bool:

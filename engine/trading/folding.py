@@ -15,6 +15,7 @@ from engine.domain.facts import (
     CommandDone,
     EquityMark,
     Fact,
+    LatchReleased,
     Netted,
     Notice,
     Severity,
@@ -83,6 +84,8 @@ class Folding:
             case BestPrice():
                 book.see_best((fact.sleeve, fact.instrument), fact.price)
                 book.reach(fact.at)
+            case LatchReleased():
+                book.release(fact)
             case EquityMark():
                 book.units.apply(fact)
                 book.reach(fact.at)

@@ -7,7 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from engine.domain.commands import TradingState
-from engine.domain.facts import AmendRequest, CancelRequest
+from engine.domain.facts import AmendRequest, CancelRequest, Fact, Notice
 from engine.domain.instruments import Instrument, InstrumentKey
 from engine.domain.orders import Approved, OrderIntent, OrderState, OrderType, Purpose, Refused, Side
 from engine.risk.gate import Gate
@@ -20,12 +20,14 @@ ZERO = Decimal(0)
 
 @dataclass(slots=True)
 class Decided:
-    """What a step has decided so far, in order."""
+    """What a step has decided so far, in order; ``facts`` are folded already and still to be made durable."""
 
     approved: list[Approved] = field(default_factory=list)
     cancels: list[CancelRequest] = field(default_factory=list)
     amends: list[AmendRequest] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
+    facts: list[Fact] = field(default_factory=list)
+    notices: list[Notice] = field(default_factory=list)
 
 
 class Ordering:

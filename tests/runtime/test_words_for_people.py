@@ -59,6 +59,10 @@ def test_words_then_every_kind_and_every_command_has_its_own() -> None:
             facts.BestPrice("momentum", KEY, D(65000), NOW),
             "BTC/USDT on demo-a of Trend momentum was worth 65000 at best; its stop follows",
         ),
+        (
+            facts.LatchReleased("momentum", KEY, NOW),
+            "Trend momentum may open BTC/USDT on demo-a again: its conviction went back to zero or turned",
+        ),
     ],
 )  # fmt: skip
 def test_journal_words_when_a_fact_then_a_plain_sentence(fact: Any, words: str) -> None:
