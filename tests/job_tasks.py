@@ -17,7 +17,10 @@ from engine.runtime.job_worker import JobOutcome, JobWatch
 def answer(arguments: Mapping[str, Any], watch: JobWatch) -> JobOutcome:
     """Read what came with the order and say what it is run with."""
     text = (watch.files / "upload").read_text() if (watch.files / "upload").exists() else ""
-    facts = {"text": text, "niceness": os.nice(0), "threads": os.environ["OMP_NUM_THREADS"], **arguments}
+    group = Path("/proc/self/autogroup")
+    session = group.read_text().split()[-1] if group.exists() else "none"
+    facts = {"text": text, "niceness": os.nice(0), "session": session, "threads": os.environ["OMP_NUM_THREADS"]}
+    facts |= arguments
     return JobOutcome("all done", facts)
 
 
