@@ -1,0 +1,68 @@
+"""How a venue is to be dealt with now, as far as its own answers tell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+
+
+class VenueState(Enum):
+    """What may be asked of a venue, best first; everything but ONLINE is told to the trader."""
+
+    ONLINE = "ONLINE"
+    DEGRADED = "DEGRADED"
+    OFFLINE = "OFFLINE"
+    MAINTENANCE = "MAINTENANCE"
+    BANNED = "BANNED"
+    LOCKED = "LOCKED"
+
+    @property
+    def words(self) -> str:
+        """What it means for the trader."""
+        return _WORDS[self]
+
+
+_WORDS = {
+    VenueState.ONLINE: "answers",
+    VenueState.DEGRADED: "answers, but not to everything or not in time: no new risk there",
+    VenueState.OFFLINE: "does not answer: what is held there is shown as last told",
+    VenueState.MAINTENANCE: "says it is being maintained: no entries, and its stops may not fire",
+    VenueState.BANNED: "has shut this address or key out for a while: nothing is asked until then",
+    VenueState.LOCKED: "does not accept the key: positions there are unmanaged until a working key is given",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class VenueCondition:
+    """A venue as its own answers show it.
+
+    Attributes
+    ----------
+    venue : str
+    state : VenueState
+    detail : str
+        Why, in words; "" while ONLINE and nothing is to be said.
+    since : datetime or None
+        Wall time of the last change of state; None before the first answer.
+    last_answer_at : datetime or None
+        Wall time of the last answer of any kind.
+    latency_s : float or None
+        How long the last answer took.
+    used_share : float or None
+        Share of the request limit that is used, 0 to 1, by the venue's own headers; None where it does not say.
+    offset_ms : int or None
+        Its clock less ours, milliseconds; None until measured.
+    until : datetime or None
+        End of a ban or of a requested pause.
+    """
+
+    venue: str
+    state: VenueState
+    detail: str = ""
+    since: datetime | None = None
+    last_answer_at: datetime | None = None
+    latency_s: float | None = None
+    used_share: float | None = None
+    offset_ms: int | None = None
+    until: datetime | None = None

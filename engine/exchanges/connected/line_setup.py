@@ -1,0 +1,52 @@
+"""What a line to an exchange is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from engine.exchanges import ExchangeRow
+from engine.exchanges.connected.lanes import DEFAULT_PACE, SILENT_HEADERS, Lane, Pace, UseHeaders
+
+PATIENCE_S = {Lane.CLOSE: 4.0, Lane.STATUS: 4.0, Lane.ENTRY: 3.0, Lane.DATA: 15.0}
+"""How long who asks waits for an answer; an order's answer that comes later is still taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class LineSetup:
+    """What a line is made of.
+
+    Attributes
+    ----------
+    venue : str
+    row : ExchangeRow
+    open_client : callable
+        Opens a synchronous ccxt client; its argument says whether with keys.
+    memory_file : Path
+        Where bans and nonces outlive a restart.
+    secrets : tuple of str
+        Texts that no message may hold.
+    pace, use_headers
+        What the exchange allows, and how it tells what is used.
+    doubtful_codes : tuple of str
+        Errors with which the exchange says it does not know itself what became of an order.
+    receive_window_ms : int
+        How old a request may be for the exchange.
+    has_nonce : bool
+        Whether every private question needs a higher number than the one before.
+    patience_s : mapping of Lane to float
+    """
+
+    venue: str
+    row: ExchangeRow
+    open_client: Callable[[bool], Any]
+    memory_file: Path
+    secrets: tuple[str, ...] = ()
+    pace: Pace = DEFAULT_PACE
+    use_headers: UseHeaders = SILENT_HEADERS
+    doubtful_codes: tuple[str, ...] = ()
+    receive_window_ms: int = 5000
+    has_nonce: bool = False
+    patience_s: dict[Lane, float] = field(default_factory=lambda: dict(PATIENCE_S))
