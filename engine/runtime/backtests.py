@@ -22,6 +22,7 @@ from engine.runtime.replay_data import FACT_KEYS, ReplayData, file_data, read_fi
 from engine.runtime.replay_request import KEYS as REPLAY_KEYS
 from engine.runtime.replay_request import ReplayRequest, read_request, require_known
 from engine.runtime.replays import Report
+from engine.runtime.run_numbers import DRAWS, SEED
 from engine.runtime.trial_count import ALONE, Counting, by_hand
 from engine.simulation.backtest import BacktestEngine, BacktestRun, BacktestSetup, run_backtest
 from engine.simulation.evaluation import Evaluation, EvaluationCancelled, EvaluationPlan, evaluate
@@ -32,8 +33,6 @@ from engine.strategies import REFERENCES
 
 KEYS = (REPLAY_KEYS - {"strategies", "speed"}) | {"strategy", "engine", "seed", "draws"}
 CURVE_POINTS = 5_000
-_MOST_DRAWS = 100_000
-_MOST_SEED = 2**32 - 1
 _READING_SHARE, _RUNNING_SHARE = 0.1, 0.6
 
 
@@ -102,8 +101,8 @@ def read_backtest(values: Mapping[str, Any]) -> BacktestRequest:
     return BacktestRequest(
         replay,
         _engine(values.get("engine") or BacktestEngine.KERNEL.value),
-        _whole("seed", values.get("seed", 0), (0, _MOST_SEED)),
-        _whole("draws", values.get("draws", 1_000), (100, _MOST_DRAWS)),
+        SEED.read("seed", values.get("seed")),
+        DRAWS.read("draws", values.get("draws")),
     )
 
 
@@ -112,13 +111,6 @@ def _engine(value: Any) -> BacktestEngine:
     if value not in known:
         raise BadInput(f"engine {value!r:.80} is not {' or '.join(known)}")
     return BacktestEngine(value)
-
-
-def _whole(name: str, value: Any, bounds: tuple[int, int]) -> int:
-    least, most = bounds
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise BadInput(f"{name} {value!r:.80} is not a whole number from {least:,} to {most:,}")
-    return value
 
 
 def backtest(

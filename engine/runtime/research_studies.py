@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -41,6 +40,7 @@ from engine.runtime.research_studies_words import in_form_words
 from engine.runtime.run_shelf import paged
 from engine.runtime.services import Services
 from engine.runtime.studies import StudyRequest, definition_without_candles
+from engine.runtime.study_run import name_of
 from engine.runtime.titles import title_of
 from engine.simulation.search_space import space_of
 from engine.simulation.study import AT_ONCE
@@ -50,7 +50,6 @@ from engine.strategies import BACKTESTS
 
 _FILTERS = frozenset({"strategy", "text", "archived"})
 _TRIAL_FILTERS = frozenset({"state", "order"})
-_NAME_DIGITS = 10
 _ORDERS: Mapping[str, tuple[Callable[[StudyTrial], Any], bool]] = {
     "newest": (lambda one: one.number, True),
     "oldest": (lambda one: one.number, False),
@@ -293,8 +292,7 @@ def _name_of(asked: Mapping[str, Any], rows: Sequence[Coverage]) -> str:
     """A name that is the same for the same request on the same candles."""
     given = {key: value for key, value in asked.items() if key not in ("trials", "workers", "study")}
     candles = [(row.instrument, str(row.first), str(row.last), row.rows) for row in rows]
-    text = json.dumps([given, candles], sort_keys=True, default=str)
-    return f"{asked['strategy']}-{hashlib.sha256(text.encode()).hexdigest()[:_NAME_DIGITS]}"
+    return name_of(str(asked["strategy"]), [given, candles])
 
 
 def _require_filters(filters: Mapping[str, str], known: frozenset[str]) -> None:

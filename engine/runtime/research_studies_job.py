@@ -45,7 +45,7 @@ def study_task(arguments: Mapping[str, Any], watch: JobWatch) -> JobOutcome:
         return not watch.cancelled()
 
     try:
-        record = study(request, ReplayData(series, funding, fine=fine), data, report)
+        record = study(request, ReplayData(series, funding, fine=fine), data, report, watch.clock)
     except BadInput as error:
         raise in_form_words(error, str(given["strategy"])) from error
     summary = {"study": record["study"], "verdict": record["verdict"], "counts": record["counts"]}

@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from engine.domain.errors import BadInput
+from engine.domain.ports import Clock
 from engine.runtime.backtests import KEYS as BACKTEST_KEYS
-from engine.runtime.backtests import BacktestRequest, BacktestResult, backtest, read_backtest
-from engine.runtime.code_revision import code_revision
+from engine.runtime.backtests import BacktestRequest, BacktestResult, read_backtest
+from engine.runtime.clock import SystemClock
 from engine.runtime.job_files import JobCancelled
-from engine.runtime.replay_data import FACT_KEYS, ReplayData, file_data, read_file_facts
+from engine.runtime.replay_data import ReplayData
 from engine.runtime.replay_request import require_known
 from engine.runtime.replays import Report
 from engine.runtime.research_files import StoredCurve
 from engine.runtime.research_studies_files import StudyFolder
+from engine.runtime.run_numbers import EMBARGO_DAYS, FOLDS, TRIALS
 from engine.runtime.study_holdout import AskedStudy, look_refusal, require_open, require_stored, touch_of
-from engine.runtime.study_options import read_count, read_spread, read_study_name
+from engine.runtime.study_options import read_spread, read_study_name
 from engine.runtime.study_record import study_record
+from engine.runtime.study_run import (
+    READING,
+    SHARED_KEYS,
+    Chosen,
+    TrialLog,
+    conditions_of,
+    name_of,
+    read_with_files,
+    run_chosen,
+    strategy_of,
+)
 from engine.runtime.study_trials import of_study, with_seen
 from engine.simulation.backtest_setup import BacktestSetup
-from engine.simulation.evaluation_luck import StudyFacts
 from engine.simulation.search_space import Bounds, Dimension, checked_fixed, space_of
 from engine.simulation.spread import SpreadPlan, spread
 from engine.simulation.study import (
@@ -34,32 +43,18 @@ from engine.simulation.study import (
     FoldWork,
     StudyPlan,
     best_of,
-    candles_until,
     development_setup,
     measured,
     run_study,
 )
 from engine.simulation.study_judgement import Judgement, judge_study
 from engine.simulation.study_layout import Layout, LayoutPlan, Span, layout_of
-from engine.storage.candle_import import ImportWatch
-from engine.storage.research import ResearchStore, StoredStudy, Trial, TrialStamp
+from engine.storage.research import ResearchStore, StoredStudy
 from engine.strategies import BACKTESTS
 
-KEYS = (BACKTEST_KEYS - {"settings"}) | {
-    "fixed",
-    "ranges",
-    "trials",
-    "folds",
-    "embargo_days",
-    "study",
-    "holdout_report",
-    "scheduler",
-    "workers",
-}
-MOST_TRIALS = 100_000
+KEYS = SHARED_KEYS | {"ranges", "trials", "folds", "holdout_report"}
 OBJECTIVE = "annualised Sharpe ratio of daily returns after costs, over all folds"
-_READING, _SEARCHING = 0.05, 0.85
-_NAME_DIGITS = 10
+_SEARCHING = 0.85
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +97,7 @@ def read_study(values: Mapping[str, Any]) -> StudyRequest:
     values : mapping
         What `engine.runtime.backtests.read_backtest` takes but ``settings``; and ``fixed`` {setting: value}, ``ranges``
         {setting: "LOW:HIGH"}, ``trials`` (1 to 100,000, default 100), ``folds`` (2 to 50, default 4), ``embargo_days``
-        (at least 1, the default), ``study`` (a name), ``holdout_report``, ``scheduler`` (a Dask address; "": this
+        (1, the default, to 366), ``study`` (a name), ``holdout_report``, ``scheduler`` (a Dask address; "": this
         computer) and ``workers`` (processes of this computer, 1 to 256, default 1).
 
     Raises
@@ -112,24 +107,15 @@ def read_study(values: Mapping[str, Any]) -> StudyRequest:
     """
     require_known(values, KEYS)
     request = read_backtest({key: value for key, value in values.items() if key in BACKTEST_KEYS})
-    config = BACKTESTS[_strategy(request)].config
+    config = BACKTESTS[strategy_of(request)].config
     ranges = {name: _bounds(name, text) for name, text in (values.get("ranges") or {}).items()}
     fixed = checked_fixed(config, values.get("fixed") or {})
     space_of(config, fixed, ranges)
     name = read_study_name(values)
-    trials = read_count("trials", values.get("trials", 100), MOST_TRIALS)
-    folds, embargo = (
-        read_count("folds", values.get("folds", 4), 50, least=2),
-        read_count("embargo_days", values.get("embargo_days", 1), 366),
-    )
-    layout = LayoutPlan(folds, embargo)
+    trials, folds = TRIALS.read("trials", values.get("trials")), FOLDS.read("folds", values.get("folds"))
+    layout = LayoutPlan(folds, EMBARGO_DAYS.read("embargo_days", values.get("embargo_days")))
     report = bool(values.get("holdout_report"))
     return StudyRequest(request, fixed, ranges, trials, layout, name, report, read_spread(values))
-
-
-def _strategy(request: BacktestRequest) -> str:
-    (name,) = request.replay.config.strategies
-    return name
 
 
 def _bounds(name: str, text: Any) -> Bounds:
@@ -140,19 +126,6 @@ def _bounds(name: str, text: Any) -> Bounds:
     except ValueError:
         pass
     raise BadInput(f"range {text!r:.80} of {name} is not LOW:HIGH, such as 10:200")
-
-
-class _Log:
-    """The trials of one study in the store."""
-
-    def __init__(self, store: ResearchStore, name: str) -> None:
-        self._store, self._name = store, name
-
-    def trials(self) -> tuple[Trial, ...]:
-        return self._store.trials(self._name)
-
-    def add(self, trials: Sequence[Trial]) -> None:
-        self._store.add_trials(self._name, trials, TrialStamp(code_revision(), datetime.now(UTC)))
 
 
 def study_files(
@@ -188,42 +161,41 @@ def study_files(
         ``report`` said so; what was stored stays, and the same call goes on.
     """
     report = report or (lambda _share, _text: True)
-    require_known(options, KEYS | FACT_KEYS | {"funding", "no_funding", "detail"})
-    facts = read_file_facts(options)
-    request = read_study({key: value for key, value in options.items() if key in KEYS and value is not None})
-
-    def watch(share: float, text: str) -> None:
-        if not report(share * _READING, text):
-            raise JobCancelled("cancelled while reading the files")
-
-    data = file_data(paths, options, facts, request.backtest.replay.stop, ImportWatch(watch))
+    request, data = read_with_files(paths, options, KEYS, read_study, report)
     return study(request, data, folder, report)
 
 
-def study(request: StudyRequest, data: ReplayData, folder: Path, report: Report) -> dict[str, Any]:
-    """Search, judge and, where asked, look at the holdout; parameters, result and errors as `study_files`."""
-    started = time.perf_counter()
+def study(
+    request: StudyRequest, data: ReplayData, folder: Path, report: Report, clock: Clock | None = None
+) -> dict[str, Any]:
+    """Search, judge and, where asked, look at the holdout; parameters, result and errors as `study_files`.
+
+    ``clock`` dates what is stored; wall time of this computer by default.
+    """
+    started, clock = time.perf_counter(), clock or SystemClock()
     assert data.currency, "one currency, or it raised"
     plan = plan_of(request, data)
-    definition = definition_of(request, plan, data)
-    name = request.name or _name_of(_strategy(request.backtest), definition)
-    asked = AskedStudy(name, bool(request.name), request.trials, request.holdout_report)
+    strategy, definition = plan.setup.strategy, definition_of(request, plan, data)
+    name = request.name or name_of(strategy, definition)
+    asked = AskedStudy(name, bool(request.name), request.trials, request.holdout_report, clock.now())
     store = ResearchStore(folder)
     try:
         require_stored(asked, plan, store)
-        stored = store.begin(StoredStudy(name, _strategy(request.backtest), definition, datetime.now(UTC)))
+        stored = store.begin(StoredStudy(name, strategy, definition, asked.at))
         require_open(asked, plan, store)
-        found = _search(request, plan, _Log(store, name), report)
-        trials = store.trials(name)
+        log = TrialLog(store, name, clock)
+        found = _search(request, plan, log, report)
+        trials = log.trials()
         judgement = replace(found, facts=of_study(store, stored, found.facts, trials, plan.layout.period_ms))
         best = best_of(trials)
         assert best is not None, "the first trials are never abandoned"
         report(_SEARCHING, "measuring the best, and running it again at twice the costs")
-        development = _run(request, data, plan, plan.layout.development, judgement)
-        if request.holdout_report:
-            _look(request, data, plan, store, (name, judgement))
+        again = _Again(request, data, plan, clock)
+        development = again.run(plan.layout.development, judgement)
+        if asked.look:
+            _look(again, judgement, asked, store)
         record = {
-            **_with_refusal(study_record(stored, trials, judgement, store.touched(name)), plan, store),
+            **_with_refusal(study_record(stored, trials, judgement, store.touched(name)), plan, store, asked),
             "revisions": list(store.revisions(name)),
             "development": development.record,
             "verdict": development.record["verdict"],
@@ -236,9 +208,9 @@ def study(request: StudyRequest, data: ReplayData, folder: Path, report: Report)
     return record
 
 
-def _with_refusal(record: dict[str, Any], plan: StudyPlan, store: ResearchStore) -> dict[str, Any]:
+def _with_refusal(record: dict[str, Any], plan: StudyPlan, store: ResearchStore, asked: AskedStudy) -> dict[str, Any]:
     """The record with ``holdout.refused``: why the look cannot be any more though this study never took it, else ""."""
-    found = None if record["holdout"]["record"] else look_refusal(plan, store, str(record["study"]))
+    found = None if record["holdout"]["record"] else look_refusal(plan, store, asked)
     return record | {"holdout": {**record["holdout"], "refused": str(found or "")}}
 
 
@@ -258,9 +230,8 @@ def definition_of(request: StudyRequest, plan: StudyPlan, data: ReplayData) -> d
 
 def definition_without_candles(request: StudyRequest, space: Sequence[Dimension], layout: Layout) -> dict[str, Any]:
     """The part of the definition that is known before a candle is read, and so compared before a job is queued."""
-    asked = request.backtest.replay.record()
     return {
-        "strategy": _strategy(request.backtest),
+        "strategy": strategy_of(request.backtest),
         "objective": OBJECTIVE,
         "fixed": dict(request.fixed),
         "space": [one.record() for one in space],
@@ -268,26 +239,19 @@ def definition_without_candles(request: StudyRequest, space: Sequence[Dimension]
         "embargo_days": request.layout.embargo_days,
         "development": layout.development.record(),
         "holdout": layout.holdout.record(),
-        "seed": request.backtest.seed,
         "at_once": AT_ONCE,
-        "engine": request.backtest.engine.value,
-        **{key: asked[key] for key in ("cash", "costs", "risk", "brake")},
+        **conditions_of(request.backtest),
     }
 
 
-def _name_of(strategy: str, definition: Mapping[str, Any]) -> str:
-    text = json.dumps(definition, sort_keys=True)
-    return f"{strategy}-{hashlib.sha256(text.encode()).hexdigest()[:_NAME_DIGITS]}"
-
-
-def _search(request: StudyRequest, plan: StudyPlan, log: _Log, report: Report) -> Judgement:
+def _search(request: StudyRequest, plan: StudyPlan, log: TrialLog, report: Report) -> Judgement:
     """Run what is missing and judge all of it, by the same workers."""
 
     begun = measured(log.trials())
 
     def progress(done: int, total: int, text: str) -> bool:
         ran = (done - begun) / max(1, total - begun)  # of this call, or the time left would be told too short
-        return report(_READING + (_SEARCHING - _READING) * ran, f"{done:,} of {total:,} trials, {text}")
+        return report(READING + (_SEARCHING - READING) * ran, f"{done:,} of {total:,} trials, {text}")
 
     work = FoldWork(development_setup(plan), plan.engine)
     with spread(request.spread) as team:
@@ -296,28 +260,27 @@ def _search(request: StudyRequest, plan: StudyPlan, log: _Log, report: Report) -
         return judge_study(plan, log.trials(), team)
 
 
-def _run(request: StudyRequest, data: ReplayData, plan: StudyPlan, span: Span, judgement: Judgement) -> BacktestResult:
-    """The best settings on a span, seen by no later candle."""
-    assert judgement.best is not None, "there is a complete trial"
-    settings = {plan.setup.strategy: plan.settings(judgement.best.settings)}
-    asked = request.backtest.replay
-    replay = replace(asked, config=replace(asked.config, strategies=settings), start=span.start, stop=span.stop)
-    series = {one: candles_until(candles, span) for one, candles in data.series.items()}
-    fine = {key: candles_until(candles, span) for key, candles in data.fine.items()}
-    facts: StudyFacts = judgement.facts
-    return backtest(replace(request.backtest, replay=replay), replace(data, series=series, fine=fine), study=facts)
+@dataclass(frozen=True, slots=True)
+class _Again:
+    """Runs the best settings once more."""
+
+    request: StudyRequest
+    data: ReplayData
+    plan: StudyPlan
+    clock: Clock
+
+    def run(self, span: Span, judgement: Judgement) -> BacktestResult:
+        """On a span, seen by no later candle."""
+        assert judgement.best is not None, "there is a complete trial"
+        chosen = Chosen(self.plan.settings(judgement.best.settings), span, judgement.facts)
+        return run_chosen(self.request.backtest, self.data, chosen, clock=self.clock)
 
 
-def _look(
-    request: StudyRequest,
-    data: ReplayData,
-    plan: StudyPlan,
-    store: ResearchStore,
-    found: tuple[str, Judgement],
-) -> None:
+def _look(again: _Again, judgement: Judgement, asked: AskedStudy, store: ResearchStore) -> None:
     """Run the best on the holdout; what is found is shown only once the look is recorded for good."""
-    name, judgement = found
     assert judgement.best is not None, "there is a complete trial"
-    facts = with_seen(judgement.facts, store, touch_of(plan, name, {}, {}))
-    record = _run(request, data, plan, plan.layout.holdout, replace(judgement, facts=facts)).record
-    store.touch(touch_of(plan, name, judgement.best.settings, record))
+    plan = again.plan
+    facts = with_seen(judgement.facts, store, touch_of(plan, asked))
+    record = again.run(plan.layout.holdout, replace(judgement, facts=facts)).record
+    touch = replace(touch_of(plan, asked), touched_at=again.clock.now())
+    store.touch(replace(touch, settings=judgement.best.settings, record=record))

@@ -8,9 +8,9 @@ from typing import Any
 
 from engine.domain.errors import BadInput
 from engine.runtime.code_revision import code_revision
+from engine.runtime.run_numbers import WORKERS
 from engine.simulation.spread import SpreadPlan
 
-MOST_WORKERS = 256
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
 
 
@@ -24,12 +24,5 @@ def read_study_name(values: Mapping[str, Any]) -> str:
 
 def read_spread(values: Mapping[str, Any]) -> SpreadPlan:
     """``scheduler`` and ``workers``; raises `BadInput` for a number of workers that cannot be."""
-    workers = read_count("workers", values.get("workers", 1), MOST_WORKERS)
+    workers = WORKERS.read("workers", values.get("workers"))
     return SpreadPlan(str(values.get("scheduler") or ""), workers, code_revision)
-
-
-def read_count(name: str, value: Any, most: int, least: int = 1) -> int:
-    """A whole number from ``least`` to ``most``; raises `BadInput` that names it."""
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise BadInput(f"{name} {value!r:.80} is not a whole number from {least:,} to {most:,}")
-    return value

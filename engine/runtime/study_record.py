@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from engine.domain.codec import utc_text
+from engine.quant.plateau import Plateau
 from engine.simulation.study import measured
 from engine.simulation.study_judgement import Judgement
 from engine.storage.research import HoldoutTouch, StoredStudy, Trial, TrialState
@@ -46,11 +47,11 @@ def study_record(
         "overfitting": {
             "trials": judgement.facts.trials,
             "other_trials": judgement.facts.others,
-            "sharpe_variance": _known(judgement.facts.sharpe_variance),
+            "sharpe_variance": known(judgement.facts.sharpe_variance),
             "pbo": judgement.facts.overfitting,
             "reason": judgement.overfitting_reason,
         },
-        "plateau": _plateau(judgement),
+        "plateau": None if judgement.plateau is None else plateau_record(judgement.plateau),
         "selection": {
             "walk_forward": [one.unseen for one in judgement.selection.walk_forward],
             "choices": [asdict(one) for one in judgement.selection.walk_forward],
@@ -86,15 +87,13 @@ def trial_row(trial: Trial) -> dict[str, Any]:
     }
 
 
-def _plateau(judgement: Judgement) -> dict[str, Any] | None:
-    found = judgement.plateau
-    if found is None:
-        return None
+def plateau_record(found: Plateau) -> dict[str, Any]:
+    """The ground around the best; None for what is undefined, with a ``reason``."""
     return {
         "neighbours": found.neighbours,
-        "median_share": _known(found.median_share),
-        "worst_share": _known(found.worst_share),
-        "positive_share": _known(found.positive_share),
+        "median_share": known(found.median_share),
+        "worst_share": known(found.worst_share),
+        "positive_share": known(found.positive_share),
         "on_edge": found.on_edge,
         "reason": found.reason,
     }
@@ -110,5 +109,6 @@ def _touched(touch: HoldoutTouch | None) -> dict[str, Any]:
     }
 
 
-def _known(value: float) -> float | None:
+def known(value: float) -> float | None:
+    """A statistic as JSON has it: None where it is undefined."""
     return value if math.isfinite(value) else None

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 from engine.domain.codec import utc_text
+from engine.runtime.study_record import known, plateau_record
 from engine.simulation.sweep_judgement import SweepJudgement
 from engine.storage.research import StoredStudy, Trial, TrialState
 
@@ -29,7 +29,7 @@ def sweep_record(study: StoredStudy, trials: Sequence[Trial], judgement: SweepJu
         Statistics as floats, None where undefined with a ``reason``; money decimal strings; times ISO UTC.
     """
     refused = sum(one.state is TrialState.REFUSED for one in trials)
-    plateau, facts = judgement.plateau, judgement.facts
+    facts = judgement.facts
     return {
         "study": study.name,
         "strategy": study.strategy,
@@ -41,20 +41,13 @@ def sweep_record(study: StoredStudy, trials: Sequence[Trial], judgement: SweepJu
         "overfitting": {
             "trials": facts.trials,
             "other_trials": facts.others,
-            "sharpe_variance": _known(facts.sharpe_variance),
+            "sharpe_variance": known(facts.sharpe_variance),
             "pbo": facts.overfitting,
             "blocks": judgement.blocks,
             "reason": judgement.overfitting_reason,
         },
         "selection": {"walk_forward": [], "k_fold": None, "paths": [], "reason": _ONE_PIECE},
-        "plateau": {
-            "neighbours": plateau.neighbours,
-            "median_share": _known(plateau.median_share),
-            "worst_share": _known(plateau.worst_share),
-            "positive_share": _known(plateau.positive_share),
-            "on_edge": plateau.on_edge,
-            "reason": plateau.reason,
-        },
+        "plateau": plateau_record(judgement.plateau),
         "holdout": {**study.definition["holdout"], "touched_at": None},
     }
 
@@ -68,7 +61,3 @@ def combination_row(trial: Trial) -> dict[str, Any]:
         **{name: trial.figures.get(name) for name in names},
         "reason": trial.reason,
     }
-
-
-def _known(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from engine.domain.ports import Clock
 from engine.runtime.backtests import KEYS as BACKTEST_KEYS
-from engine.runtime.backtests import BacktestRequest, BacktestResult, backtest, read_backtest
+from engine.runtime.backtests import BacktestRequest, BacktestResult, read_backtest
 from engine.runtime.clock import SystemClock
-from engine.runtime.code_revision import code_revision
 from engine.runtime.job_files import JobCancelled
-from engine.runtime.replay_data import FACT_KEYS, ReplayData, file_data, read_file_facts
+from engine.runtime.replay_data import ReplayData
 from engine.runtime.replay_request import require_known
 from engine.runtime.replays import Report
 from engine.runtime.research_files import StoredCurve
 from engine.runtime.research_studies_files import StudyFolder
-from engine.runtime.study_options import read_count, read_spread, read_study_name
+from engine.runtime.run_numbers import EMBARGO_DAYS
+from engine.runtime.study_options import read_spread, read_study_name
+from engine.runtime.study_run import (
+    READING,
+    SHARED_KEYS,
+    Chosen,
+    TrialLog,
+    conditions_of,
+    name_of,
+    read_with_files,
+    run_chosen,
+    strategy_of,
+)
 from engine.runtime.study_trials import of_study
 from engine.runtime.sweep_record import sweep_record
 from engine.simulation.backtest_setup import BacktestSetup
@@ -29,16 +39,13 @@ from engine.simulation.search_space import Value, checked_fixed
 from engine.simulation.spread import SpreadPlan, spread
 from engine.simulation.sweep_judgement import SweepJudgement, judge_sweep
 from engine.simulation.sweep_plan import Grid, SweepPlan, checked_grid, read_grid, run_sweep, sweep_plan
-from engine.storage.candle_import import ImportWatch
-from engine.storage.research import ResearchStore, StoredStudy, Trial, TrialStamp
+from engine.storage.research import ResearchStore, StoredStudy
 from engine.strategies import BACKTESTS
 
-KEYS = (BACKTEST_KEYS - {"settings"}) | {"fixed", "grid", "embargo_days", "study", "scheduler", "workers"}
+KEYS = SHARED_KEYS | {"grid"}
 OBJECTIVE = "annualised Sharpe ratio of daily returns after costs, over all development days"
-_READING, _SWEEPING = 0.05, 0.9
-_NAME_DIGITS = 10
+_SWEEPING = 0.9
 _PAGE = 500
-_MOST_EMBARGO_DAYS = 366
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +78,7 @@ class SweepRequest:
     @property
     def strategy(self) -> str:
         """Its name."""
-        (name,) = self.backtest.replay.config.strategies
-        return name
+        return strategy_of(self.backtest)
 
 
 def read_sweep(values: Mapping[str, Any]) -> SweepRequest:
@@ -92,11 +98,10 @@ def read_sweep(values: Mapping[str, Any]) -> SweepRequest:
     """
     require_known(values, KEYS)
     request = read_backtest({key: value for key, value in values.items() if key in BACKTEST_KEYS})
-    (strategy,) = request.replay.config.strategies
-    config = BACKTESTS[strategy].config
+    config = BACKTESTS[strategy_of(request)].config
     fixed = checked_fixed(config, values.get("fixed") or {})
     given = {name: read_grid(name, str(text)) for name, text in (values.get("grid") or {}).items()}
-    embargo = read_count("embargo_days", values.get("embargo_days", 1), _MOST_EMBARGO_DAYS)
+    embargo = EMBARGO_DAYS.read("embargo_days", values.get("embargo_days"))
     grid = checked_grid(config, given, fixed)
     return SweepRequest(request, fixed, grid, embargo, read_study_name(values), read_spread(values))
 
@@ -133,33 +138,30 @@ def sweep_files(
         ``report`` said so; what was stored stays, and the same call goes on.
     """
     report = report or (lambda _share, _text: True)
-    require_known(options, KEYS | FACT_KEYS | {"funding", "no_funding", "detail"})
-    facts = read_file_facts(options)
-    request = read_sweep({key: value for key, value in options.items() if key in KEYS and value is not None})
-
-    def watch(share: float, text: str) -> None:
-        if not report(share * _READING, text):
-            raise JobCancelled("cancelled while reading the files")
-
-    data = file_data(paths, options, facts, request.backtest.replay.stop, ImportWatch(watch))
+    request, data = read_with_files(paths, options, KEYS, read_sweep, report)
     return sweep(request, data, folder, report)
 
 
-def sweep(request: SweepRequest, data: ReplayData, folder: Path, report: Report) -> dict[str, Any]:
-    """Run, store and judge; parameters, result and errors as `sweep_files`."""
-    started = time.perf_counter()
+def sweep(
+    request: SweepRequest, data: ReplayData, folder: Path, report: Report, clock: Clock | None = None
+) -> dict[str, Any]:
+    """Run, store and judge; parameters, result and errors as `sweep_files`.
+
+    ``clock`` dates what is stored; wall time of this computer by default.
+    """
+    started, clock = time.perf_counter(), clock or SystemClock()
     plan = plan_of(request, data)
     definition = definition_of(request, plan, data)
-    name = request.name or _name_of(request.strategy, definition)
+    name = request.name or name_of(f"{request.strategy}-sweep", definition)
     store = ResearchStore(folder)
     try:
-        stored = store.begin(StoredStudy(name, request.strategy, definition, SystemClock().now()))
-        swept = _sweep(request, plan, store, (name, report))
+        stored = store.begin(StoredStudy(name, request.strategy, definition, clock.now()))
+        swept = _sweep(request, plan, TrialLog(store, name, clock), report)
         trials = store.outcomes(name)
         period_ms = max(DAY_MS, *(one.timeframe.ms for one in data.series.values()))
         found = judge_sweep(plan, trials, store.pages(name, _PAGE))
         judgement = replace(found, facts=of_study(store, stored, found.facts, trials, period_ms))
-        development = _run(request, data, plan, (judgement, report))
+        development = _best(request, data, judgement, (plan, report, clock))
         revisions = list(store.revisions(name))
     finally:
         store.close()
@@ -188,7 +190,6 @@ def plan_of(request: SweepRequest, data: ReplayData) -> SweepPlan:
 
 def definition_of(request: SweepRequest, plan: SweepPlan, data: ReplayData) -> dict[str, Any]:
     """Everything that decides the combinations and their results, as JSON values."""
-    asked = request.backtest.replay.record()
     return {
         "strategy": request.strategy,
         "objective": OBJECTIVE,
@@ -199,10 +200,8 @@ def definition_of(request: SweepRequest, plan: SweepPlan, data: ReplayData) -> d
         "embargo_days": request.embargo_days,
         "development": plan.development.record(),
         "holdout": plan.holdout.record(),
-        "seed": request.backtest.seed,
-        "engine": plan.engine.value,
         "series": data.record(),
-        **{key: asked[key] for key in ("cash", "costs", "risk", "brake")},
+        **conditions_of(request.backtest),
     }
 
 
@@ -214,43 +213,30 @@ def _space(name: str, values: Sequence[Value]) -> dict[str, Any]:
     return {"name": name, "low": min(numbers), "high": max(numbers), "logarithmic": False}
 
 
-def _name_of(strategy: str, definition: Mapping[str, Any]) -> str:
-    text = json.dumps(definition, sort_keys=True)
-    return f"{strategy}-sweep-{hashlib.sha256(text.encode()).hexdigest()[:_NAME_DIGITS]}"
-
-
-def _sweep(request: SweepRequest, plan: SweepPlan, store: ResearchStore, asked: tuple[str, Report]) -> float:
+def _sweep(request: SweepRequest, plan: SweepPlan, log: TrialLog, report: Report) -> float:
     """Run what is not stored; seconds it took."""
-    name, report = asked
-    begun, started = len(store.outcomes(name)), time.perf_counter()
+    begun, started = len(log.store.outcomes(log.name)), time.perf_counter()
 
     def progress(done: int, total: int) -> bool:
         ran = (done - begun) / max(1, total - begun)
-        return report(_READING + (_SWEEPING - _READING) * ran, f"{done:,} of {total:,} combinations")
-
-    def keep(trials: Sequence[Trial]) -> None:
-        store.add_trials(name, trials, TrialStamp(code_revision(), SystemClock().now()))
+        return report(READING + (_SWEEPING - READING) * ran, f"{done:,} of {total:,} combinations")
 
     with spread(request.spread) as team:
-        finished = run_sweep(plan, begun, keep, team, progress)
+        finished = run_sweep(plan, begun, log.add, team, progress)
     if not finished:
-        kept = len(store.outcomes(name))
+        kept = len(log.store.outcomes(log.name))
         raise JobCancelled(f"cancelled; {kept:,} combinations are stored, the same command goes on")
     return time.perf_counter() - started
 
 
-def _run(
-    request: SweepRequest, data: ReplayData, plan: SweepPlan, told: tuple[SweepJudgement, Report]
+def _best(
+    request: SweepRequest, data: ReplayData, judgement: SweepJudgement, told: tuple[SweepPlan, Report, Clock]
 ) -> BacktestResult:
     """The best combination once more over its days, held to the number of combinations."""
-    judgement, report = told
-    settings = {request.strategy: plan.settings(judgement.best.settings)}
-    asked = request.backtest.replay
-    span = plan.development
-    replay = replace(asked, config=replace(asked.config, strategies=settings), start=span.start, stop=span.stop)
-    on = replace(data, series=dict(plan.setup.series), fine=dict(plan.setup.fine))
+    plan, report, clock = told
 
     def rest(share: float, text: str) -> bool:
         return report(_SWEEPING + (1.0 - _SWEEPING) * share, f"the best combination: {text}")
 
-    return backtest(replace(request.backtest, replay=replay), on, rest, study=judgement.facts)
+    chosen = Chosen(plan.settings(judgement.best.settings), plan.development, judgement.facts)
+    return run_chosen(request.backtest, data, chosen, rest, clock)

@@ -35,11 +35,14 @@ class LayoutPlan:
         1.
     holdout_share : float
         Latest share of all days, above 0 and below 1.
+    in_one_piece : bool
+        The days before the holdout are run as one, so that no fold has to hold a candle and no word is said of them.
     """
 
     folds: int = 4
     embargo_days: int = 1
     holdout_share: float = HOLDOUT_SHARE
+    in_one_piece: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what cannot be with a `BadInput`."""
@@ -106,8 +109,11 @@ def layout_of(setup: BacktestSetup, plan: LayoutPlan) -> Layout:
         Too few days for so many folds, or a fold or the holdout holds no candle.
     """
     layout = layout_between(_extents(setup), (setup.start, setup.stop), plan)
-    for number, fold in enumerate(layout.folds, start=1):
-        _require_candles(setup, fold, f"fold {number} of {len(layout.folds)}")
+    if plan.in_one_piece:
+        _require_candles(setup, layout.development, "the part before the holdout")
+    else:
+        for number, fold in enumerate(layout.folds, start=1):
+            _require_candles(setup, fold, f"fold {number} of {len(layout.folds)}")
     _require_candles(setup, layout.holdout, "the holdout")
     return layout
 
@@ -158,9 +164,11 @@ def layout_between(
         split = None
     development = 0 if split is None else len(split.train) - plan.embargo_days
     if split is None or development < needed:
+        parts = "" if plan.in_one_piece else f"{plan.folds} folds and "
+        fewer = "" if plan.in_one_piece else " or fewer folds"
         raise BadInput(
-            f"{days:,} whole days are too few: {plan.folds} folds and a holdout of {plan.holdout_share:.0%} need "
-            f"{needed:,} days before the holdout, there are {max(0, development):,}. Give more candles or fewer folds"
+            f"{days:,} whole days are too few: {parts}a holdout of {plan.holdout_share:.0%} need{'' if parts else 's'} "
+            f"{needed:,} days before the holdout, there are {max(0, development):,}. Give more candles{fewer}"
         )
     history = development // (plan.folds + 1)
     test = (development - history) // plan.folds - plan.embargo_days

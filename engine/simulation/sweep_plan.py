@@ -163,7 +163,7 @@ def sweep_plan(
     BadInput
         Too few days; or no combination can be run.
     """
-    layout = layout_of(setup, LayoutPlan(_FOLDS, embargo_days))
+    layout = layout_of(setup, LayoutPlan(_FOLDS, embargo_days, in_one_piece=True))
     stop = layout.development.stop
     plan = SweepPlan(replace(setup, start=layout.development.start, stop=stop), engine, grid, fixed, layout.holdout)
     begin = _warm_ms(plan, _longest_lookback(plan))

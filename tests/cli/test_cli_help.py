@@ -11,7 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from config.settings import DemoSettings, Settings
 from engine.runtime.cli.arguments import build_parser
+from engine.runtime.cli.main import main
+from engine.runtime.run_numbers import DEMO_SEED, MARKET_SPEED, PORT
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -58,9 +61,6 @@ def test_parser_when_built_then_nothing_heavy_was_loaded() -> None:
     [
         ("", "the following arguments are required: COMMAND"),
         ("fly", "invalid choice: 'fly'"),
-        ("stop --wait soon", "'soon' is not a whole number"),
-        ("run --for soon", "'soon' is not a whole number"),
-        ("run --for 0", "0 is below 1"),
         ("run --stage live", "invalid choice: 'live'"),
         ("export taxes", "invalid choice: 'taxes'"),
         ("users add jo", "the following arguments are required: --role"),
@@ -75,6 +75,33 @@ def test_arguments_when_wrong_then_one_line_says_so(
     assert ended.value.code == 2
     assert said.startswith("quarterdeck: ")
     assert problem in said
+
+
+NUMBERS = [
+    ("stop --wait soon", "--wait 'soon' is not a whole number from 0 to 31,622,400; leave it out for 120"),
+    ("run --for 0", "--for 0 is not a whole number from 1 to 31,622,400; or leave it out"),
+    ("run --speed 1001", "--speed 1001 is not a whole number from 1 to 1,000; or leave it out"),
+    ("run --seed=-1", "--seed -1 is not a whole number from 0 to 2,147,483,648; or leave it out"),
+    ("console --port 70000", "--port 70000 is not a whole number from 1 to 65,535; or leave it out"),
+]
+
+
+@pytest.mark.parametrize(("line", "problem"), NUMBERS, ids=[line for line, _ in NUMBERS])
+def test_number_when_it_cannot_be_then_one_line_names_it_and_what_can(
+    line: str, problem: str, capsys: pytest.CaptureFixture[str], in_process: object
+) -> None:
+    assert main(line.split()) == 2
+    assert capsys.readouterr().err == f"quarterdeck: {problem}\n"
+
+
+def test_numbers_when_the_settings_have_bounds_then_the_command_line_has_the_same() -> None:
+    for model, name, allowed in (
+        (DemoSettings, "speed", MARKET_SPEED),
+        (DemoSettings, "seed", DEMO_SEED),
+        (Settings, "port", PORT),
+    ):
+        bounds = model.model_json_schema()["properties"][name]
+        assert (bounds["minimum"], bounds["maximum"]) == (allowed.least, allowed.most)
 
 
 @pytest.mark.parametrize("line", ["--data-dir here status", "status --data-dir here"])

@@ -95,7 +95,8 @@ def test_optimise_when_given_again_or_extended_then_it_goes_on(typed: Typed, fil
 
 def test_optimise_when_the_holdout_was_looked_at_then_never_again(typed: Typed, file: Path) -> None:
     words = (*WORDS, "--candles", file, "--trials", "6")
-    code, out, _ = typed(*words, "--holdout-report", "--json")
+    name = json.loads(typed(*words, "--json")[1])["study"]
+    code, out, _ = typed(*words, "--study", name, "--holdout-report", "--json")
     found = json.loads(out)
     assert code == 0
     assert found["holdout"]["touched_at"]
@@ -103,7 +104,7 @@ def test_optimise_when_the_holdout_was_looked_at_then_never_again(typed: Typed, 
     assert record["from"] == found["holdout"]["from"]
     assert record["overfitting"]["trials"] == 6
     day = found["holdout"]["touched_at"][:10]
-    for more in ((), ("--study", "another"), ("--seed", "4")):
+    for more in (("--study", name), ("--study", "another"), ("--study", "fourth", "--seed", "4")):
         code, out, err = typed(*words, *more, "--holdout-report")
         assert (code, out) == (4, "")
         assert f"was looked at on {day}" in err
@@ -113,6 +114,26 @@ def test_optimise_when_the_holdout_was_looked_at_then_never_again(typed: Typed, 
     code, out, _ = typed(*words)
     assert code == 0
     assert f"looked at on {day}: final equity" in out
+
+
+def test_optimise_when_the_look_is_not_a_step_of_its_own_then_refused_with_the_way_and_nothing_is_run(
+    typed: Typed, file: Path, in_process: Path
+) -> None:
+    words = (*WORDS, "--candles", file)
+    code, out, err = typed(*words, "--trials", "4", "--holdout-report")
+    assert (code, out) == (2, "")
+    assert "--holdout-report needs --study NAME" in err
+    assert "no study of sma_cross is stored. Search first" in err
+    assert typed(*words, "--trials", "4", "--study", "mine")[0] == 0
+    code, out, err = typed(*words, "--trials", "6", "--study", "mine", "--holdout-report")
+    assert (code, out) == (2, "")
+    assert "study mine has 4 of 6 trials, and a look does not search" in err
+    assert "look at what it has with --trials 4" in err
+    code, out, _ = typed(*words, "--trials", "4", "--study", "mine")
+    assert (code, "is untouched" in out) == (0, True)
+    store = ResearchStore(in_process)
+    assert [(one.name, len(store.trials(one.name))) for one in store.studies()] == [("mine", 4)]
+    store.close()
 
 
 def test_optimise_when_the_look_is_at_a_study_that_does_not_exist_then_refused_with_the_known_and_nothing_is_run(
@@ -133,14 +154,17 @@ def test_optimise_when_the_look_is_at_a_study_that_does_not_exist_then_refused_w
 
 def test_optimise_when_another_study_used_the_holdout_up_then_said_with_every_result(typed: Typed, file: Path) -> None:
     words = (*WORDS, "--candles", file, "--trials", "4")
-    assert "is untouched; --holdout-report looks at it once" in typed(*words, "--study", "second")[1]
+    assert (
+        "is untouched; the same command with --study second --holdout-report looks at it"
+        in typed(*words, "--study", "second")[1]
+    )
     assert typed(*words, "--study", "first")[0] == 0
     code, out, _ = typed(*words, "--study", "first", "--holdout-report", "--json")
     assert (code, json.loads(out)["holdout"]["refused"]) == (0, "")
     out = typed(*words, "--study", "second")[1]
     assert "is used up, this study can not look at it" in out
     assert "by study first" in out
-    assert "looks at it once" not in out
+    assert "is untouched" not in out
     assert "by study first" in json.loads(typed(*words, "--study", "second", "--json")[1])["holdout"]["refused"]
 
 
@@ -160,7 +184,7 @@ def test_optimise_when_printed_for_people_then_the_verdict_comes_first(typed: Ty
     assert "6 trials" in out
     assert "best is trial" in out
     assert "fast_bars=" in out
-    assert "is untouched; --holdout-report looks at it once" in out
+    assert "is untouched; the same command with --study sma_cross-" in out
 
 
 def test_optimise_when_interrupted_then_130_and_the_study_goes_on(
@@ -252,6 +276,11 @@ REFUSED = {
     "a range of an unknown setting": (("--range", "moon=1:2"), "no setting moon"),
     "a range that is none": (("--range", "fast_bars=2"), "range '2' of fast_bars is not LOW:HIGH"),
     "a range without a name": (("--range", "2:3"), "not of the form key=LOW:HIGH"),
+    "a range given twice": (("--range", "fast_bars=2:9", "--range", "fast_bars=3:9"), "fast_bars is given twice"),
+    "no folds": (("--folds", "0"), "--folds 0 is not a whole number from 2 to 50; leave it out for 4"),
+    "folds that are no number": (("--folds", "two"), "--folds 'two' is not a whole number from 2 to 50"),
+    "too many workers": (("--workers", "999"), "--workers 999 is not a whole number from 1 to 256"),
+    "too few draws": (("--draws", "7"), "--draws 7 is not a whole number from 100 to 100,000; leave it out for 1,000"),
     "a range beyond the bounds": (("--range", "fast_bars=1:5000"), "must rise and lie within 1 to 999"),
     "zero capital": (("--cash", "0"), "cash 0 must be above 0"),
     "too few days": (("--to", "2023-02-01"), "31 whole days are too few"),

@@ -111,6 +111,8 @@ def test_sweep_when_cancelled_then_it_goes_on_and_ends_as_one_that_was_not(file:
         (("--grid", "moon=1:2:1"), "there is no setting moon"),
         (("--set", "fast_bars=3"), "is fixed and in the grid"),
         (("--study", "a/b"), "is no name"),
+        (("--embargo-days", "0"), "--embargo-days 0 is not a whole number from 1 to 366; leave it out for 1"),
+        (("--to", "2023-01-20"), "19 whole days are too few: a holdout of 20% needs 33 days before the holdout"),
     ],
 )
 def test_sweep_when_the_request_is_wrong_then_refused_by_name(
@@ -119,6 +121,8 @@ def test_sweep_when_the_request_is_wrong_then_refused_by_name(
     code, _, err = typed(*WORDS, "--candles", file, *words)
     assert code == 2
     assert said in err
+    assert "folds" not in err
+    assert len(err.strip().splitlines()) == 1
 
 
 @pytest.mark.parametrize(

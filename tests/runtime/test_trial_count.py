@@ -144,7 +144,8 @@ def test_verdict_when_more_settings_were_tried_later_then_their_number_is_known(
 
 def test_look_when_a_backtest_showed_days_of_the_holdout_then_labelled_and_never_the_best(tmp_path: Path) -> None:
     by_hand(tmp_path, to="2023-09-10")
-    found = searched(tmp_path, holdout_report=True)["holdout"]["record"]
+    searched(tmp_path, study="one")
+    found = searched(tmp_path, study="one", holdout_report=True)["holdout"]["record"]
     seen, of = found["overfitting"]["seen_days"], found["overfitting"]["seen_of"]
     assert 0 < seen < of
     assert found["verdict"]["level"] != "distinguishable from luck"

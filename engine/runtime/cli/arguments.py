@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 
 from engine.runtime.cli import arguments_data, arguments_research
-from engine.runtime.cli.options import Commands, Help, Parser, add_command, at_least
+from engine.runtime.cli.options import Commands, Help, Parser, add_command, add_whole
+from engine.runtime.run_numbers import DEMO_SEED, MARKET_SPEED, PORT, Whole
 
 _MODULE = "engine.runtime.cli"
 _TRADING = f"{_MODULE}.trading"
 _SERVING = f"{_MODULE}.serving"
+_MOST_S = 366 * 86_400
 
 DESCRIPTION = """\
 Quarterdeck: an operator console and an autonomous crypto trading engine for one trader.
@@ -67,7 +69,7 @@ def _console(commands: Commands) -> None:
             ("console", "console --port 8600"),
         ),
     )
-    parser.add_argument("--port", type=at_least(1), metavar="N", help="port, instead of QUARTERDECK_PORT")
+    add_whole(parser, "--port", PORT, "port, instead of QUARTERDECK_PORT")
 
 
 def _run(commands: Commands) -> None:
@@ -88,11 +90,9 @@ def _run(commands: Commands) -> None:
         choices=("demo", "paper"),
         help="only this book: demo is the simulated market, paper public market data; default: those the settings name",
     )
-    parser.add_argument("--speed", type=at_least(1), metavar="N", help="simulated market seconds a second, 1 to 1000")
-    parser.add_argument("--seed", type=at_least(0), metavar="N", help="seed of the simulated market")
-    parser.add_argument(
-        "--for", dest="duration_s", type=at_least(1), metavar="SECONDS", help="stop cleanly after so many seconds"
-    )
+    add_whole(parser, "--speed", MARKET_SPEED, "simulated market seconds a second, 1 to 1000")
+    add_whole(parser, "--seed", DEMO_SEED, "seed of the simulated market")
+    add_whole(parser, "--for", Whole(1, _MOST_S), "stop cleanly after so many seconds", "duration_s")
 
 
 def _status(commands: Commands) -> None:
@@ -126,9 +126,7 @@ def _stop(commands: Commands) -> None:
     )
     _reason(parser)
     parser.add_argument("--book", metavar="NAME", help="only this book; default: all")
-    parser.add_argument(
-        "--wait", dest="wait_s", type=at_least(0), default=120, metavar="SECONDS", help="wait so long (default 120)"
-    )
+    add_whole(parser, "--wait", Whole(0, _MOST_S, 120), "wait so long", "wait_s")
     parser.add_argument("--json", action="store_true", help="steps and state as JSON")
 
 
@@ -148,9 +146,7 @@ def _arm(commands: Commands) -> None:
     parser.add_argument("--book", metavar="NAME", help="only this book; default: every latched one")
     _reason(parser)
     parser.add_argument("--yes", action="store_true", help="do not ask")
-    parser.add_argument(
-        "--wait", dest="wait_s", type=at_least(0), default=30, metavar="SECONDS", help="wait so long (default 30)"
-    )
+    add_whole(parser, "--wait", Whole(0, _MOST_S, 30), "wait so long", "wait_s")
     parser.add_argument("--json", action="store_true", help="the answer as JSON")
 
 

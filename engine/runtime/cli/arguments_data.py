@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine.runtime.cli.options import Commands, Help, Parser, add_command, add_json, add_market
-from engine.runtime.cli.run_options import add_detail, add_facts, add_impact, add_risk, add_settings, add_span
+from engine.runtime.cli.run_options import add_conditions, add_detail, add_facts, add_settings, add_span
 
 _MODULE = "engine.runtime.cli"
 
@@ -149,14 +149,8 @@ def _replay(commands: Commands) -> None:
         help="strategy; may be given several times, equal weights; sma_cross (all in, no stop) goes alone",
     )  # fmt: skip
     add_settings(parser, "a value of the strategy's configuration; STRATEGY.KEY=VALUE where there are several")
-    parser.add_argument("--cash", default="10000", metavar="N", help="capital in quote (default 10000)")
     add_span(parser, "TIME", "first candle, UTC")
-    parser.add_argument("--brake", default="latch", metavar="HOW", help="latch (default), off or reset-after=DAYS")
-    parser.add_argument("--costs", choices=("default", "plain"), default="default", help="plain: fee and slippage only")
-    parser.add_argument("--fee-bps", metavar="N", help="fee of a fill, basis points")
-    parser.add_argument("--slippage-bps", metavar="N", help="slippage of a fill, basis points")
-    add_impact(parser)
-    add_risk(parser)
+    add_conditions(parser, "default", "default: latch")
     add_detail(parser)
     add_facts(parser)
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from engine.runtime.cli.options import Commands, Help, Parser, add_command, add_json, add_market, at_least
+from engine.runtime.cli.options import Commands, Help, Parser, add_command, add_json, add_market, add_whole
 from engine.runtime.cli.run_options import (
     add_candles,
+    add_conditions,
     add_detail,
     add_facts,
-    add_impact,
-    add_risk,
     add_settings,
     add_span,
 )
+from engine.runtime.run_numbers import DRAWS, EMBARGO_DAYS, FOLDS, SEED, TRIALS, WORKERS
 
 _MODULE = "engine.runtime.cli"
 
@@ -46,11 +46,7 @@ def _backtest(commands: Commands) -> None:
             ),
         ),
     )
-    parser.add_argument("--strategy", required=True, metavar="NAME", help="strategy; sma_cross is the plain reference")
-    add_candles(parser)
-    add_detail(parser)
-    add_settings(parser, "a value of the strategy's configuration; may be given several times")
-    _common(parser)
+    _common(parser, "strategy; sma_cross is the plain reference", "a value of the strategy's configuration")
 
 
 def _optimise(commands: Commands) -> None:
@@ -61,38 +57,30 @@ def _optimise(commands: Commands) -> None:
         Help(
             "search a strategy's settings, and say how much of the best is luck",
             "Searches the settings between their bounds by what they earned on folds of days, after costs. The latest "
-            "20 % of the days are a holdout that no trial sees; --holdout-report looks at them once, which ends the "
-            "study. Every trial is stored in the data folder and counts in the verdict. The same command goes on with "
-            "a study that was interrupted; more --trials extend it; the same seed gives the same trials.",
+            "20 % of the days are a holdout that no trial sees. Looking at it is a step of its own, once and for all: "
+            "the same command with --study NAME and --holdout-report, which ends the study. Every trial is stored in "
+            "the data folder and counts in the verdict. The same command goes on with a study that was interrupted; "
+            "more --trials extend it; the same seed gives the same trials.",
             (
                 "optimise --strategy momentum --candles spot_binance/BTC_USDT-1h.parquet --trials 100",
                 "optimise --strategy breakout --candles BTC_USDT-1h.parquet --set atr_period_bars=14 \\\n"
                 "      --range channel_bars=20:200 --trials 200 --folds 5 --seed 7 --study channels --json",
                 "optimise --strategy momentum --candles spot_binance/BTC_USDT-1h.parquet --trials 100 \\\n"
-                "      --holdout-report",
+                "      --study momentum-1a2b3c4d5e --holdout-report",
             ),
         ),
     )
-    parser.add_argument("--strategy", required=True, metavar="NAME", help="strategy whose settings are searched")
-    add_candles(parser)
-    add_detail(parser)
-    add_settings(parser, "a setting that is fixed and not searched; may be given several times")
+    _common(parser, "strategy whose settings are searched", "a setting that is fixed and not searched")
     parser.add_argument(
         "--range", action="append", default=[], metavar="KEY=LOW:HIGH", dest="ranges",
         help="search a setting only between these; default: its own bounds",
     )  # fmt: skip
-    parser.add_argument("--trials", type=at_least(1), default=100, metavar="N", help="trials in all (default 100)")
-    parser.add_argument("--folds", type=at_least(2), default=4, metavar="N", help="folds that judge (default 4)")
+    add_whole(parser, "--trials", TRIALS, "trials in all")
+    add_whole(parser, "--folds", FOLDS, "folds that judge")
+    _study(parser, "each fold and the holdout")
     parser.add_argument(
-        "--embargo-days", type=at_least(1), default=1, metavar="N", help="days left out before each (default 1)"
+        "--holdout-report", action="store_true", help="look at the holdout of --study NAME, once and for all"
     )
-    parser.add_argument(
-        "--workers", type=at_least(1), default=1, metavar="N",
-        help="processes that run trials (default 1: this one); the setting research.scheduler takes a Dask cluster",
-    )  # fmt: skip
-    parser.add_argument("--study", metavar="NAME", help="its name; default: made of what is studied")
-    parser.add_argument("--holdout-report", action="store_true", help="look at the holdout, once and for all")
-    _common(parser)
 
 
 def _sweep(commands: Commands) -> None:
@@ -114,50 +102,38 @@ def _sweep(commands: Commands) -> None:
             ),
         ),
     )
-    parser.add_argument("--strategy", required=True, metavar="NAME", help="strategy whose settings are swept")
-    add_candles(parser)
-    add_detail(parser)
+    _common(parser, "strategy whose settings are swept", "a setting that is the same in every combination")
     parser.add_argument(
         "--grid", action="append", required=True, metavar="KEY=LOW:HIGH:STEP",
         help="values of a setting, or KEY=A,B,C; may be given several times",
     )  # fmt: skip
-    add_settings(parser, "a setting that is the same in every combination; may be given several times")
-    parser.add_argument(
-        "--embargo-days", type=at_least(1), default=1, metavar="N", help="days left out before the holdout (default 1)"
-    )
-    parser.add_argument(
-        "--workers", type=at_least(1), default=1, metavar="N",
-        help="processes that run combinations (default 1: this one); research.scheduler takes a Dask cluster",
-    )  # fmt: skip
-    parser.add_argument("--study", metavar="NAME", help="its name; default: made of what is swept")
-    _common(parser)
+    _study(parser, "the holdout")
 
 
-def _common(parser: Parser) -> None:
-    """What a backtest and a study share but for strategy, candles and settings."""
+def _common(parser: Parser, strategy: str, settings: str) -> None:
+    """What a backtest, a study and a sweep share; ``strategy`` and ``settings`` say what these two are for."""
+    parser.add_argument("--strategy", required=True, metavar="NAME", help=strategy)
+    add_candles(parser)
+    add_detail(parser)
+    add_settings(parser, f"{settings}; may be given several times")
     add_span(parser, "DATE", "first candle, UTC; those before are history only")
-    _conditions(parser)
+    add_conditions(parser, "plain", "default: latch; sma_cross: off")
     parser.add_argument(
         "--engine", choices=("kernel", "replay"), default="kernel", help="what runs it (default kernel)"
     )
-    parser.add_argument("--seed", type=at_least(0), default=0, metavar="N", help="of what is drawn (default 0)")
-    parser.add_argument("--draws", type=at_least(100), default=1000, metavar="N", help="random draws (default 1000)")
+    add_whole(parser, "--seed", SEED, "of what is drawn")
+    add_whole(parser, "--draws", DRAWS, "random draws")
     add_facts(parser)
 
 
-def _conditions(parser: Parser) -> None:
-    parser.add_argument("--cash", default="10000", metavar="N", help="capital in quote (default 10000)")
-    parser.add_argument(
-        "--costs", choices=("default", "plain"), default="plain",
-        help="plain (default): the given fee and slippage alone; default: also spread and volume cap",
+def _study(parser: Parser, before: str) -> None:
+    """What a study and a sweep share; days are left out before ``before``."""
+    add_whole(parser, "--embargo-days", EMBARGO_DAYS, f"days left out before {before}")
+    add_whole(
+        parser, "--workers", WORKERS,
+        "processes that run it, 1: this one; the setting research.scheduler takes a Dask cluster",
     )  # fmt: skip
-    parser.add_argument("--fee-bps", metavar="N", help="fee of a fill, basis points (default 10)")
-    parser.add_argument("--slippage-bps", metavar="N", help="slippage of a fill, basis points (default 0)")
-    add_impact(parser)
-    add_risk(parser)
-    parser.add_argument(
-        "--brake", metavar="HOW", help="latch, off or reset-after=DAYS (default: latch; sma_cross: off)"
-    )
+    parser.add_argument("--study", metavar="NAME", help="its name; default: made of what is asked for")
 
 
 def _check_strategy(commands: Commands) -> None:

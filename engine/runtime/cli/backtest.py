@@ -10,10 +10,9 @@ from engine.runtime.backtests import backtest_files
 from engine.runtime.cli.folder import data_folder
 from engine.runtime.cli.output import say, say_json, say_remarks
 from engine.runtime.cli.progress import Progress
-from engine.runtime.cli.run_options import asked_of
+from engine.runtime.cli.run_options import BACKTEST_OPTIONS, asked_of
 from engine.runtime.replay_request import parse_settings
 
-_REQUEST = ("strategy", "engine", "cash", "brake", "costs", "fee_bps", "slippage_bps", "impact", "seed", "draws")
 _SHARES = ("net_return", "cagr", "volatility", "max_drawdown", "win_rate", "exposure", "time_in_market", "cost_share")
 _WORDS = {
     "net_return": "net return", "cagr": "growth a year", "volatility": "volatility a year", "sharpe": "Sharpe ratio",
@@ -26,7 +25,7 @@ _WORDS = {
 
 def backtest(options: argparse.Namespace) -> int:
     """Run, evaluate and print."""
-    asked = asked_of(options, _REQUEST)
+    asked = asked_of(options, BACKTEST_OPTIONS)
     asked.request["settings"] = parse_settings(options.settings, [options.strategy])[options.strategy]
     with Progress() as progress:
         result = backtest_files(asked.files, asked.request, progress, data_folder())

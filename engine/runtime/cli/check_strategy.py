@@ -8,16 +8,15 @@ from typing import Any
 
 from engine.runtime.cli.assume import assumed
 from engine.runtime.cli.output import say, say_json, tell
+from engine.runtime.cli.run_options import FACTS
 from engine.runtime.replay_request import parse_settings
 from engine.runtime.strategy_checks import check_one, report_record
-
-_FACTS = ("venue", "kind", "symbol", "timeframe", "tick_size", "lot_size", "min_notional", "max_leverage")
 
 
 def check_strategy(options: argparse.Namespace) -> int:
     """Check, print the finding; 1 where the strategy fails."""
     given = vars(options)
-    facts: dict[str, Any] = {name: given[name] for name in _FACTS if given[name] is not None}
+    facts: dict[str, Any] = {name: given[name] for name in FACTS if given[name] is not None}
     if options.candles is not None:
         facts |= assumed([options.candles], facts)
     settings = parse_settings(options.settings, [options.name])[options.name]

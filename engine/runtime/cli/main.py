@@ -39,11 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.umask(0o077)  # what is written here is for its owner alone
-    parser = build_parser()
-    options = parser.parse_args(arguments)
-    if options.data_dir is not None:
-        os.environ[DATA_DIR] = str(Path(options.data_dir).expanduser().absolute())
     try:
+        options = build_parser().parse_args(arguments)
+        if options.data_dir is not None:
+            os.environ[DATA_DIR] = str(Path(options.data_dir).expanduser().absolute())
         return _run(options)
     except QuarterdeckError as error:
         complain(str(error))

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import re
 import textwrap
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn, TypeAlias
 
+from engine.domain.errors import BadInput
+from engine.runtime.run_numbers import Whole
+
 _WIDTH = 100
+_WHOLE = re.compile(r"[+-]?[0-9]{1,30}")
 
 
 class Parser(argparse.ArgumentParser):
@@ -48,19 +52,33 @@ def add_command(commands: Commands, name: str, run: str, text: Help) -> Parser:
     return parser
 
 
-def at_least(least: int) -> Callable[[str], int]:
-    """A whole number with a lower bound; upper bounds are the settings' own."""
+def add_whole(parser: Parser, flag: str, allowed: Whole, text: str, dest: str | None = None) -> None:
+    """An option that takes a whole number; what is no such number ends in `BadInput` with the flag and what it takes.
 
-    def whole_number(text: str) -> int:
+    Parameters
+    ----------
+    parser : Parser
+    flag : str
+    allowed : Whole
+        With its default, which the help names; None leaves the choice to the settings.
+    text : str
+        Help.
+    dest : str, optional
+        Name of the value, with its unit.
+    """
+    default = allowed.default
+    instead = "or leave it out" if default is None else f"leave it out for {default:,}"
+
+    def read(given: str) -> int:
+        number: int | str = int(given) if _WHOLE.fullmatch(given) else given
         try:
-            number = int(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
-        if number < least:
-            raise argparse.ArgumentTypeError(f"{number} is below {least}")
-        return number
+            return allowed.read(flag, number)
+        except BadInput as error:
+            raise BadInput(f"{error}; {instead}") from None
 
-    return whole_number
+    told = text if default is None else f"{text} (default {default})"
+    unit = "SECONDS" if dest and dest.endswith("_s") else "N"
+    parser.add_argument(flag, dest=dest, type=read, default=default, metavar=unit, help=told)
 
 
 def add_market(parser: Parser) -> None:

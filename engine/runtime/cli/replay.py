@@ -7,16 +7,14 @@ from typing import Any
 
 from engine.runtime.cli.output import say, say_json, say_remarks
 from engine.runtime.cli.progress import Progress
-from engine.runtime.cli.run_options import asked_of
+from engine.runtime.cli.run_options import CONDITIONS, asked_of
 from engine.runtime.replay_request import parse_settings
 from engine.runtime.replays import replay_files
-
-_REQUEST = ("cash", "brake", "costs", "fee_bps", "slippage_bps", "impact")
 
 
 def replay(options: argparse.Namespace) -> int:
     """Run the replay and print its result."""
-    asked = asked_of(options, _REQUEST)
+    asked = asked_of(options, CONDITIONS)
     strategies = parse_settings(options.settings, options.strategies)
     with Progress() as progress:
         result = replay_files(asked.files, strategies, asked.request, progress)

@@ -13,7 +13,10 @@ from engine.runtime.cli.assume import assumed
 from engine.runtime.cli.files import all_readable
 from engine.runtime.cli.options import Parser, add_json, add_market
 
-_FACTS = ("venue", "kind", "symbol", "timeframe", "tick_size", "lot_size", "min_notional", "max_leverage")
+FACTS = ("venue", "kind", "symbol", "timeframe", "tick_size", "lot_size", "min_notional", "max_leverage")
+CONDITIONS = ("cash", "brake", "costs", "fee_bps", "slippage_bps", "impact")
+"""Options of `add_conditions` that go into a request as they are."""
+BACKTEST_OPTIONS = ("strategy", "engine", *CONDITIONS, "seed", "draws")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,7 @@ def add_span(parser: Parser, value: str, first: str) -> None:
     parser.add_argument("--to", dest="stop", metavar=value, help=f"before this {value.lower()}, UTC")
 
 
-def add_impact(parser: Parser) -> None:
+def _add_impact(parser: Parser) -> None:
     """Market impact, with any costs."""
     parser.add_argument(
         "--impact", metavar="Y",
@@ -52,13 +55,38 @@ def add_impact(parser: Parser) -> None:
     )  # fmt: skip
 
 
-def add_risk(parser: Parser) -> None:
+def _add_risk(parser: Parser) -> None:
     """Limits and ways out of the run."""
     parser.add_argument(
         "--risk", action="append", default=[], metavar="KEY=VALUE", dest="risk_pairs",
         help="a setting of the section risk, e.g. take_profit=2 or trail=1.5 (multiples of the stop distance); may be "
         "given several times",
     )  # fmt: skip
+
+
+def add_conditions(parser: Parser, costs: str, brake: str) -> None:
+    """Capital, costs and limits.
+
+    Parameters
+    ----------
+    parser : Parser
+    costs : str
+        Those taken where none are asked for: ``default`` or ``plain``.
+    brake : str
+        What is said of the brake that is taken where none is asked for.
+    """
+    parser.add_argument("--cash", default="10000", metavar="N", help="capital in quote (default 10000)")
+    parser.add_argument(
+        "--costs", choices=("default", "plain"), default=costs,
+        help=f"plain: the given fee and slippage alone; default: also spread and volume cap (without it: {costs})",
+    )  # fmt: skip
+    parser.add_argument("--fee-bps", metavar="N", help="fee of a fill, basis points, with plain costs (default 10)")
+    parser.add_argument(
+        "--slippage-bps", metavar="N", help="slippage of a fill, basis points, with plain costs (default 0)"
+    )
+    _add_impact(parser)
+    _add_risk(parser)
+    parser.add_argument("--brake", metavar="HOW", help=f"latch, off or reset-after=DAYS ({brake})")
 
 
 def add_detail(parser: Parser) -> None:
@@ -94,7 +122,7 @@ def asked_of(options: argparse.Namespace, names: Sequence[str]) -> Asked:
     """
     files = all_readable(options.files)
     given = vars(options)
-    request: dict[str, Any] = {name: given[name] for name in (*_FACTS, *names) if given[name] is not None}
+    request: dict[str, Any] = {name: given[name] for name in (*FACTS, *names) if given[name] is not None}
     guesses = assumed(options.files, request)
     request |= guesses
     request |= {"from": options.start or "", "to": options.stop or ""}
