@@ -1,0 +1,52 @@
+"""A stand-in exchange on loopback that real clients trade with: see `client.py` for tests, this for a process by hand.
+
+Usage: ``python -m tests.standin --journal FILE [--port 0] [--seed 1] [--funds USDT=10000,BTC=0.5]``. The first line it
+prints is its port. Bybit v5, Binance spot and Binance USD-M answer at ``http://127.0.0.1:PORT`` under their own paths;
+control calls are ``POST /standin/NAME`` (see `control.py`), faults ``POST /standin/fault`` (see `faults.py`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+from decimal import Decimal
+from pathlib import Path
+
+from aiohttp import web
+
+from .amounts import widen
+from .dialects import dialects
+from .server import Server
+from .world import open_world
+
+FUNDS = "USDT=10000"
+
+
+def main() -> None:
+    """Serve until killed."""
+    parser = argparse.ArgumentParser(prog="standin", description="A stand-in exchange on loopback")
+    parser.add_argument("--journal", type=Path, required=True)
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--funds", default=FUNDS, help="coins of each account, such as USDT=10000,BTC=0.5")
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(_serve(parser.parse_args()))
+
+
+async def _serve(options: argparse.Namespace) -> None:
+    widen()
+    pairs = (part.split("=") for part in options.funds.split(",") if part)
+    funds = {coin: Decimal(amount) for coin, amount in pairs}
+    world = open_world(options.journal, options.seed, funds)
+    runner = web.AppRunner(Server(world, dialects(world)).application(), access_log=None, shutdown_timeout=0.2)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", options.port)
+    await site.start()
+    assert runner.addresses
+    print(runner.addresses[0][1], flush=True)
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    main()
