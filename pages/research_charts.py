@@ -21,7 +21,7 @@ _WIDE_GROWTH = 10
 
 
 _MANY, _CROWD = 40, 150
-"""Trades in one chart above which their marks are small, and above which they are faint dots."""
+"""Trades in one chart above which their marks are small, and above which only entries are marked, as faint dots."""
 
 
 def curve(run: RunCurve) -> dict[str, Any]:
@@ -117,36 +117,43 @@ def results(distribution: Histogram) -> dict[str, Any]:
 
 
 def trades(chart: RunChart) -> dict[str, Any]:
-    """Candles with the entry, exit and stop of every trade in them, entry and exit joined by a line."""
+    """Candles with the entry, exit and stop of every trade in them, entry and exit joined by a line.
+
+    Of a crowd only entries and the joining lines: more would be a smear, and each mark is an element of the page.
+    """
     figure = charts.candles(chart.candles)
     colours = theme.palette()
     found = chart.trades
     figure["data"] = [{**trace, "showlegend": False} for trace in figure["data"]]
-    if found:
+    if is_crowd(found):
+        figure["data"] += [*_ways(found, colours), _entries(found, colours)]
+    elif found:
         levels = [_stops(found, colours), *_targets(found, colours)]
-        figure["data"] += [*_ways(found, colours), *levels, *_ends(found, colours)]
+        figure["data"] += [*_ways(found, colours), *levels, _entries(found, colours), _exits(found, colours)]
     figure["layout"] = {**figure["layout"], "showlegend": bool(found), "hovermode": "closest"}
     figure["layout"]["margin"] = {**figure["layout"]["margin"], "t": 30}
     return figure
 
 
-def _ends(found: Sequence[RunTrade], colours: Palette) -> list[dict[str, Any]]:
-    left = [trade for trade in found if trade.exit_at is not None and trade.exit_price is not None]
-    entries = _marks(
+def is_crowd(found: Sequence[RunTrade]) -> bool:
+    """Whether there are so many trades that only their entries and results can be seen."""
+    return len(found) > _CROWD
+
+
+def _entries(found: Sequence[RunTrade], colours: Palette) -> dict[str, Any]:
+    return _marks(
         "Entry",
         [(trade.entry_at.timestamp() * 1000, float(trade.entry_price), _said(trade)) for trade in found],
         ["triangle-up" if trade.side == "long" else "triangle-down" for trade in found],
         colours.accent,
         colours,
     )
-    exits = _marks(
-        "Exit",
-        [(t.exit_at.timestamp() * 1000, float(t.exit_price), _said(t)) for t in left if t.exit_at and t.exit_price],
-        ["circle" if len(left) > _CROWD else "x" for _ in left],
-        colours.second,
-        colours,
-    )
-    return [entries, exits]
+
+
+def _exits(found: Sequence[RunTrade], colours: Palette) -> dict[str, Any]:
+    left = [(one.exit_at, one.exit_price, _said(one)) for one in found if one.exit_at is not None]
+    points = [(at.timestamp() * 1000, float(price), said) for at, price, said in left if price is not None]
+    return _marks("Exit", points, ["x"] * len(points), colours.second, colours)
 
 
 def _marks(

@@ -19,7 +19,7 @@ from pages.confirm import Opener
 from pages.guard import live
 from pages.jobs import Start
 from pages.parts import Card
-from pages.research_form import CHOICES
+from pages.research_inputs import CHOICES
 from pages.research_result import figure, interval, meaning, verdict_notice
 from pages.research_study_form import FOLLOW
 from pages.tables import Column

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,54 +9,49 @@ import streamlit as st
 
 from engine.domain.errors import BadInput, QuarterdeckError
 from engine.domain.facade import ConsolePort
-from engine.domain.library_views import CoverageRow, finer_timeframes
 from engine.domain.studies import MOST_FORM_TRIALS, PlannedStudy, SearchField, StudyForm
 from engine.domain.views import JobView
-from pages import charts, forms, jobs, parts, research_study_charts
+from pages import charts, forms, jobs, parts, research_inputs, research_study_charts
 from pages import format as fmt
 from pages.guard import said
 from pages.jobs import Start
-from pages.research_form import CHOICES, series_title
 
 CHOSEN = "study-chosen"
 FOLLOW = "study-follow"
 _SEARCHED_FIRST = 2
 """Settings that are searched until a person chooses: a picture of two can be looked at."""
 _VALUE_PX = 250
-_IMPACT = 1.0
-_CASH, _TRIALS, _FOLDS, _EMBARGO, _FEE_BPS, _SLIPPAGE_BPS = 10_000, 100, 4, 1, 10.0, 0.0
+_TRIALS, _FOLDS, _EMBARGO = 100, 4, 1
+_FORM = "study"
+"""What the keys of this form begin with."""
 
 
 def draw(console: ConsolePort) -> None:
     """Draw the form, what it would do, and the button that starts it."""
-    stored = _stored(console)
+    stored = research_inputs.stored_series(console)
     if not stored:
         parts.notice("Import candles first on the Data page; then series can be chosen here.")
         return
-    form = _strategy({form.name: form for form in console.study_forms()})
-    st.multiselect(
-        "Instruments and timeframe",
-        list(stored),
-        format_func=lambda key: series_title(stored[key]),
-        key="study-series",
-        persist_state="session",
-    )
+    form = research_inputs.strategy(_FORM, {form.name: form for form in console.study_forms()})
+    research_inputs.series(_FORM, stored)
     st.subheader("Settings", anchor=False)
     st.caption("What is switched on is searched between low and high; all else stays fixed.")
-    _settings(form)
+    with st.container():
+        _settings(form)
     st.subheader("Days and costs", anchor=False)
-    _range()
-    _conditions(_has_perpetual(stored), finer_timeframes(console.coverage(), _chosen(stored)))
+    research_inputs.span(_FORM)
+    research_inputs.conditions(_FORM, stored)
     st.subheader("Search", anchor=False)
     _search(console)
-    blocked = _preview(console)
+    with st.container():
+        blocked = _preview(console)
     begin = Start("study", "Start study", lambda identity: _begin(console, identity), blocked=blocked)
     jobs.start_button(console, begin)
 
 
 def _preview(console: ConsolePort) -> str:
     """What would be done; returns why it cannot be."""
-    if not _chosen(_stored(console)):
+    if not research_inputs.chosen_series(_FORM, research_inputs.stored_series(console)):
         reason = "Choose at least one series of candles"
         st.caption(f"{reason}.")
         return reason
@@ -93,30 +87,17 @@ def _begin(console: ConsolePort, identity: str) -> JobView:
 def _request(console: ConsolePort) -> dict[str, Any]:
     """What the form says at this instant; what was typed just before the click is in it."""
     state, known = st.session_state, {form.name: form for form in console.study_forms()}
-    form, stored = known[str(state["study-strategy"])], _stored(console)
+    form = known[str(state["study-strategy"])]
     fixed, ranges = _entered(form)
-    request: dict[str, Any] = {
+    return {
         "strategy": form.name,
         "fixed": fixed,
         "ranges": ranges,
-        "series": [(row.instrument, row.timeframe) for row in _chosen(stored)],
-        "cash": str(state.get("study-cash", _CASH)),
-        "from": str(state.get("study-from", "")).strip(),
-        "to": str(state.get("study-to", "")).strip(),
         "study": str(state.get("study-name", "")).strip(),
         **{name: int(state.get(f"study-{name}") or 0) for name in ("trials", "folds", "embargo_days", "seed")},
         "workers": int(state.get("study-workers") or 1),
-        **{key: state.get(f"study-{key}", "") for key in ("engine", "brake", "costs")},
+        **research_inputs.request(_FORM, console),
     }
-    request["impact"] = f"{state.get('study-impact', _IMPACT):g}"
-    if (detail := state.get("study-detail", "")) in finer_timeframes(console.coverage(), _chosen(stored)):
-        request["detail"] = detail
-    if request["costs"] == "plain":
-        request["fee_bps"] = f"{state.get('study-fee', _FEE_BPS):g}"
-        request["slippage_bps"] = f"{state.get('study-slippage', _SLIPPAGE_BPS):g}"
-    if _has_perpetual(stored):
-        request["funding"] = state.get("study-funding", "stored")
-    return request
 
 
 def _entered(form: StudyForm) -> tuple[dict[str, Any], dict[str, str]]:
@@ -137,31 +118,6 @@ def _entered(form: StudyForm) -> tuple[dict[str, Any], dict[str, str]]:
                 raise BadInput(f"{one.field.label}: a bound is empty")
             ranges[one.field.name] = f"{low!r}:{high!r}"
     return fixed, ranges
-
-
-def _stored(console: ConsolePort) -> dict[str, CoverageRow]:
-    return {f"{row.instrument}|{row.timeframe}": row for row in console.coverage()}
-
-
-def _chosen(stored: Mapping[str, CoverageRow]) -> list[CoverageRow]:
-    return [stored[key] for key in st.session_state.get("study-series", ()) if key in stored]
-
-
-def _has_perpetual(stored: Mapping[str, CoverageRow]) -> bool:
-    return any(row.kind == "perpetual" for row in _chosen(stored))
-
-
-def _strategy(known: Mapping[str, StudyForm]) -> StudyForm:
-    name = st.selectbox(
-        "Strategy",
-        list(known),
-        format_func=lambda key: known[key].title if key in known else key,
-        key="study-strategy",
-        persist_state="session",
-    )
-    form = known[str(name)]
-    st.caption(form.summary)
-    return form
 
 
 def _settings(form: StudyForm) -> None:
@@ -213,49 +169,6 @@ def _bound(key: str, label: str, one: SearchField, first: float) -> None:
         width=120,
         help=f"{one.field.label}: from {forms.shown(low)} to {forms.shown(high)}",
     )
-
-
-def _range() -> None:
-    slots = st.columns(3)
-    slots[0].number_input(
-        "Capital, in the quote coin", value=_CASH, step=1000, key="study-cash", persist_state="session"
-    )
-    for slot, key, label, hint in (
-        (slots[1], "study-from", "From (ISO date, UTC)", "first candle"),
-        (slots[2], "study-to", "To (ISO date, UTC)", "last candle"),
-    ):
-        slot.text_input(label, key=key, placeholder=hint, persist_state="session")
-
-
-def _conditions(has_perpetual: bool, finer: Sequence[str]) -> None:
-    for slot, key in zip(st.columns(3), ("engine", "brake", "costs"), strict=True):
-        with slot:
-            _choice(key)
-    if st.session_state.get("study-costs") == "plain":
-        slots = st.columns(3)
-        for slot, key, label, first in (
-            (slots[0], "study-fee", "Fee, basis points", _FEE_BPS),
-            (slots[1], "study-slippage", "Slippage, basis points", _SLIPPAGE_BPS),
-        ):
-            slot.number_input(label, 0.0, 1000.0, first, 0.5, key=key, persist_state="session")
-    slots = st.columns(3)
-    slots[0].number_input(
-        "Market impact, Y", 0.0, 10.0, _IMPACT, 0.1, key="study-impact", persist_state="session",
-        help="An order pays Y x volatility x square root of its share of the candle's volume. 0 is none.",
-    )  # fmt: skip
-    slots[1].selectbox(
-        "Detail timeframe", ["", *finer], format_func=lambda one: one or "none: assume the worse path",
-        key="study-detail", persist_state="session",
-        help="Stored candles of this length decide whether stop or target came first inside a candle.",
-    )  # fmt: skip
-    if has_perpetual:
-        with slots[2]:
-            _choice("funding")
-
-
-def _choice(key: str) -> None:
-    label, words = CHOICES[key]
-    st.selectbox(label, list(words), format_func=words.__getitem__, key=f"study-{key}", persist_state="session")
 
 
 def _search(console: ConsolePort) -> None:

@@ -18,6 +18,8 @@ from pages.tables import Column, Filter, Stored
 
 _ORDERS = ("newest", "oldest", "best", "worst", "best share", "worst share", "longest", "shortest")
 _OUTCOMES = ("won", "lost")
+_LEVELS = "the dotted levels are stop and target as set at the entry; a trailing stop moved from there"
+_CROWDED = "a dot is an entry; enter the number of a trade to see its exit, stop and target"
 
 
 def draw(console: ConsolePort, view: BacktestView) -> None:
@@ -61,10 +63,10 @@ def _chart(console: ConsolePort, view: BacktestView) -> None:
     place = f"research-candles-{instrument}-{number}"
     charts.show(research_charts.trades(chart), place, f"Candles and trades of backtest {run_id}")
     count = f"{len(chart.trades):,} trade{'' if len(chart.trades) == 1 else 's'}"
+    drawn = _CROWDED if research_charts.is_crowd(chart.trades) else _LEVELS
     st.caption(
         f"{count} on {chart.candles.timeframe} candles as they are stored now · the line joins entry and exit "
-        "(whole: won, dashed: lost), the dotted levels are stop and target as set at the entry; a trailing stop moved "
-        "from there"
+        f"(whole: won, dashed: lost), {drawn}"
     )
 
 

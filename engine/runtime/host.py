@@ -22,6 +22,7 @@ from engine.runtime.jobs import Jobs
 from engine.runtime.operations import CONSOLE_SETTINGS
 from engine.runtime.replay_views import FOLDER as REPLAYS
 from engine.runtime.research_shelf import FOLDER as RESEARCH
+from engine.runtime.research_shelf import ResearchShelf
 from engine.runtime.research_studies_shelf import StudyShelf
 from engine.runtime.run_shelf import sweep_deleted
 from engine.runtime.sentinel import order_stop_by_file
@@ -144,6 +145,7 @@ class Host:
             alerts=alerts,
             monitor=Monitor(telemetry, alerts, effective.settings.health, clock, folder),
             jobs=jobs,
+            backtests=ResearchShelf(folder, jobs),
             studies=StudyShelf(folder, jobs),
             taxes=Taxes(money, clock),
             chain_key=load_or_create_key(folder / "keys" / "journal.key"),

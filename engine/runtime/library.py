@@ -292,14 +292,14 @@ def _coverage_row(row: Coverage) -> CoverageRow:
     )
 
 
-def chart_length(length: Timeframe, bars: int) -> Timeframe:
-    """The shortest usual timeframe that draws so many candles in at most 3,000, else a multiple of the own one."""
-    if bars <= CHART_BARS:
+def chart_length(length: Timeframe, bars: int, most: int = CHART_BARS) -> Timeframe:
+    """The shortest usual timeframe that draws so many candles in at most ``most``, else a multiple of the own one."""
+    if bars <= most:
         return length
     for target in map(Timeframe.parse, _CHART_LENGTHS):
-        if target.ms % length.ms == 0 and bars * length.ms <= CHART_BARS * target.ms:
+        if target.ms % length.ms == 0 and bars * length.ms <= most * target.ms:
             return target
-    return Timeframe(length.seconds * -(-bars // CHART_BARS))
+    return Timeframe(length.seconds * -(-bars // most))
 
 
 def _require_usable(file: DataFile, content: bytes) -> None:

@@ -21,7 +21,7 @@ from engine.domain.research import (
     RunNote,
     RunTrade,
 )
-from engine.domain.views import JobView, PageOf, StrategyForm
+from engine.domain.views import JobView, PageOf, StrategyForm, TradeChart
 from engine.runtime.forms import form_of
 from engine.runtime.funding_shelf import FundingShelf
 from engine.runtime.job_files import JobOrder
@@ -33,7 +33,7 @@ from engine.runtime.replay_request import limits_for, require_known
 from engine.runtime.research_compare import comparison
 from engine.runtime.research_job import REQUEST_KEYS, backtest_task, checked_request
 from engine.runtime.research_report import report_of
-from engine.runtime.research_shelf import KIND, ResearchShelf
+from engine.runtime.research_shelf import KIND
 from engine.runtime.research_trades import chosen_trades
 from engine.runtime.run_shelf import paged
 from engine.runtime.services import Services
@@ -42,6 +42,8 @@ from engine.storage.candles import Coverage
 from engine.strategies import BACKTESTS
 
 _BARS_AROUND = 150
+_CHART_BARS = 1000
+"""Candles of a chart at most: more are narrower than what separates them, and slow to draw."""
 _FILTERS = frozenset({"strategy", "text"})
 
 
@@ -61,7 +63,7 @@ class ResearchDesk:
         self._services = services
         self._who_asks = who
         self._require_role = require
-        self._research_shelf = ResearchShelf(services.folder, services.jobs)
+        self._research_shelf = services.backtests
 
     def backtest_strategies(self) -> tuple[StrategyForm, ...]:
         """Every strategy that can be backtested with the form of its configuration, defaults filled in."""
@@ -132,7 +134,7 @@ class ResearchDesk:
         return paged(chosen_trades(self._research_shelf.trades(run_id), filters), page, size)
 
     def backtest_chart(self, run_id: str, instrument: InstrumentKey, number: int | None) -> RunChart:
-        """Candles around a trade, or of the whole run in at most 3,000 candles, with the trades that lie in them.
+        """Candles around a trade, or of the whole run in at most 1,000 candles, with the trades that lie in them.
 
         Raises
         ------
@@ -193,15 +195,27 @@ class ResearchDesk:
         span: tuple[datetime, datetime],
         trades: Sequence[RunTrade],
     ) -> RunChart:
-        store, (first, last) = self._services.candles, span
-        bars = max(1, (last - first) // length.delta)
-        target = chart_length(length, bars)
+        first, last = span
+        inside = [trade for trade in trades if trade.entry_at <= last and (trade.exit_at or last) >= first]
+        return RunChart(self._candles(instrument, length, span), tuple(inside))
+
+    def _candles(self, instrument: InstrumentKey, length: Timeframe, span: tuple[datetime, datetime]) -> TradeChart:
+        """Candles to draw, as they are stored now; those of the last spans are kept until what is stored changes."""
+        store, charts, (first, last) = self._services.candles, self._services.backtests.charts, span
+        target = chart_length(length, max(1, (last - first) // length.delta), _CHART_BARS)
+        name = (instrument, length)
+        held = next((row.content_hash for row in store.coverage() if (row.instrument, row.timeframe) == name), "")
+        key = (instrument, target, first, last, held)
+        known = charts.get(key)
+        if known is not None:
+            return known
         if target == length:
             candles = store.read(instrument, length, first, last + length.delta)
         else:
             candles = store.resample(instrument, length, target, first, last + target.delta)
-        inside = [trade for trade in trades if trade.entry_at <= last and (trade.exit_at or last) >= first]
-        return RunChart(chart_of(instrument, candles, simulated=False), tuple(inside))
+        chart = chart_of(instrument, candles, simulated=False)
+        charts.put(key, chart)
+        return chart
 
     def _require_held(self, names: SeriesNames, span: tuple[datetime | None, datetime | None]) -> None:
         held = {(row.instrument, row.timeframe): row for row in self._services.candles.coverage()}

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import replace
+from datetime import datetime
 from decimal import InvalidOperation
 from pathlib import Path
 from typing import Any
 
 from engine.domain.errors import BadInput, StorageError
+from engine.domain.instruments import InstrumentKey
+from engine.domain.market import Timeframe
 from engine.domain.research import BacktestRow, BacktestView, RunNote, RunTrade
-from engine.domain.views import JobState, JobView
+from engine.domain.views import JobState, JobView, TradeChart
 from engine.runtime.job_shelf import ENDED
 from engine.runtime.jobs import Jobs
+from engine.runtime.latest import Latest
 from engine.runtime.research_files import ResearchFolder
 from engine.runtime.research_views import asked_row, row_of, trade_of, view_of
 from engine.runtime.run_shelf import RunShelf
@@ -24,17 +28,33 @@ from engine.storage.research import ResearchStore
 
 KIND = "backtest"
 FOLDER = RESEARCH_FOLDER
+_KEPT = 6
+"""Runs of which everything is kept in memory: as many as are compared at once, and one."""
+ChartKey = tuple[InstrumentKey, Timeframe, datetime, datetime, str]
+"""What a chart of candles is of: instrument, length of a candle, from, to, and the hash of what was stored."""
 _BROKEN = (KeyError, IndexError, TypeError, ValueError, InvalidOperation)
 
 
 class ResearchShelf:
-    """Reads, notes and deletes runs; a complete one is read from the disk once, but for its note."""
+    """Reads, notes and deletes runs; one object for a data folder, used by any thread.
+
+    A complete run never changes, so it is read from the disk once, but for its note. Of the rows all are kept, of the
+    rest, which is large, what was asked for last; ``charts`` keeps candles that were drawn.
+
+    Parameters
+    ----------
+    data : Path
+        The data folder.
+    jobs : Jobs
+    """
 
     def __init__(self, data: Path, jobs: Jobs) -> None:
         self._shelf = RunShelf(data / FOLDER, jobs, KIND)
         self._data = data
         self._rows: dict[str, BacktestRow] = {}
-        self._trades: dict[str, tuple[RunTrade, ...]] = {}
+        self._trades: Latest[str, tuple[RunTrade, ...]] = Latest(_KEPT)
+        self.charts: Latest[ChartKey, TradeChart] = Latest(_KEPT)
+        self._views: Latest[str, tuple[Mapping[str, Any], BacktestView]] = Latest(_KEPT)
 
     def folder(self, run_id: str) -> ResearchFolder:
         """Where a run lies; raises `BadInput` for what cannot be an id."""
@@ -58,14 +78,22 @@ class ResearchShelf:
 
     def view(self, run_id: str) -> BacktestView:
         """Everything about a run but its trades; raises as `done`."""
-        row, folder = self.done(run_id), self.folder(run_id)
-        record = folder.result() or {}
-        trades = self.trades(run_id)
+        row = self.done(run_id)
+        record, view = self._views.get(run_id) or self._viewed(row)
         try:
-            view = view_of(record, row, folder.curve(), trades)
-            return replace(view, tried_since=self._tried_since(record))
+            return replace(view, row=row, tried_since=self._tried_since(record))
+        except _BROKEN as error:
+            raise self.folder(run_id).damaged("result.json", error) from error
+
+    def _viewed(self, row: BacktestRow) -> tuple[Mapping[str, Any], BacktestView]:
+        folder = self.folder(row.run_id)
+        record = folder.result() or {}
+        try:
+            found = record, view_of(record, row, folder.curve(), self.trades(row.run_id))
         except _BROKEN as error:
             raise folder.damaged("result.json", error) from error
+        self._views.put(row.run_id, found)
+        return found
 
     def _tried_since(self, record: Mapping[str, Any]) -> int | None:
         """Settings tried since the verdict, None where the record of trials or the run's times cannot be read."""
@@ -83,7 +111,7 @@ class ResearchShelf:
         return self.folder(run_id).result() or {}
 
     def trades(self, run_id: str) -> tuple[RunTrade, ...]:
-        """Trades of a run that is done, by exit; the last run's are kept, since tables page through them."""
+        """Trades of a run that is done, by exit."""
         known = self._trades.get(run_id)
         if known is not None:
             return known
@@ -93,7 +121,7 @@ class ResearchShelf:
             made = tuple(trade_of(number, body) for number, body in enumerate(folder.trades(), start=1))
         except _BROKEN as error:
             raise folder.damaged("trades.jsonl", error) from error
-        self._trades = {run_id: made}
+        self._trades.put(run_id, made)
         return made
 
     def note(self, run_id: str, note: RunNote | None) -> None:
@@ -114,7 +142,8 @@ class ResearchShelf:
         """Remove the files and the job of a run that has ended; raises `BadInput`, `CannotRecord`."""
         self._shelf.delete(self.ended(run_id).run_id)
         self._rows.pop(run_id, None)
-        self._trades.pop(run_id, None)
+        self._trades.drop(run_id)
+        self._views.drop(run_id)
 
     def _listed(self, run_id: str, job: JobView | None) -> BacktestRow:
         """A run, or of a damaged one what is known without its files: it must hide no other, and can be deleted."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from engine.monitoring.alerts import AlertCentre
     from engine.monitoring.monitor import Monitor
     from engine.runtime.jobs import Jobs
+    from engine.runtime.research_shelf import ResearchShelf
     from engine.runtime.research_studies_shelf import StudyShelf
     from engine.security.access import Access
     from engine.security.vault import Vault
@@ -41,6 +42,7 @@ class Services:
     alerts: AlertCentre
     monitor: Monitor
     jobs: Jobs
+    backtests: ResearchShelf
     studies: StudyShelf
     taxes: Taxes
     chain_key: bytes

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 
 import numpy as np
 
@@ -11,6 +13,7 @@ from engine.exchanges.paper import PaperCosts
 from engine.quant.volatility import realised_volatility, volatility_target_scale
 from engine.simulation.backtest import BacktestRun
 from engine.simulation.backtest_trades import TradedSeries
+from engine.simulation.costs_in_prices import impact_share
 from engine.simulation.evaluation_figures import Days
 from engine.simulation.evaluation_market import funding_paid
 
@@ -21,6 +24,9 @@ MOST_SHARE = 1.0
 """Of the equity: nothing is borrowed."""
 REBALANCE_BAND = 0.10
 """Of the target: a smaller difference is not traded, as with the orders of a strategy."""
+
+
+Impact = Callable[[int, float], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +43,9 @@ class BasketDays:
         Wished for each day, 0 to 1, from what was known the day before; NaN where nothing is known.
     trades : bool[d]
         Whether there was a candle to trade at.
+    impact : callable, optional
+        Market impact as a share of the price, by number of the day and share of the starting capital that is traded;
+        None for none.
     """
 
     opens: FloatArray
@@ -44,14 +53,15 @@ class BasketDays:
     funding: FloatArray
     shares: FloatArray
     trades: np.ndarray[tuple[int], np.dtype[np.bool_]]
+    impact: Impact | None = None
 
 
 def volatility_hold(run: BacktestRun, market: Days) -> Days:
     """Holding the instruments of a run with a constant volatility: every day as much as brings it to the target.
 
     The share for a day is ``20 % / volatility of the 30 days before it``, at most 1, and is traded at the day's first
-    open with fee, half spread and slippage; candles before the run count as history. A difference of less than a tenth
-    of the target is left. Until 30 days are known there is only cash. Money outside earns nothing.
+    open with fee, half spread, slippage and market impact; candles before the run count as history. A difference of
+    less than a tenth of the target is left. Until 30 days are known there is only cash. Money outside earns nothing.
 
     Parameters
     ----------
@@ -77,22 +87,23 @@ def rebalanced(days: BasketDays, costs: PaperCosts) -> FloatArray:
     ----------
     days : BasketDays
     costs : PaperCosts
-        Taker fee, half spread and slippage are paid on what is bought and sold.
+        Taker fee, half spread and slippage are paid on what is bought and sold, and the impact of the wished order.
 
     Returns
     -------
     float64[d]
         Simple; 0 once nothing is left.
     """
-    fee, taking = float(costs.taker_bps) * 1e-4, float(costs.taking)
-    bought, sold = (1.0 + taking) * (1.0 + fee) - 1.0, 1.0 - (1.0 - taking) * (1.0 - fee)
+    fee = float(costs.taker_bps) * 1e-4
     cash, units = 1.0, 0.0
     levels = np.ones(len(days.closes) + 1)
     for day in range(len(days.closes)):
         worth, share = units * days.opens[day], days.shares[day]
         wished = share * (cash + worth)
         if days.trades[day] and abs(wished - worth) > REBALANCE_BAND * wished:  # NaN is never above
-            cost = bought if wished > worth else -sold
+            sign = 1.0 if wished > worth else -1.0
+            taking = float(costs.taking) + (days.impact(day, abs(wished - worth)) if days.impact else 0.0)
+            cost = (1.0 + sign * min(taking, 1.0)) * (1.0 + sign * fee) - 1.0  # negative where less is received
             kept = share * (cash + worth + cost * worth) / (1.0 + share * cost)  # the share holds after the cost
             cash, units = cash - (kept - worth) - cost * (kept - worth), kept / days.opens[day]
         cash -= units * days.funding[day]
@@ -112,7 +123,28 @@ def _basket_days(run: BacktestRun, market: Days, traded: list[TradedSeries], uni
     )
     paid = np.sum([unit * funding_paid(run, one) for one, unit in zip(traded, units, strict=True)], axis=0)
     by_day = np.diff(np.concatenate(([0.0], paid[last])))
-    return BasketDays(opens[first], closes[last], by_day, _shares(market, traded, units), held)
+    shares, impact = _shares(market, traded, units), _impact(run, traded, units, first)
+    return BasketDays(opens[first], closes[last], by_day, shares, held, impact)
+
+
+def _impact(run: BacktestRun, traded: list[TradedSeries], units: FloatArray, first: IntArray) -> Impact | None:
+    """What an order for the basket moves the candles that each day begins with, weighted by worth; None for none."""
+    costs, capital = run.setup.config.costs, float(run.setup.config.cash)
+    if not costs.impact:
+        return None
+    at_ms = run.at_ms[first]
+    rows = [one.first + np.maximum(np.searchsorted(one.closed_ms(), at_ms, side="right") - 1, 0) for one in traded]
+    prices = np.array([unit * _price(at_ms, one, True) for one, unit in zip(traded, units, strict=True)])
+
+    def share(day: int, money: float) -> float:
+        worth, paid = float(prices[:, day].sum()), 0.0
+        for number, one in enumerate(traded):
+            quantity = Decimal(repr(float(money * capital / worth * units[number])))
+            place = (one.candles, int(rows[number][day]))
+            paid += float(prices[number, day]) / worth * impact_share(costs, one, place, quantity)
+        return paid
+
+    return share
 
 
 def _bounds(at_ms: IntArray, market: Days) -> tuple[IntArray, IntArray, np.ndarray[tuple[int], np.dtype[np.bool_]]]:

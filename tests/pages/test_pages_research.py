@@ -360,11 +360,12 @@ def test_growth_when_it_spans_more_than_ten_times_then_the_scale_is_logarithmic(
 
 
 @pytest.mark.usefixtures("dark")
-def test_trade_chart_when_trades_crowd_then_their_marks_are_small_and_faint() -> None:
+def test_trade_chart_when_trades_crowd_then_only_entries_are_marked_faintly() -> None:
     chart = FakeConsole().backtest_chart("b-1", FakeConsole().backtest("b-1").row.instruments[0], None)
     many = research_charts.trades(replace(chart, trades=chart.trades * 5))
-    exits = next(trace for trace in many["data"] if trace["name"] == "Exit")["marker"]
-    assert (exits["size"], exits["opacity"], set(exits["symbol"])) == (3, 0.5, {"circle"})
+    assert {trace["name"] for trace in many["data"]} == {"Price", "Volume", "Won", "Lost", "Entry"}
+    marker = next(trace for trace in many["data"] if trace["name"] == "Entry")["marker"]
+    assert (marker["size"], marker["opacity"]) == (3, 0.5)
 
 
 @pytest.mark.usefixtures("dark")

@@ -35,6 +35,7 @@ from engine.runtime.jobs import JobRules, Jobs
 from engine.runtime.research import ResearchDesk
 from engine.runtime.research_files import ResearchFolder
 from engine.runtime.research_job import backtest_task
+from engine.runtime.research_shelf import ResearchShelf
 from engine.runtime.research_views import histogram, trade_of
 from engine.runtime.research_words import STANDINGS
 from engine.runtime.services import Services
@@ -56,7 +57,7 @@ class House:
         self.jobs = Jobs(folder, rules=JobRules(look_every_s=0.02))
         services = SimpleNamespace(
             settings=load({"QUARTERDECK_DATA_DIR": str(folder)}), folder=folder, clock=SystemClock(),
-            candles=self.candles, jobs=self.jobs,
+            candles=self.candles, jobs=self.jobs, backtests=ResearchShelf(folder, self.jobs),
         )  # fmt: skip
         self.desk = ResearchDesk(cast(Services, services), lambda: Actor("sam", self.role, "console"), self.require)
         self.audited: list[tuple[str, ...]] = []
@@ -116,7 +117,8 @@ def test_backtest_when_run_in_a_worker_then_result_chart_trades_and_report(house
     assert len(closed) == row.trades == sum(ended.trades for ended in view.exits)
     whole = desk.backtest_chart("c-1", BTC, None)
     near = desk.backtest_chart("c-1", BTC, closed[0].number)
-    assert len(whole.candles.opened_at_ms) == 2500
+    assert (len(whole.candles.opened_at_ms), whole.candles.timeframe) == (625, "4h")
+    assert desk.backtest_chart("c-1", BTC, None).candles is whole.candles
     assert closed[0] in near.trades
     assert len(near.candles.opened_at_ms) < len(whole.candles.opened_at_ms)
     name, content = desk.backtest_report("c-1")

@@ -26,6 +26,7 @@ from engine.runtime.console import Console
 from engine.runtime.job_files import JobCancelled
 from engine.runtime.jobs import JobRules, Jobs
 from engine.runtime.replay_data import ReplayData
+from engine.runtime.research_shelf import ResearchShelf
 from engine.runtime.research_studies_job import checked_study
 from engine.runtime.research_studies_shelf import StudyShelf
 from engine.runtime.services import Services
@@ -59,7 +60,8 @@ class House:
         audit = SimpleNamespace(append=lambda actor, *rest: self.audited.append((actor.name, *rest)))
         services = SimpleNamespace(
             settings=load({"QUARTERDECK_DATA_DIR": str(folder)}), folder=folder, clock=SystemClock(),
-            candles=self.candles, jobs=self.jobs, studies=self.studies, control=SimpleNamespace(audit=audit),
+            candles=self.candles, jobs=self.jobs, backtests=ResearchShelf(folder, self.jobs),
+            studies=self.studies, control=SimpleNamespace(audit=audit),
         )  # fmt: skip
         self.desk = Console(cast(Services, services), lambda: Actor("sam", self.role, "console"))
         instrument, candles = made(24 * 150, seed=11)

@@ -137,6 +137,33 @@ def test_hold_when_costs_are_paid_then_less_is_left_by_fee_spread_and_slippage()
     assert 0.0 < paid < free
 
 
+def test_rebalanced_when_orders_move_the_price_then_each_pays_for_its_own_size() -> None:
+    days = BasketDays(
+        opens=np.array([100.0, 200.0]),
+        closes=np.array([100.0, 200.0]),
+        funding=np.zeros(2),
+        shares=np.array([0.5, 0.25]),
+        trades=np.ones(2, dtype=np.bool_),
+        impact=lambda day, money: (0.1, 0.2)[day] * money,
+    )
+    # Half of 1 moves the price by 5 %: x = 0.5 (1 - 0.05 x) = 0.48780488 is held, and 0.48780488 is left as cash.
+    # At 200 it is worth 0.97560976 of 1.46341463, a quarter is wished: 0.60975610 moves the price by 12.195122 %.
+    # x = 0.25 (1.46341463 - 0.12195122 (0.97560976 - x)) leaves 1.38671575.
+    levels = np.cumprod(1.0 + rebalanced(days, FREE))
+    np.testing.assert_allclose(levels, [0.97560976, 1.38671575], rtol=1e-7)
+
+
+def test_hold_when_impact_is_asked_for_then_it_is_paid_and_more_by_a_larger_capital() -> None:
+    _, candles = made(BARS)
+    moved = FREE.model_copy(update={"impact": Decimal(1)})
+
+    def ended(costs: PaperCosts, cash: Decimal) -> float:
+        asked = setup(candles, costs)
+        return float(np.prod(1.0 + held(run(replace(asked, config=replace(asked.config, cash=cash)))).returns))
+
+    assert ended(moved, Decimal(1_000_000)) < ended(moved, Decimal(10_000)) < ended(FREE, Decimal(10_000))
+
+
 def test_hold_when_a_perpetual_pays_funding_then_less_is_left_once_it_holds() -> None:
     _, candles = made(BARS)
     asked = setup(candles, kind=Kind.PERPETUAL)
