@@ -22,6 +22,7 @@ from engine.simulation.kernel_layout import (
     ACTIVE,
     DECIDED,
     DONE,
+    EXIT,
     FLATTEN,
     MORE_FILLS,
     MORE_ORDERS,
@@ -37,6 +38,7 @@ from engine.simulation.kernel_send import cancel_all, send
 from engine.simulation.kernel_tables import (
     candle_at,
     close_at,
+    decision_at,
     instant_at,
     market_at,
     order_at,
@@ -162,7 +164,7 @@ def has_space(run: Records) -> int:
     if run.fills + run.markets * (run.slots + 4 * run.sleeves + 4) > run.fill_rows:
         return MORE_FILLS
     for m in range(run.markets):
-        if market_at(run, m).count + 6 * run.sleeves + 5 > run.slots:
+        if market_at(run, m).count + 8 * run.sleeves + 5 > run.slots:
             return MORE_ORDERS
     return DONE
 
@@ -217,7 +219,7 @@ def step_inside(run: Records) -> None:
     run.bar_ms = length_ms
     if not run.is_latched:
         protect(run)
-        send(run)
+        send_and_look(run)
     drive_stop(run)
 
 
@@ -237,6 +239,19 @@ def protect(run: Records) -> None:
 
 
 @part
+def send_and_look(run: Records) -> None:
+    """Send, then give a position its stop back where the answers have undone the exit that took the stop's place."""
+    looks = run.cancels > 0
+    for row in range(run.approved):
+        decision = decision_at(run, APPROVED, row)
+        looks = looks or order_at(run, decision.market, decision.slot).purpose == EXIT
+    send(run)
+    if looks:
+        protect(run)
+        send(run)
+
+
+@part
 def step(run: Records) -> None:
     """One close: match, value, look at the brake, decide, send."""
     observe(run)
@@ -245,7 +260,7 @@ def step(run: Records) -> None:
     look_at_failures(run)
     if not run.is_latched:
         decide(run)
-        send(run)
+        send_and_look(run)
     drive_stop(run)
     if run.has_stop and run.stopped_ms == NEVER:
         run.stopped_ms = run.now_ms

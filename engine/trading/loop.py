@@ -16,7 +16,7 @@ from engine.domain.errors import OrderNotFound, VenueError
 from engine.domain.facts import CancelRequest, CommandDone, Fact, Notice, Outcome, Severity
 from engine.domain.instruments import venue_of
 from engine.domain.market import MarketEvent
-from engine.domain.orders import CashFlow, Fill, FundingPaid, OrderState, OrderUpdate
+from engine.domain.orders import CashFlow, Fill, FundingPaid, OrderState, OrderUpdate, Purpose
 from engine.domain.ports import Clock, Journal
 from engine.execution.tracker import TrackedOrder
 from engine.trading.commands import carry_out
@@ -65,7 +65,17 @@ class TradingLoop:
             happened.extend(venue.observe(event))
         if happened:
             self.take(happened, event.at)
-        self._act(event, self.core.process(event), event.at)
+        outcome = self.core.process(event)
+        self._act(event, outcome, event.at)
+        self._look_again(outcome)
+
+    def _look_again(self, outcome: Outcome) -> None:
+        """Give a position its stop back where the answers have just undone the exit that took the stop's place.
+
+        Only then: a stop that the venue has refused is not sent again before the next close.
+        """
+        if outcome.cancels or any(approved.intent.purpose is Purpose.EXIT for approved in outcome.approved):
+            self.protect()
 
     def retire(self) -> None:
         """Never touch a venue again: another loop has taken over. Safe from any thread."""
@@ -76,6 +86,7 @@ class TradingLoop:
         at = self.market_time()
         outcome = carry_out(self.core, command, at, self._clock.now())
         self._act(command, outcome, at)
+        self._look_again(outcome)
         return self.book.commands.get(command.command_id)
 
     def market_time(self) -> datetime:
