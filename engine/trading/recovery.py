@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
 
+from engine.domain.codec import plain
 from engine.domain.commands import TradingState
 from engine.domain.errors import VenueError
 from engine.domain.facts import StateChanged
-from engine.domain.instruments import Kind
+from engine.domain.instruments import InstrumentKey, Kind
 from engine.domain.ports import Clock
-from engine.ledger.ledger import EXACT
+from engine.domain.positions import CENT, Booked
+from engine.ledger.ledger import EXACT, FLAT
 from engine.trading.book import Book
 from engine.trading.loop import TradingLoop
 
 ZERO = Decimal(0)
+_FLAT = (ZERO, ZERO)
 RECONCILE_EVERY_S = 10.0
 """Wall seconds between two comparisons of books and venues."""
 
@@ -134,21 +137,60 @@ def _unknown_orders(loop: TradingLoop) -> list[str]:
 
 
 def _compare_money(loop: TradingLoop) -> list[str]:
-    book, found = loop.book, []
+    found = []
     for name, venue in loop.venues.items():
         totals = {balance.currency: balance.total for balance in venue.balances()}
-        coins = {c for (v, c) in book.ledger.balances if v == name} | {c for (v, c) in book.external if v == name}
-        for coin in sorted(coins):
-            own = book.ledger.balances.get((name, coin), ZERO) + book.external.get((name, coin), ZERO)
-            if totals.get(coin, ZERO) != own:
-                found.append(f"{name} holds {totals.get(coin, ZERO)} {coin}, the books say {own}")
-        positions = {p.instrument: p.quantity for p in venue.positions()}
-        for key, instrument in book.ledger.instruments.items():
-            if instrument.venue == name and instrument.kind is Kind.PERPETUAL:
-                ours = book.ledger.account_position(key)
-                if positions.get(key, ZERO) != ours:
-                    found.append(f"{key}: the venue has {positions.get(key, ZERO)}, the books say {ours}")
+        reported = {p.instrument: (p.quantity, p.entry_price) for p in venue.positions()}
+        for key, ours in _perpetuals(loop.book, name):
+            quantity, _ = reported.get(key, _FLAT)
+            if quantity != ours.quantity:
+                found.append(f"{key}: the venue has {quantity}, the books say {ours.quantity}")
+        found += _compare_coins(loop.book, name, totals, _Open.at(loop.book, name, reported))
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """Derivative positions by quote coin: their cost in the books less that at the venue, and how exact it can be.
+
+    Which part of a result is realised depends on the order of the executions, and so does the balance. Balance less
+    cost does not: it is what every execution, fee and payment has moved, whatever came first.
+    """
+
+    ahead: Mapping[str, Decimal]
+    rounding: Mapping[str, Decimal]
+
+    @classmethod
+    def at(cls, book: Book, venue: str, reported: Mapping[InstrumentKey, tuple[Decimal, Decimal]]) -> _Open:
+        ahead, rounding = dict[str, Decimal](), dict[str, Decimal]()
+        for key, ours in _perpetuals(book, venue):
+            coin, (quantity, entry_price) = book.ledger.instruments[key].quote, reported.get(key, _FLAT)
+            ahead[coin] = ahead.get(coin, ZERO) + ours.cost - quantity * entry_price
+            rounding[coin] = rounding.get(coin, ZERO) + abs(quantity) * CENT
+        return cls(ahead, rounding)
+
+
+def _perpetuals(book: Book, venue: str) -> list[tuple[InstrumentKey, Booked]]:
+    """The account's position in every derivative of a venue."""
+    accounts = dict(book.ledger.accounts())
+    perpetuals = (i for i in book.ledger.instruments.values() if i.venue == venue and i.kind is Kind.PERPETUAL)
+    return [(one.key, accounts.get(one.key, FLAT)) for one in perpetuals]
+
+
+def _compare_coins(book: Book, name: str, totals: Mapping[str, Decimal], open_: _Open) -> list[str]:
+    found = []
+    coins = {c for (v, c) in book.ledger.balances if v == name} | {c for (v, c) in book.external if v == name}
+    for coin in sorted(coins):
+        own = book.ledger.balances.get((name, coin), ZERO) + book.external.get((name, coin), ZERO)
+        total, expected = totals.get(coin, ZERO), own - open_.ahead.get(coin, ZERO)
+        if abs(total - expected) > open_.rounding.get(coin, ZERO):
+            ours = str(own) if expected == own else _shown(expected)
+            found.append(f"{name} holds {total} {coin}, the books say {ours}")
+    return found
+
+
+def _shown(expected: Decimal) -> str:
+    return f"{plain(expected.quantize(CENT))}, given what its open positions cost there"
 
 
 def take_baseline(loop: TradingLoop) -> None:
