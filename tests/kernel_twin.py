@@ -87,7 +87,7 @@ def kernel_rows(result: KernelResult) -> list[tuple[Row, float]]:
 def replay_rows(result: ReplayResult) -> list[tuple[Row, float]]:
     """The same of a replay."""
     return [
-        ((to_ms(f.at), str(f.instrument), f.side.sign, f.quantity, f.price, *result.orders[f.trade_id]), float(f.fee))
+        ((to_ms(f.at), str(f.instrument), f.side.sign, f.quantity, f.price, *result.orders[f.client_id]), float(f.fee))
         for f in result.fills
     ]
 

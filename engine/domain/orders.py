@@ -179,8 +179,8 @@ class Liquidity(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Fill:
-    """An execution; the only thing that moves a position. Unique by (venue, account, trade_id): where a venue numbers
-    its trades by symbol, its gateway puts the symbol into ``trade_id``.
+    """An execution; the only thing that moves a position. Unique by `identity`: some venues number the trades of every
+    symbol on their own.
 
     ``fee`` is positive when paid, in ``fee_currency``; ``price`` in quote; ``quantity`` in base, positive.
     """
@@ -198,6 +198,11 @@ class Fill:
     fee_currency: str
     liquidity: Liquidity
     at: datetime
+
+    @property
+    def identity(self) -> tuple[str, str, InstrumentKey, str]:
+        """Venue, account, instrument and trade number: two reports that share it are one execution."""
+        return self.venue, self.account, self.instrument, self.trade_id
 
 
 @dataclass(frozen=True, slots=True)

@@ -166,7 +166,7 @@ class _Run:
         curve = self._points.curve()
         summary = {**_summary(result, self._request), **facts, "max_drawdown": _deepest(curve)}
         if self._audience.folder is not None:
-            fills = [FillNote(fill, *result.orders[fill.trade_id]) for fill in result.fills]
+            fills = [FillNote(fill, *result.orders[fill.client_id]) for fill in result.fills]
             self._audience.folder.write_result(summary, curve, fills)
         return summary
 

@@ -161,7 +161,7 @@ def _replay_outcome(result: ReplayResult) -> Outcome:
     fills = tuple(
         BacktestFill(
             to_ms(fill.at), fill.instrument, fill.side, fill.quantity, fill.price, fill.fee,
-            _REPLAY_REASONS.get(result.orders[fill.trade_id][1], Reason.LIQUIDATION),
+            _REPLAY_REASONS.get(result.orders[fill.client_id][1], Reason.LIQUIDATION),
         )
         for fill in result.fills
     )  # fmt: skip

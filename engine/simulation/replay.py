@@ -74,7 +74,7 @@ class EquityPoint:
 class ReplayResult:
     """What a replay did; money in the quote currency. ``stopped_at`` is when the brake latched, if it did.
 
-    ``orders`` gives strategy and purpose of each fill's order by trade id.
+    ``orders`` gives strategy and purpose of each fill's order by client order id.
     """
 
     bars: int
@@ -295,7 +295,7 @@ class Replay:
             trades=sum(t.trades for t in totals),
             wins=sum(t.wins for t in totals),
             fills=fills,
-            orders={f.trade_id: self._order_of.get(f.client_id, ("external", "external")) for f in fills},
+            orders={f.client_id: self._order_of.get(f.client_id, ("external", "external")) for f in fills},
             final_equity=self._ahead or book.ledger.equity(book.price) or ZERO,
             fees=sum((t.fees for t in totals), ZERO),
             funding=sum((t.funding for t in totals), ZERO),

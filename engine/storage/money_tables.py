@@ -66,11 +66,11 @@ class OrderTable(MoneyBase, table=True):
 
 
 class FillTable(MoneyBase, table=True):
-    """Every execution, unique by the venue's own trade id; ``sequence`` is its journal row."""
+    """Every execution; the venue's number is unique for an account and instrument. ``sequence`` is its journal row."""
 
     __tablename__ = "fills"
     __table_args__ = (
-        UniqueConstraint("venue", "account", "trade_id"),
+        UniqueConstraint("venue", "account", "instrument", "trade_id"),
         Index("ix_fills_book", "book", "sequence"),
         Index("ix_fills_client_id", "client_id"),
     )

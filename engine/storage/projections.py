@@ -111,7 +111,7 @@ def _command_marker() -> _Apply:
 _APPLY: dict[type[Fact], _Apply] = {
     OrderIntent: _order_inserter(),
     OrderUpdate: _update_order,
-    Fill: _appender("fills", ("venue", "account", "trade_id")),
+    Fill: _appender("fills", ("venue", "account", "instrument", "trade_id")),
     FundingPaid: _appender("funding", ("venue", "account", "payment_id")),
     CashFlow: _appender("cash_flows", ("book", "venue", "flow_id")),
     CommandDone: _command_marker(),

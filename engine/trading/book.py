@@ -14,7 +14,7 @@ from engine.domain.commands import TradingState
 from engine.domain.facts import CommandDone, LatchReleased
 from engine.domain.instruments import Instrument, InstrumentKey, venue_of
 from engine.domain.market import CandleArrays
-from engine.domain.orders import OrderIntent, Refused
+from engine.domain.orders import Fill, OrderIntent, Refused
 from engine.domain.portfolio import Balance
 from engine.execution.identity import ClientIds
 from engine.execution.tracker import Tracker
@@ -157,12 +157,20 @@ class Book:
         self.venue_errors[venue] = window.failed(at)
 
     def has_payment(self, venue: str, payment_id: str) -> bool:
-        """Whether a funding payment, or an execution that is not ours, was booked before."""
+        """Whether a funding payment was booked before."""
         return f"{venue}|{payment_id}" in self.payments
 
     def note_payment(self, venue: str, payment_id: str) -> None:
         """Remember a booked payment until `forget_payments`."""
         self.payments[f"{venue}|{payment_id}"] = None
+
+    def has_external(self, fill: Fill) -> bool:
+        """Whether an execution that is not ours was booked before."""
+        return "|".join(fill.identity) in self.payments
+
+    def note_external(self, fill: Fill) -> None:
+        """Remember an execution that is not ours until `forget_payments`."""
+        self.payments["|".join(fill.identity)] = None
 
     def forget_payments(self) -> None:
         """Forget the oldest; only once the venues' cursors have passed them, so that they cannot come again."""

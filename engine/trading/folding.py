@@ -163,7 +163,7 @@ class Folding:
             book.stop.reopen(f"a late fill of {fill.client_id} arrived after VERIFIED FLAT")
         if order is None:
             book_external(book, fill)
-            book.note_payment(fill.venue, fill.trade_id)
+            book.note_external(fill)
             self._touched.add((EXTERNAL, fill.instrument))
             self._tell_of_external(fill)
             return

@@ -109,15 +109,16 @@ class TradingLoop:
             return self.book.tracker.knows(fact)
         if not isinstance(fact, Fill | FundingPaid):
             return False
-        number = fact.trade_id if isinstance(fact, Fill) else fact.payment_id
-        key = (fact.venue, fact.account, number, fact.client_id if isinstance(fact, Fill) else "")
+        is_fill = isinstance(fact, Fill)
+        key = (*fact.identity, fact.client_id) if is_fill else (fact.venue, fact.account, fact.payment_id)
         if key in seen:
             return True
         seen.add(key)
-        if isinstance(fact, Fill) and self.book.tracker.get(fact.client_id) is not None:
+        if not is_fill:
+            return self.book.has_payment(fact.venue, fact.payment_id)
+        if self.book.tracker.get(fact.client_id) is not None:
             return not self.book.tracker.is_new_fill(fact)
-        ours = isinstance(fact, Fill) and self.book.ids.owns(fact.client_id)
-        return ours or self.book.has_payment(fact.venue, number)
+        return self.book.ids.owns(fact.client_id) or self.book.has_external(fact)
 
     def _record(self, facts: Sequence[Fact], at: datetime) -> tuple[Fact, ...]:
         """Make facts durable; those left out, which must not be believed: memory and journal would part."""

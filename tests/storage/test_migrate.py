@@ -34,8 +34,8 @@ BASES: dict[Database, type[SQLModel]] = {
 BROKEN = """
 import sqlalchemy as sa
 from alembic import op
-revision = "0002_broken"
-down_revision = "0001_journal"
+revision = "0003_broken"
+down_revision = "0002_fill_identity"
 
 
 def upgrade():
@@ -103,14 +103,14 @@ def test_migrate_when_a_revision_fails_then_the_old_schema_stays_and_a_copy_lies
 ) -> None:
     money = Database.MONEY.path(folder)
     before = tables(money)
-    (scripts / "money" / "0002_broken.py").write_text(
+    (scripts / "money" / "0003_broken.py").write_text(
         BROKEN.format(then='op.execute("INSERT INTO nowhere VALUES (1)")')
     )
     with pytest.raises(StorageError, match=r"money\.sqlite keeps its old schema.*nowhere"):
         migrate(folder)
     assert tables(money) == before
-    assert current_revision(money) == "0001_journal"
-    copies = list((folder / "backups" / "before-upgrade").glob("money-0001_journal-*.sqlite"))
+    assert current_revision(money) == "0002_fill_identity"
+    copies = list((folder / "backups" / "before-upgrade").glob("money-0002_fill_identity-*.sqlite"))
     assert len(copies) == 1
     assert tables(copies[0]) == before
 
@@ -119,7 +119,7 @@ def test_migrate_when_a_revision_fails_then_the_old_schema_stays_and_a_copy_lies
 def test_migrate_when_killed_half_way_then_the_next_start_begins_again(folder: Path, scripts: Path) -> None:
     money = Database.MONEY.path(folder)
     before = tables(money)
-    script = scripts / "money" / "0002_broken.py"
+    script = scripts / "money" / "0003_broken.py"
     script.write_text(BROKEN.format(then="import os; os._exit(9)"))
     code = (
         "from pathlib import Path; from engine.storage import migrate; "
@@ -127,9 +127,9 @@ def test_migrate_when_killed_half_way_then_the_next_start_begins_again(folder: P
     )
     ended = subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT, timeout=60)
     assert ended.returncode == 9
-    assert current_revision(money) == "0001_journal"
+    assert current_revision(money) == "0002_fill_identity"
     script.write_text(BROKEN.format(then=""))
-    assert migrate(folder) == ["money.sqlite: 0001_journal -> 0002_broken"]
+    assert migrate(folder) == ["money.sqlite: 0002_fill_identity -> 0003_broken"]
     assert tables(money) == before | {"half"}
 
 

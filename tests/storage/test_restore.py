@@ -314,7 +314,7 @@ def test_check_at_start_when_there_is_no_backup_then_it_starts_empty_and_says_so
     garbage(money_path)
     (message,) = check_at_start(folder)
     assert "no usable backup, it starts empty" in message
-    assert migrate(folder) == ["money.sqlite: new -> 0001_journal"]
+    assert migrate(folder) == ["money.sqlite: new -> 0002_fill_identity"]
     store = MoneyStore(money_path, key, SystemClock())
     assert store.acquire_lease("test") == 2
     store.close()

@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from engine.domain.commands import PlaceOrder, TradingState
-from engine.domain.orders import Approved, Fill, FundingPaid, OrderIntent, OrderType, Purpose, Side
+from engine.domain.orders import Approved, Fill, FundingPaid, Liquidity, OrderIntent, OrderType, Purpose, Side
 from engine.exchanges.paper.faults import Call, Fault
 from engine.ledger.ledger import Ledger
 from engine.trading.recovery import Reconciler, compare
@@ -115,3 +115,19 @@ def test_ledger_when_fills_come_in_any_order_then_position_and_equity_are_the_sa
         return ledger.account_position(PERP.key), ledger.equity(lambda key: D("98.7"))
 
     assert booked([fills[place] for place in order if place < len(fills)]) == booked(fills)
+
+
+def test_external_executions_when_two_instruments_share_a_number_then_both_are_booked_and_each_once() -> None:
+    other = replace(PERP, base="ETH")
+    desk = Desk(PERP, others=(other,))
+    first = Fill("v", "main", "7", "x1", "v1", PERP.key, Side.BUY, D(1), D(100), D(0), "USDT", Liquidity.TAKER, desk.at)
+    second = replace(first, instrument=other.key)
+    desk.loop.take([first, second, first], desk.at)
+    desk.loop.take([second, first], desk.at)
+    assert [desk.book.ledger.account_position(key) for key in (PERP.key, other.key)] == [1, 1]
+    desk.loop.maybe_checkpoint(force=True)
+    desk.epoch += 1
+    desk._build()
+    desk.loop.load()
+    desk.loop.take([first, second], desk.at)
+    assert [desk.book.ledger.account_position(key) for key in (PERP.key, other.key)] == [1, 1]
