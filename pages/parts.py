@@ -95,6 +95,13 @@ def panel(body: str) -> None:
     st.html(f'<div class="qd-panel">{safe(body)}</div>')
 
 
+def remarks(lines: Iterable[str]) -> None:
+    """What is to be known of the candles before a figure of them is believed; nothing where all is well."""
+    known = tuple(lines)
+    if known:
+        notice(Html(f"<b>About the candles</b>{bullets(known)}"), "warn")
+
+
 def notice(text: str, tone: str = "") -> None:
     """A line worth reading; ``tone`` is ``good``, ``warn``, ``stop`` or nothing."""
     st.html(f'<div class="qd-notice {safe(tone)}">{safe(text)}</div>')

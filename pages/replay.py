@@ -8,11 +8,11 @@ from typing import Any
 import streamlit as st
 
 from engine.domain.facade import ConsolePort
-from engine.domain.library_views import CoverageRow, ReplayView
+from engine.domain.library_views import CoverageRow, ReplayView, finer_timeframes
 from engine.domain.views import StrategyForm
 from engine.runtime.replay_words import Condition, conditions
 from engine.runtime.titles import titles_of
-from pages import appearance, books, charts, desk, forms, jobs, parts, shelf, tables
+from pages import appearance, books, charts, desk, forms, jobs, parts, research_inputs, shelf, tables
 from pages import format as fmt
 from pages.format import Number
 from pages.guard import alone, guarded, live
@@ -25,6 +25,8 @@ _BRAKES = {
     "off": "off: for comparison only",
     "reset-after=30": "reset after 30 days",
 }
+_IMPACT = 0.0
+"""Until a person asks for it: a replay on the command line has none either, and equal runs give equal digests."""
 _COSTS = {"default": "default: fees, half spread, slippage", "plain": "plain: only fee and slippage"}
 
 
@@ -92,6 +94,7 @@ def _result(console: ConsolePort) -> None:
         persist_state="session",
     )
     run = console.replay(str(chosen))
+    parts.remarks(run.remarks)
     st.html(parts.cards(_cards(run)))
     if run.curve is not None and len(run.curve.at_ms):
         charts.show(charts.equity(run.curve), "replay-equity", f"Equity and drawdown of replay {run.run_id}")
@@ -168,6 +171,7 @@ def _form(console: ConsolePort) -> None:
         "strategies": list(names),
         "settings": _settings([known[name] for name in names]),
         **_conditions(_coins([stored[key] for key in series])),
+        **_inside([stored[key] for key in series], stored),
     }
     blocked = "" if series and names else "Choose at least one series and one strategy"
     start = Start(
@@ -196,6 +200,14 @@ def _settings(chosen: list[StrategyForm]) -> dict[str, Mapping[str, Any]]:
                 st.error(error)
             settings[form.name] = draft.values
     return settings
+
+
+def _inside(chosen: Sequence[CoverageRow], stored: Mapping[str, CoverageRow]) -> dict[str, str]:
+    """What an order moves the price, and what decides the path inside a candle."""
+    finer, slots = finer_timeframes(stored.values(), chosen), st.columns(3)
+    research_inputs.impact(slots[0], "replay", _IMPACT)
+    research_inputs.detail(slots[1], "replay", finer)
+    return research_inputs.inside("replay", finer, _IMPACT)
 
 
 def _coins(chosen: Sequence[CoverageRow]) -> str:

@@ -39,6 +39,7 @@ def draw(console: ConsolePort, view: BacktestView) -> None:
     _as_of(console, view)
     if view.stopped:
         parts.notice(view.stopped, "warn")
+    parts.remarks(view.remarks)
     st.html(parts.cards(_cards(view)))
     charts.show(research_charts.curve(view.curve), "research-equity", f"Equity and drawdown of backtest {row.run_id}")
     st.caption(_basis(console, view))

@@ -10,7 +10,7 @@ import streamlit as st
 from engine.domain.commands import Role
 from engine.domain.facade import ConsolePort
 from engine.domain.research import Statistic
-from engine.domain.studies import SettingValue, StudyView, WindowKind
+from engine.domain.studies import SettingValue, StudyState, StudyView, WindowKind
 from engine.domain.views import JobState, JobView
 from pages import appearance, charts, confirm, jobs, parts, research_charts, tables
 from pages import format as fmt
@@ -79,7 +79,7 @@ def holdout(console: ConsolePort, view: StudyView) -> None:
     """The days that are kept for one look, the button that asks for it, or what was seen."""
     look = view.look
     if look is None:
-        parts.notice(_untouched(view))
+        _untouched(view)
         blocked = missing_role(console.actor, Role.OPERATOR) or view.look_blocked
         tip = "Asks before anything is done; it can be done once"
         confirm.opener(Opener("study-look-open", "Look at the holdout…", LOOK, view.row.name, blocked, tip))
@@ -96,8 +96,15 @@ def holdout(console: ConsolePort, view: StudyView) -> None:
     st.caption(f"With {', '.join(f'{name} {_shown(value)}' for name, value in look.settings)}, after all costs.")
 
 
-def _untouched(view: StudyView) -> str:
-    return f"Nobody has looked at the holdout, {_holdout_days(view)}. One look at the very end says whether it holds."
+def _untouched(view: StudyView) -> None:
+    """Whether the one look can still be taken, and if not why."""
+    days = _holdout_days(view)
+    if view.row.state is StudyState.DONE and view.look_blocked:
+        parts.notice(f"No look can be taken at the holdout, {days}. {view.look_blocked}.", "warn")
+    else:
+        parts.notice(
+            f"This study has not looked at its holdout, {days}. One look at the very end says whether it holds."
+        )
 
 
 def _holdout_days(view: StudyView) -> str:

@@ -55,7 +55,7 @@ class ReplayView:
     """A finished or running replay: its own books, never added to any other.
 
     Money is in ``currency`` (empty until it is known); ``net_return`` and ``max_drawdown`` (positive) are shares of
-    cash and of the peak. What is not known yet is None.
+    cash and of the peak. What is not known yet is None. ``remarks`` say what its candles lack.
     """
 
     run_id: str
@@ -76,3 +76,4 @@ class ReplayView:
     net_return: Decimal | None = None
     max_drawdown: Decimal | None = None
     currency: str = ""
+    remarks: tuple[str, ...] = ()

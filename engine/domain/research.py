@@ -212,7 +212,8 @@ class BacktestView:
     overfitting; ``conditions`` say what was run on what, as name and value. Of a run that the brake ended ``lived``
     says when and after how many days; ``curve`` ends there. ``price_steps`` are those of the instruments, where
     known. The verdict is as of ``judged_at`` and knows nothing of ``tried_since``: distinct settings of the
-    strategy tried on these days later, None where not known.
+    strategy tried on these days later, None where not known. ``remarks`` say what its candles lack, or what was done to
+    their rows; none where every row was taken as it stood.
     """
 
     row: BacktestRow
@@ -232,6 +233,7 @@ class BacktestView:
     price_steps: Mapping[str, Decimal] = field(default_factory=dict)
     judged_at: datetime | None = None
     tried_since: int | None = None
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from engine.domain.library_views import ReplayView
 from engine.domain.views import FillRow, JobView, PageOf
 from engine.runtime.job_shelf import ENDED
 from engine.runtime.jobs import Jobs
+from engine.runtime.research_views import remarks_of
 from engine.runtime.run_shelf import RunShelf, require_page
 from engine.simulation.run_files import RunFolder
 
@@ -111,6 +112,7 @@ def _made(run_id: str, job: JobView, asked: Mapping[str, Any], facts: Mapping[st
             net_return=final / cash - 1 if final is not None and cash else None,
             max_drawdown=_money(facts.get("max_drawdown")),
             currency=str(facts.get("currency", "")),
+            remarks=remarks_of(facts.get("series", ())),
         )
     except (TypeError, ValueError, LookupError, InvalidOperation) as error:
         raise StorageError(f"the files of replay {run_id} are damaged ({error}); delete its folder") from error

@@ -130,6 +130,7 @@ def _head(view: BacktestView, title: str) -> str:
         parts.append(f'<div class="verdict {_TONES[verdict.standing]}">{words}</div>')
     if view.stopped:
         parts.append(f"<p>{escape(view.stopped)}.</p>")
+    parts += [f"<p>{escape(remark)}</p>" for remark in view.remarks]
     if row.note is not None:
         by = f"Note by {row.note.by}, {row.note.at:%Y-%m-%d %H:%M} UTC"
         parts.append(f'<h2>Note</h2><pre>{escape(row.note.text)}</pre><p class="dim">{escape(by)}</p>')

@@ -25,7 +25,7 @@ from engine.domain.studies import (
 )
 from engine.runtime.research_conditions import asked_conditions, series_conditions
 from engine.runtime.research_studies_words import FIGURES, setting_title, with_setting_titles
-from engine.runtime.research_views import verdict_of
+from engine.runtime.research_views import remarks_of, verdict_of
 from engine.runtime.research_words import ENGINES
 from engine.runtime.research_words import FIGURES as RUN_FIGURES
 from engine.simulation.study_layout import Layout
@@ -182,6 +182,7 @@ def cautions_of(record: Record | None, measured: int) -> Iterator[str]:
     """What the reader must know before the numbers."""
     if record is None:
         return
+    yield from remarks_of(record["development"]["series"])
     judged = int(record["counts"]["measured"])
     if judged != measured:
         yield f"The verdict and the figures are of the first {judged:,} of {measured:,} trials; continue to judge all."

@@ -104,6 +104,20 @@ def view_of(record: Record, row: BacktestRow, curve: StoredCurve, trades: Sequen
         lived=_lived(record),
         price_steps=_price_steps(record),
         judged_at=_instant(record.get("made_at")),
+        remarks=remarks_of(record["series"]),
+    )
+
+
+def remarks_of(series: Iterable[Record]) -> tuple[str, ...]:
+    """What is to be known of the candles before a figure of them is believed, a sentence each.
+
+    >>> remarks_of([{"instrument": "binance:BTC/USDT", "remarks": ["2 rows out of order, put in order"]}])
+    ('BTC/USDT: 2 rows out of order, put in order.',)
+    """
+    return tuple(
+        f"{str(one['instrument']).partition(':')[2]}: {str(remark).rstrip('.')}."
+        for one in series
+        for remark in one.get("remarks") or ()
     )
 
 

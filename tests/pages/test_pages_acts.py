@@ -163,6 +163,7 @@ def test_replay_when_started_then_request_is_complete() -> None:
     assert request["strategies"] == ["momentum"]
     assert request["settings"]["momentum"]["fast_bars"] == 50
     assert (request["cash"], request["brake"], request["costs"], request["speed"]) == ("10000", "latch", "default", 0)
+    assert (request["impact"], "detail" in request) == ("0", False)
 
 
 def test_chains_when_verified_then_each_verdict_in_words() -> None:

@@ -378,3 +378,11 @@ def test_trade_chart_when_no_trade_lies_in_it_then_only_candles() -> None:
 def test_distribution_when_drawn_then_wins_and_losses_have_colours_of_their_own() -> None:
     bars = research_charts.results(Histogram(np.array([-0.02, 0.0, 0.02]), np.array([3, 5])))["data"][0]
     assert bars["marker"]["color"] == [theme.DARK.down, theme.DARK.up]
+
+
+def test_result_when_the_candles_lack_something_then_said_before_any_figure() -> None:
+    console = FakeConsole()
+    view = console.backtest("b-1")
+    console.backtest = lambda run_id: replace(view, remarks=("BTC/USDT: 3 candles of 1h missing in 1 hole.",))  # type: ignore[method-assign]
+    said = text(opened("research", console))
+    assert 0 < said.index("3 candles of 1h missing in 1 hole") < said.index("Final equity")

@@ -179,7 +179,7 @@ def test_result_when_drawn_then_verdict_then_doubts_then_the_best() -> None:
             ("31.00 %", "luck alone gives the best of 27 trials", "2 purged paths", "Undefined here"),
         ),
         ("Best", ("Settings of trial 16", "These days chose the settings", "Slow average (bars) 500")),
-        ("Holdout", ("Nobody has looked at the holdout, 2023-08-30 up to 2023-10-28 UTC, 59 days",)),
+        ("Holdout", ("This study has not looked at its holdout, 2023-08-30 up to 2023-10-28 UTC, 59 days",)),
         ("Conditions", ("Annualised Sharpe ratio", "Costs: Fee of an order that takes (basis points) 7.5")),
     ],
 )
@@ -242,7 +242,7 @@ def test_holdout_when_the_look_ends_then_the_open_window_says_so_by_itself(monke
     console.looked = True
     at.run()
     assert "It was looked at; Holdout shows what was seen" in text(at)
-    assert "Nobody has looked at the holdout" not in text(at)
+    assert "has not looked at its holdout" not in text(at)
 
 
 def test_holdout_when_the_look_was_asked_for_then_the_page_behind_is_drawn_anew_once() -> None:
