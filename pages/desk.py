@@ -47,11 +47,12 @@ def mark(row: Position) -> Html:
 
 
 def stop(row: Position) -> Html:
-    """The protective stop and whether it follows the market, or a warning that there is none."""
+    """The protective stop and whether it follows the market, or a warning that there is none or none for a part."""
     if row.stop_price is None:
         return parts.badge("no stop", "warn")
     follows = ' <span class="qd-dim">trails</span>' if row.trails else ""
-    return Html(f"{fmt.safe(fmt.price(row.stop_price))}{follows}")
+    bare = f" {parts.badge(f'{fmt.quantity(row.unprotected)} unprotected', 'warn')}" if row.unprotected else ""
+    return Html(f"{fmt.safe(fmt.price(row.stop_price))}{follows}{bare}")
 
 
 def bought(name: str) -> Html:

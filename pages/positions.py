@@ -60,14 +60,14 @@ def _pending(console: ConsolePort) -> None:
 def _figures(console: ConsolePort) -> None:
     book = books.current(console)
     held = _held(book)
-    bare = sum(1 for position in held if position.stop_price is None)
+    bare = sum(1 for position in held if position.stop_price is None or position.unprotected)
     unknown = sum(1 for order in book.orders if order.state.value == "unknown")
     cards = parts.cards(
         (
             Card("Open positions", str(len(held)), f"{parts.source_of(book)}"),
             overview.unrealised_card(book),
             Card("Working orders", str(len(book.orders)), f"{unknown} UNKNOWN", "warn" if unknown else ""),
-            Card("Without a stop", str(bare), "positions", "warn" if bare else ""),
+            Card("Without a stop", str(bare), "positions, whole or in part", "warn" if bare else ""),
             overview.realised_card(book),
         )
     )
@@ -90,6 +90,9 @@ def _positions(console: ConsolePort) -> None:
         "No open position. A running strategy opens one when an idea passes every risk rule; its refused ideas are "
         "listed on the Strategies page.",
     )
+    for position in _held(book):
+        for warning in position.warnings:
+            parts.notice(f"{_title(position)}: {warning}.")
     if _held(book):
         st.caption(
             f"ever: all trades of that strategy in that instrument, the present one included, in {book.base_currency} "

@@ -40,7 +40,8 @@ class Position:
     """What a sleeve holds. ``quantity`` signed base; prices in quote; money in base currency of the book.
 
     ``unrealised`` is None while there is no trustworthy mark. ``stop_price`` and ``target_price`` are where its latest
-    stop and take-profit lie now; ``trails`` whether that stop follows the market.
+    stop and take-profit lie now; ``trails`` whether that stop follows the market. ``unprotected`` (base, positive) is a
+    part that no stop can cover, ``warnings`` say in words what its protection lacks.
     """
 
     sleeve: str
@@ -58,6 +59,8 @@ class Position:
     notional: Decimal | None
     target_price: Decimal | None = None
     trails: bool = False
+    unprotected: Decimal = Decimal(0)
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,13 +17,23 @@ ZERO = Decimal(0)
 KEEP_ENDED = 1000
 
 
+@dataclass(frozen=True, slots=True)
+class RefusedMove:
+    """How often in a row a venue has refused to move a stop, when it did last (market time), and why."""
+
+    times: int
+    at: datetime
+    reason: str
+
+
 @dataclass(slots=True)
 class TrackedOrder:
     """An order as the engine believes it.
 
     ``filled`` sums the booked fills, ``reported`` is the venue's own figure, ``told`` the last report as it came.
     ``stop_price`` is where the stop lies now, quote; it moves where the stop trails. ``asked_price`` is where it was
-    asked to lie without an answer.
+    asked to lie without an answer, ``refused_move`` what the venue said when it would not move it. ``reason`` is the
+    last one that was told with a report. No checkpoint keeps these three.
     """
 
     intent: OrderIntent
@@ -37,6 +47,8 @@ class TrackedOrder:
     told: tuple[OrderState, Decimal] | None = None
     stop_price: Decimal | None = None
     asked_price: Decimal | None = None
+    refused_move: RefusedMove | None = None
+    reason: str = ""
 
     def __post_init__(self) -> None:
         self.quantity = self.quantity or self.intent.quantity
@@ -70,7 +82,8 @@ class Tracker:
     """The orders of one book.
 
     Ended and settled orders are forgotten after `KEEP_ENDED` further ones: a fill that names a forgotten order of ours
-    can only be a repeat, because settled orders have no fills left to come.
+    can only be a repeat, because settled orders have no fills left to come. Only the target of a stop that still works
+    is remembered as long as that: it tells why there is none now.
     """
 
     def __init__(self) -> None:
@@ -132,10 +145,11 @@ class Tracker:
         order.told = (update.state, update.filled)
         order.venue_order_id = update.venue_order_id or order.venue_order_id
         order.updated_at = update.at
+        order.reason = update.reason or order.reason
         if update.quantity is not None and not state.is_final:
             order.quantity = update.quantity
         if update.stop_price is not None:
-            order.stop_price, order.asked_price = update.stop_price, None
+            order.stop_price, order.asked_price, order.refused_move = update.stop_price, None, None
         self._file(order)
         return order
 
@@ -168,16 +182,21 @@ class Tracker:
         if self._close(order):
             self._orders.pop(client_id)
             self._orders[client_id] = order
-        while len(self._orders) - len(self._open) > KEEP_ENDED:
-            self._forget_oldest()
+        while len(self._orders) - len(self._open) > KEEP_ENDED and self._forget_oldest():
+            pass
 
-    def _forget_oldest(self) -> None:
-        for client_id in self._orders:
-            if client_id not in self._open:
-                gone = self._orders.pop(client_id)
-                if self._target_of.get(gone.intent.pair_id or "") is gone:
-                    del self._target_of[gone.intent.pair_id or ""]
-                return
+    def _forget_oldest(self) -> bool:
+        """Forget one ended order; False where all are still needed."""
+        for client_id, order in self._orders.items():
+            stop_id = order.intent.pair_id or ""
+            is_latest = self._target_of.get(stop_id) is order
+            if client_id in self._open or (is_latest and stop_id in self._open):
+                continue
+            if is_latest:
+                del self._target_of[stop_id]
+            del self._orders[client_id]
+            return True
+        return False
 
     def _hold_open(self, order: TrackedOrder) -> None:
         client_id, key = order.intent.client_id, order.intent.instrument

@@ -15,6 +15,7 @@ from engine.domain.facts import (
     Fact,
     LatchReleased,
     Netted,
+    ProtectionGap,
     SleeveConfigured,
     StateChanged,
     StopProgress,
@@ -35,6 +36,7 @@ KIND_WORDS = {
     "Netted": "Set off",
     "OrderIntent": "Order decided",
     "OrderUpdate": "Order news",
+    "ProtectionGap": "Protection",
     "SleeveConfigured": "Strategy set up",
     "StateChanged": "Trading state",
     "StopProgress": "Emergency stop",
@@ -127,7 +129,7 @@ def journal_words(payload: str) -> str:
 def sentence_of(fact: Fact) -> str:
     """A fact as one sentence."""
     match fact:
-        case OrderIntent() | OrderUpdate() | Fill() | Netted() | BestPrice() | LatchReleased():
+        case OrderIntent() | OrderUpdate() | Fill() | Netted() | BestPrice() | LatchReleased() | ProtectionGap():
             return _about_orders(fact)
         case Command(actor=actor, reason=reason, body=body):
             return f"{actor.name} ({actor.source}): {_asked(body)}" + (f"; reason: {reason}" if reason else "")
@@ -145,7 +147,9 @@ def sentence_of(fact: Fact) -> str:
             return _about_money(fact)
 
 
-def _about_orders(fact: OrderIntent | OrderUpdate | Fill | Netted | BestPrice | LatchReleased) -> str:
+def _about_orders(
+    fact: OrderIntent | OrderUpdate | Fill | Netted | BestPrice | LatchReleased | ProtectionGap,
+) -> str:
     match fact:
         case OrderIntent(instrument=key, side=side, quantity=quantity, sleeve=sleeve, reason=reason):
             price = fact.limit_price or fact.stop_price
@@ -165,6 +169,9 @@ def _about_orders(fact: OrderIntent | OrderUpdate | Fill | Netted | BestPrice | 
             return f"Set {plain(quantity)} {market_name(key)} of {both} off against each other at {plain(price)}"
         case BestPrice(sleeve=sleeve, instrument=key, price=price):
             return f"{market_name(key)} of {title_of(sleeve)} was worth {plain(price)} at best; its stop follows"
+        case ProtectionGap(sleeve=sleeve, instrument=key, gap=gap, quantity=quantity, reason=reason):
+            lacks = gap.value if quantity else f"over: {gap.value}"
+            return f"{market_name(key)} of {title_of(sleeve)}, {lacks}: {with_titles(reason)}"
         case LatchReleased(sleeve=sleeve, instrument=key):
             return f"{title_of(sleeve)} may open {market_name(key)} again: its conviction went back to zero or turned"
 

@@ -66,32 +66,30 @@ def _is_arming(run: Records, m: int, slot: int) -> bool:
 def cover(run: Records, k: int, m: int) -> bool:
     """Make the sleeve's stops cover its position less what is on its way out; False where one is missing."""
     wanted = max(abs(pair_at(run, k, m).held) - pending_exits(run, k, m), 0)
-    covered, arming = _look(run, k, m)
+    covered = _look(run, k, m)
     if covered > wanted and _withdraw_unsent(run, k, m):
-        covered, arming = _look(run, k, m)
+        covered = _look(run, k, m)
     if covered > wanted:
         _shrink(run, k, m, covered - wanted)
-    elif covered < wanted and not arming:
-        return _add_stop(run, k, m, wanted - covered)
-    else:
-        _add_targets(run, k, m)
-    return True
+        return True
+    is_covered = covered == wanted or _add_stop(run, k, m, wanted - covered)
+    _add_targets(run, k, m)
+    return is_covered
 
 
 @part
-def _look(run: Records, k: int, m: int) -> tuple[int, bool]:
-    """Lots that the sleeve's stops cover, and whether one of them belongs to an entry that may still fill."""
-    held, covered, arming = pair_at(run, k, m).held, 0, False
+def _look(run: Records, k: int, m: int) -> int:
+    """Lots that the sleeve's stops cover; one whose position has turned is cancelled."""
+    held, covered = pair_at(run, k, m).held, 0
     for slot in range(market_at(run, m).count):
         stop = order_at(run, m, slot)
         if stop.sleeve != k or stop.purpose != STOP or not stop.is_open:
             continue
         if stop.sign * held > 0:
-            note(run, CANCELS, m, slot, 0)  # its position has turned
+            note(run, CANCELS, m, slot, 0)
         else:
             covered += covered_by(run, m, slot)
-            arming = arming or _is_arming(run, m, slot)
-    return covered, arming
+    return covered
 
 
 @part
@@ -170,8 +168,8 @@ def trail(run: Records, k: int, m: int) -> None:
 
 @part
 def _shrink(run: Records, k: int, m: int, surplus: int) -> None:
-    held = pair_at(run, k, m).held
-    for slot in range(market_at(run, m).count):
+    held, market = pair_at(run, k, m).held, market_at(run, m)
+    for slot in range(market.count):
         stop = order_at(run, m, slot)
         if stop.sleeve != k or stop.purpose != STOP or not stop.is_open or stop.sign * held > 0:
             continue
@@ -181,10 +179,12 @@ def _shrink(run: Records, k: int, m: int, surplus: int) -> None:
         if covered <= 0:
             continue
         withdraw_target(run, m, slot)
-        if covered <= surplus and not _is_arming(run, m, slot):
+        rest = stop.filled + max(covered - surplus, 0)
+        is_too_small = not stop.is_child and is_dust(market, rest)
+        if is_too_small or (covered <= surplus and not _is_arming(run, m, slot)):
             note(run, CANCELS, m, slot, 0)
         else:
-            note(run, AMENDS, m, slot, stop.filled + max(covered - surplus, 0))
+            note(run, AMENDS, m, slot, rest)
         surplus -= covered
 
 
@@ -193,6 +193,8 @@ def _add_stop(run: Records, k: int, m: int, missing: int) -> bool:
     pair = pair_at(run, k, m)
     if pair.stop == 0:
         return _close_unprotected(run, k, m, missing)
+    if is_dust(market_at(run, m), missing):
+        return False
     sign = -1 if pair.held > 0 else 1
     if missing > max(-sign * pair.held - pending_exits(run, k, m), 0):
         run.refused += 1
@@ -207,6 +209,6 @@ def _add_stop(run: Records, k: int, m: int, missing: int) -> bool:
 @part
 def _close_unprotected(run: Records, k: int, m: int, size: int) -> bool:
     """A strategy's position without a known stop is not kept; by weights it has none."""
-    if run.weights or k == run.sleeves or is_dust(market_at(run, m), size):
+    if run.weights or k == run.sleeves:
         return True
-    return send_exit(run, k, m, size)
+    return not is_dust(market_at(run, m), size) and send_exit(run, k, m, size)

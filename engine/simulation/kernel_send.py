@@ -8,7 +8,7 @@ from engine.simulation.kernel_compile import part
 from engine.simulation.kernel_layout import ENTRY, EXIT, FLATTEN, STOP, TARGET, Records
 from engine.simulation.kernel_money import at_most
 from engine.simulation.kernel_orders import AMENDS, APPROVED, CANCELS, MOVES, tally
-from engine.simulation.kernel_tables import decision_at, error_times, market_at, order_at, pair_at, venue_at
+from engine.simulation.kernel_tables import decision_at, market_at, order_at, pair_at
 from engine.simulation.kernel_venue import end_order, free_at_venue, hold_back, resize, tell
 
 
@@ -61,18 +61,15 @@ def cancel(run: Records, m: int, slot: int) -> None:
 
 @part
 def amend(run: Records, m: int, slot: int, size: int) -> None:
-    """Give a stop another size; a refusal counts as an error of the venue."""
+    """Give a stop another size; an exit that waited for one that is refused is not sent."""
     order, market = order_at(run, m, slot), market_at(run, m)
     if not order.is_open:
         return
-    pair, venue = pair_at(run, order.sleeve, m), venue_at(run, market.venue)
+    pair = pair_at(run, order.sleeve, m)
     pair.is_touched = 1
     too_small = not order.is_child and size * market.venue_mark < market.min_value
     if not order.venue_open or size <= order.filled or too_small:
         pair.is_doubtful = 1
-        errors = error_times(run, market.venue)
-        errors[venue.errors % len(errors)] = run.now_ms
-        venue.errors += 1
     else:
         resize(run, m, slot, size)
         tell(run, m, order)

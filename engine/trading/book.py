@@ -11,7 +11,7 @@ from typing import Any
 
 from engine.domain.codec import decode, encode
 from engine.domain.commands import TradingState
-from engine.domain.facts import CommandDone, LatchReleased
+from engine.domain.facts import CommandDone, Gap, LatchReleased, ProtectionGap
 from engine.domain.instruments import Instrument, InstrumentKey, venue_of
 from engine.domain.market import CandleArrays
 from engine.domain.orders import Fill, OrderIntent, Refused
@@ -84,6 +84,7 @@ class Book:
     trails: dict[tuple[str, InstrumentKey], Decimal] = field(default_factory=dict)
     best_prices: dict[tuple[str, InstrumentKey], Decimal] = field(default_factory=dict)
     stopped_out: dict[tuple[str, InstrumentKey], int] = field(default_factory=dict)
+    gaps: dict[tuple[str, InstrumentKey, Gap], ProtectionGap] = field(default_factory=dict)
     sleeve_peaks: dict[str, Decimal] = field(default_factory=dict)
     failed_trades: FailedTrades = field(default_factory=lambda: FailedTrades(RiskConfig().failed_trades_limit))
     venue_errors: dict[str, ErrorWindow] = field(default_factory=dict)
@@ -192,6 +193,15 @@ class Book:
         for memory in (self.stop_prices, self.target_prices, self.trails, self.best_prices):
             memory.pop(where, None)
 
+    def note_gap(self, found: ProtectionGap) -> None:
+        """Remember what the protection of a position lacks; a quantity of 0 ends it."""
+        where = (found.sleeve, found.instrument, found.gap)
+        if found.quantity:
+            self.gaps[where] = found
+        else:
+            self.gaps.pop(where, None)
+        self.reach(found.at)
+
     def release(self, released: LatchReleased) -> None:
         """Let a strategy open again what it had been taken out of."""
         self.stopped_out.pop((released.sleeve, released.instrument), None)
@@ -252,6 +262,7 @@ class Book:
             "trails": [[s, k, str(d)] for (s, k), d in sorted(self.trails.items())],
             "best_prices": [[s, k, str(p)] for (s, k), p in sorted(self.best_prices.items())],
             "stopped_out": [[s, k, sign] for (s, k), sign in sorted(self.stopped_out.items())],
+            "gaps": [encode(gap) for gap in self.gaps.values()],
             "sleeve_peaks": {name: str(peak) for name, peak in sorted(self.sleeve_peaks.items())},
             "records": self.records.state(),
             "entry_times": [at.isoformat() for at in self.entry_times],
@@ -285,6 +296,9 @@ class Book:
         self.trails = _amounts(state.get("trails", ()))
         self.best_prices = _amounts(state.get("best_prices", ()))
         self.stopped_out = {(s, InstrumentKey(k)): sign for s, k, sign in state["stopped_out"]}
+        for found in (decode(row) for row in state.get("gaps", ())):
+            if isinstance(found, ProtectionGap):
+                self.note_gap(found)
         self.sleeve_peaks = {name: Decimal(peak) for name, peak in state["sleeve_peaks"].items()}
         self.records = DailyRecords.restored(state.get("records"))
         self.entry_times = deque(datetime.fromisoformat(at) for at in state.get("entry_times", ()))

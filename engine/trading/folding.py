@@ -15,9 +15,11 @@ from engine.domain.facts import (
     CommandDone,
     EquityMark,
     Fact,
+    Gap,
     LatchReleased,
     Netted,
     Notice,
+    ProtectionGap,
     Severity,
     SleeveConfigured,
     StateChanged,
@@ -86,6 +88,8 @@ class Folding:
                 book.reach(fact.at)
             case LatchReleased():
                 book.release(fact)
+            case ProtectionGap():
+                book.note_gap(fact)
             case EquityMark():
                 book.units.apply(fact)
                 book.reach(fact.at)
@@ -211,9 +215,19 @@ class Folding:
         if order.state is was:
             return
         asked = update.reason == ON_REQUEST or was is OrderState.PENDING_CANCEL
+        if asked and order.state is OrderState.CANCELLED and order.intent.purpose is Purpose.TARGET:
+            self._decline_target(order)
+        if _is_known_refusal(book, order):
+            return
         if order.state is OrderState.REJECTED or (_died_unfilled(order) and not asked):
             book.failed_trades = book.failed_trades.failed()
             self._failures.append(_failure(order, update.reason))
+
+    def _decline_target(self, target: TrackedOrder) -> None:
+        """A target cancelled by hand: the position gets none again, however often its stop is replaced."""
+        stop = self.book.tracker.get(target.intent.pair_id or "")
+        if stop is not None and not stop.state.is_final:
+            self.book.target_prices.pop((target.intent.sleeve, target.intent.instrument), None)
 
     def _apply_sleeve(self, fact: SleeveConfigured) -> None:
         known = self.book.sleeves.get(fact.strategy)
@@ -234,6 +248,12 @@ def _failure(order: TrackedOrder, reason: str) -> str:
     intent = order.intent
     why = reason or f"{order.state.value}, the venue gave no reason"
     return f"{intent.side.value} {plain(intent.quantity)} {intent.instrument} ({why})"
+
+
+def _is_known_refusal(book: Book, order: TrackedOrder) -> bool:
+    """Whether a take-profit was refused that had been refused before: counted and told then."""
+    intent, again = order.intent, order.state is OrderState.REJECTED and order.intent.purpose is Purpose.TARGET
+    return again and (intent.sleeve, intent.instrument, Gap.NO_TARGET) in book.gaps
 
 
 def _died_unfilled(order: TrackedOrder) -> bool:

@@ -9,17 +9,19 @@ from decimal import Decimal
 
 from engine.domain.codec import plain
 from engine.domain.commands import TradingState
-from engine.domain.facts import AmendRequest, CancelRequest, Fact, Netted
+from engine.domain.facts import AmendRequest, CancelRequest, Fact, Gap, Netted
 from engine.domain.instruments import Instrument, InstrumentKey
 from engine.domain.orders import OrderIntent, OrderState, OrderType, Purpose
 from engine.execution.tracker import TrackedOrder, side_of
 from engine.risk.limits import Sizer
-from engine.trading.ordering import Ordering
+from engine.risk.sizing import is_dust
+from engine.trading.gaps import Gaps
 
 ZERO = Decimal(0)
+_UNPROVEN = (OrderState.INTENT, OrderState.SENT, OrderState.UNKNOWN)
 
 
-class Protecting(Ordering):
+class Protecting(Gaps):
     """What keeps or makes positions small; nothing here opens one."""
 
     def close(
@@ -60,12 +62,13 @@ class Protecting(Ordering):
     def cover(self, sleeve: str, instrument: Instrument) -> bool:
         """Make the sleeve's stops cover its position less what is already on its way out: no more, no less.
 
-        Its targets belong to its stops: the venue shrinks and ends them together, here only missing ones are added.
+        An entry that works changes nothing: of its stop only what has filled counts. Targets belong to their stops: the
+        venue shrinks and ends them together, here only missing ones are added.
 
         Returns
         -------
         bool
-            False where a stop is missing and the gate refuses it, or a target cannot be sent now: ask again.
+            False where a stop or target is missing and cannot be sent now: ask again.
         """
         key, book = instrument.key, self._book
         held = book.ledger.held(sleeve, key)
@@ -75,13 +78,15 @@ class Protecting(Ordering):
         if surplus > 0 and (unsent := self._unsent(stops)):
             self._withdraw(unsent)
             return self.cover(sleeve, instrument)
+        if not held:
+            self._end_gaps(sleeve, instrument, *Gap)
         if surplus > 0:
-            self._shrink(stops, surplus)
-        elif surplus < 0 and not any(self._still_arming(s) for s in stops):
-            return self._add_stop(sleeve, instrument, -surplus)
-        else:
-            return self._add_targets(instrument, stops)
-        return True
+            self._shrink(instrument, stops, surplus)
+            return True
+        is_covered = surplus == 0 or self._add_stop(sleeve, instrument, -surplus)
+        if is_covered:
+            self._end_gaps(sleeve, instrument, Gap.STOP_TOO_SMALL)
+        return self._add_targets(sleeve, instrument, stops) and is_covered
 
     def _unsent(self, stops: list[TrackedOrder]) -> set[str]:
         """The stops that this very step has added; a later decision of the step may have overtaken them."""
@@ -116,7 +121,7 @@ class Protecting(Ordering):
         if target is not None and any(a.intent is target.intent for a in self.decided.approved):
             self._withdraw({target.intent.client_id})
 
-    def _shrink(self, stops: list[TrackedOrder], surplus: Decimal) -> None:
+    def _shrink(self, instrument: Instrument, stops: list[TrackedOrder], surplus: Decimal) -> None:
         for stop in stops:
             covered = self._book.tracker.covered(stop)
             if surplus <= 0:
@@ -124,27 +129,38 @@ class Protecting(Ordering):
             if covered <= 0:
                 continue
             self._withdraw_target(stop)
-            if covered <= surplus and not self._still_arming(stop):
+            rest = stop.filled + max(covered - surplus, ZERO)
+            is_too_small = stop.intent.parent_id is None and self._is_dust(instrument, rest)
+            if is_too_small or (covered <= surplus and not self._still_arming(stop)):
                 self.decided.cancels.append(CancelRequest(stop.intent.client_id, "its position is on its way out"))
             else:
-                rest = stop.filled + max(covered - surplus, ZERO)
                 self.decided.amends.append(AmendRequest(stop.intent.client_id, rest, "its position became smaller"))
             surplus -= covered
 
-    def _add_targets(self, instrument: Instrument, stops: list[TrackedOrder]) -> bool:
-        """Give every stop the target it lacks; False where that has to wait."""
-        done = True
+    def _add_targets(self, sleeve: str, instrument: Instrument, stops: list[TrackedOrder]) -> bool:
+        """Give every stop the target it lacks; False where that has to wait.
+
+        One that was never sent is sent now, one that the venue refused is offered again later, and one that it ended
+        is not replaced. What a person has cancelled is no gap: then no price of a target is known.
+        """
+        done, lacking, gone, is_open = True, ZERO, None, False
         for stop in stops:
             size = instrument.round_quantity(self._book.tracker.covered(stop))
-            works = stop.state is OrderState.WORKING and not self._still_arming(stop)
-            if size > 0 and works and not self._has_target(stop):
+            if size <= 0 or stop.state is not OrderState.WORKING or self._still_arming(stop):
+                continue
+            target = self._book.tracker.target_of(stop.intent.client_id)
+            is_refused = target is not None and target.state is OrderState.REJECTED
+            if target is None or target.state is OrderState.ABANDONED or (is_refused and self._may_offer(target)):
                 done = self._add_target(instrument, stop.intent, size) and done
+            if target is None or (sleeve, instrument.key) not in self._book.target_prices:
+                continue
+            is_open = is_open or target.state in _UNPROVEN
+            if is_refused or self._is_ended_alone(target):
+                lacking, gone = lacking + size, target
+            done = done and not is_refused and (gone is target or target.state is not OrderState.CANCELLED)
+        if not is_open:
+            self._tell_targets(sleeve, instrument, lacking, gone)
         return done
-
-    def _has_target(self, stop: TrackedOrder) -> bool:
-        """Whether a stop has, or had, its target; only one that was never sent is replaced."""
-        target = self._book.tracker.target_of(stop.intent.client_id)
-        return target is not None and target.state is not OrderState.ABANDONED
 
     def _add_target(self, instrument: Instrument, stop: OrderIntent, size: Decimal) -> bool:
         """A take-profit beside a stop that protects ``size`` (base); none where it would be too small to be taken."""
@@ -164,6 +180,7 @@ class Protecting(Ordering):
         """
         going = {request.client_id for request in self.decided.cancels}
         for (sleeve, key), best in sorted(self._book.best_prices.items()):
+            stuck, refused = ZERO, None
             held, instrument = self._book.ledger.held(sleeve, key), self._book.ledger.instruments[key]
             for stop in self._book.tracker.stops(sleeve, key):
                 distance, before, sign = stop.intent.trail_distance, stop.stop_price, stop.intent.side.sign
@@ -171,9 +188,15 @@ class Protecting(Ordering):
                 if idle or distance is None or before is None or sign * held >= 0:
                     continue
                 price = stop.not_behind(instrument.price_beyond(best, sign * distance))
-                if (price - before) * sign < 0 < price and self._book.tracker.covered(stop) > 0:
+                covered = self._book.tracker.covered(stop)
+                if covered <= 0 or not (price - before) * sign < 0 < price:
+                    continue
+                if stop.refused_move is not None:
+                    stuck, refused = stuck + covered, stop
+                if self._may_move(stop):
                     why = f"trails the best price {plain(best)}"
                     self.decided.amends.append(AmendRequest(stop.intent.client_id, None, why, price))
+            self._tell_stuck(sleeve, instrument, stuck, refused)
 
     def _add_stop(
         self, sleeve: str, instrument: Instrument, missing: Decimal
@@ -188,6 +211,9 @@ class Protecting(Ordering):
         halted = book.venue_state(key) is TradingState.HALTED
         if halted and account * held > 0:
             size = min(size, instrument.round_quantity(abs(account)))  # more would not pass; the rest comes next
+        if is_dust(size, instrument, book.price(key) or price):
+            self._tell_remainder(sleeve, instrument, size, "no stop")
+            return False
         intent = OrderIntent(
             client_id=book.ids.next(),
             instrument=key,
@@ -213,7 +239,8 @@ class Protecting(Ordering):
         if sleeve not in self._book.sleeves or self._book.risk.sizer is Sizer.WEIGHTS:
             return True
         if self._is_dust(instrument, size):
-            return True
+            self._tell_remainder(sleeve, instrument, size, "neither a stop is known, nor an order")
+            return False
         side = side_of(-self._book.ledger.held(sleeve, instrument.key))
         return self._pass(self._intent(sleeve, instrument.key, side, size, Purpose.EXIT, "no stop is known for it"))
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from engine.domain.commands import TradingState
+from engine.domain.facts import Gap
 from engine.domain.instruments import Instrument, InstrumentKey, Kind
 from engine.domain.portfolio import (
     Balance,
@@ -22,6 +23,7 @@ from engine.risk.limits import limit_rows
 from engine.trading.book import Book
 from engine.trading.core import TRADES_FAILED
 from engine.trading.exposure import coin_exposure, gross_exposure, sleeve_drawdown
+from engine.trading.gaps import lasting_gaps
 
 ZERO = Decimal(0)
 _CHECKED_PER_ORDER = frozenset({"price_band", "brake_confirm_s", "brake_unknown_s"})
@@ -80,6 +82,7 @@ def _position(
 ) -> Position:
     mark = book.mark(key)
     stops, targets = book.tracker.stops(sleeve, key), book.tracker.targets(sleeve, key)
+    bare = book.gaps.get((sleeve, key, Gap.STOP_TOO_SMALL))
     return Position(
         sleeve=sleeve,
         instrument=key,
@@ -96,6 +99,8 @@ def _position(
         notional=holding.quantity * mark.price if mark else None,
         target_price=targets[-1].intent.limit_price if targets else None,
         trails=bool(stops) and stops[-1].intent.trail_distance is not None,
+        unprotected=bare.quantity if bare is not None else ZERO,
+        warnings=tuple(lasting_gaps(book.gaps, sleeve, key)),
     )
 
 

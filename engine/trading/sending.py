@@ -15,7 +15,7 @@ from engine.domain.instruments import InstrumentKey, venue_of
 from engine.domain.market import MarketEvent
 from engine.domain.orders import ON_REQUEST, Approved, Fill, FundingPaid, OrderState, OrderUpdate, Purpose
 from engine.domain.ports import Clock, Gateway
-from engine.execution.tracker import TrackedOrder
+from engine.execution.tracker import RefusedMove, TrackedOrder
 from engine.trading.book import Book, Feed
 
 _PLACED = (OrderState.WORKING, OrderState.PARTIAL, OrderState.FILLED)
@@ -174,6 +174,9 @@ class Sender:
             with self._measured(venue.venue):
                 return [venue.amend(request.client_id, request.quantity, request.stop_price)]
         except (VenueRejected, OrderNotFound) as error:  # an answer: the venue works
+            if request.stop_price is not None:
+                times = order.refused_move.times + 1 if order.refused_move is not None else 1
+                order.refused_move = RefusedMove(times, at, str(error))
             return [report_on(order, order.state, at, str(error))]
         except VenueError as error:
             if isinstance(error, VenueAmbiguous):

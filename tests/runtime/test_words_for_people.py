@@ -56,6 +56,10 @@ def test_words_then_every_kind_and_every_command_has_its_own() -> None:
         (CommandDone("c1", "refused", "no such book", NOW), "Refused: no such book"),
         (StateChanged(TradingState.HALTED, True, "red button", NOW), "HALTED, latched until re-armed: red button"),
         (
+            facts.ProtectionGap("momentum", KEY, facts.Gap.STOP_TOO_SMALL, D("0.1"), "too small", NOW),
+            "BTC/USDT on demo-a of Trend momentum, stop below the minimum: too small",
+        ),
+        (
             facts.BestPrice("momentum", KEY, D(65000), NOW),
             "BTC/USDT on demo-a of Trend momentum was worth 65000 at best; its stop follows",
         ),
