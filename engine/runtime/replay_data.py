@@ -300,7 +300,7 @@ def _number(stated: Mapping[str, str], name: str) -> Decimal | None:
     try:
         return Decimal(stated[name])
     except InvalidOperation:
-        raise BadInput(f"{name} {stated[name]!r:.80} is not a number") from None
+        raise BadInput(f"{name} {stated[name]!r:.80} is not a number as the exchange states it") from None
 
 
 def _record(instrument: Instrument, candles: CandleArrays, funding: FundingSeries | None) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
@@ -91,7 +91,7 @@ def read_request(values: Mapping[str, Any]) -> ReplayRequest:
     require_known(values, KEYS)
     start, stop = _instant(values, "from"), _instant(values, "to")
     if start is not None and stop is not None and start >= stop:
-        raise BadInput(f"the replay would end ({values['to']}) before it begins ({values['from']}); swap from and to")
+        raise BadInput(f"the range would end ({values['to']}) before it begins ({values['from']}); swap from and to")
     brake, days = _brake(values.get("brake") or BrakeMode.LATCH.value)
     name, costs = _costs(values)
     strategies = _strategies(values.get("strategies"), values.get("settings") or {})
@@ -104,6 +104,31 @@ def read_request(values: Mapping[str, Any]) -> ReplayRequest:
         brake_reset_days=days,
     )
     return ReplayRequest(config, start, stop, _speed(values.get("speed", 0)), name)
+
+
+def require_history(strategies: Mapping[str, str], bars: Iterable[int]) -> None:
+    """Refuse a replay in which nothing could ever be wanted.
+
+    Parameters
+    ----------
+    strategies : mapping of str to str
+        Name to complete settings in JSON.
+    bars : iterable of int
+        Candles of each instrument up to the end of the range; those before its begin are history.
+
+    Raises
+    ------
+    BadInput
+        No instrument has as many as the first signal of any of the strategies needs.
+    """
+    most = max(bars, default=0)
+    needs = {name: build_strategy(name, values)[0].lookback_bars for name, values in strategies.items()}
+    name = min(needs, key=lambda one: needs[one])
+    if most < needs[name]:
+        raise BadInput(
+            f"{most:,} candle{'' if most == 1 else 's'} up to the end of the range are too few: {name} needs "
+            f"{needs[name]:,} before its first signal. Give more candles or a wider range"
+        )
 
 
 def require_known(values: Mapping[str, Any], allowed: frozenset[str]) -> None:
@@ -166,19 +191,20 @@ def _json(values: Mapping[str, Any]) -> str:
 
 
 def _cash(value: Any) -> Decimal:
-    cash = _decimal("cash", value)
+    allowed = f"above 0 and at most {MAX_CASH:,}"
+    cash = _decimal("cash", value, allowed)
     if not 0 < cash <= MAX_CASH:
-        raise BadInput(f"cash {value} must be above 0 and at most {MAX_CASH:,}")
+        raise BadInput(f"cash {value} must be {allowed}")
     return cash
 
 
-def _decimal(name: str, value: Any) -> Decimal:
+def _decimal(name: str, value: Any, allowed: str) -> Decimal:
     try:
         number = Decimal(str(value)) if isinstance(value, str | int | float | Decimal) else None
     except InvalidOperation:
         number = None
     if number is None or isinstance(value, bool) or not number.is_finite():
-        raise BadInput(f"{name} {value!r:.80} is not a number")
+        raise BadInput(f"{name} {value!r:.80} is not a number {allowed}")
     return number
 
 
@@ -225,19 +251,21 @@ def _costs(values: Mapping[str, Any]) -> tuple[str, PaperCosts]:
         return name, _with_impact(PaperCosts(), values)
     if name != "plain":
         raise BadInput(f"costs {name!r:.80} is not default or plain")
-    fee = _decimal("fee_bps", stated.get("fee_bps", _PLAIN_FEE_BPS))
-    slippage = _decimal("slippage_bps", stated.get("slippage_bps", 0))
+    allowed = f"0 to {_MOST_BPS} basis points"
+    fee = _decimal("fee_bps", stated.get("fee_bps", _PLAIN_FEE_BPS), f"from {allowed}")
+    slippage = _decimal("slippage_bps", stated.get("slippage_bps", 0), f"from {allowed}")
     wrong = [f"{key} {one}" for key, one in (("fee_bps", fee), ("slippage_bps", slippage)) if not 0 <= one <= _MOST_BPS]
     if wrong:
-        raise BadInput(f"{' and '.join(wrong)} must be 0 to {_MOST_BPS} basis points")
+        raise BadInput(f"{' and '.join(wrong)} must be {allowed}")
     return name, _with_impact(PaperCosts.plain(fee, slippage), values)
 
 
 def _with_impact(costs: PaperCosts, values: Mapping[str, Any]) -> PaperCosts:
     given = values.get("impact")
-    impact = _decimal("impact", 0 if given in (None, "") else given)
+    allowed = f"0 (none) to {_MOST_IMPACT}; measured values are about 1"
+    impact = _decimal("impact", 0 if given in (None, "") else given, f"from {allowed}")
     if not 0 <= impact <= _MOST_IMPACT:
-        raise BadInput(f"impact {impact} must be 0 (none) to {_MOST_IMPACT}; measured values are about 1")
+        raise BadInput(f"impact {impact} must be {allowed}")
     return costs.model_copy(update={"impact": impact})
 
 
@@ -279,7 +307,8 @@ def limits_for(strategies: Any, limits: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _speed(value: Any) -> float:
-    speed = _decimal("speed", value)
+    allowed = f"0 (as fast as possible) to {MAX_SPEED:,} market seconds a wall second"
+    speed = _decimal("speed", value, f"from {allowed}")
     if not 0 <= speed <= MAX_SPEED:
-        raise BadInput(f"speed {value} must be 0 (as fast as possible) to {MAX_SPEED:,} market seconds a wall second")
+        raise BadInput(f"speed {value} must be {allowed}")
     return float(speed)

@@ -27,7 +27,7 @@ from engine.runtime.replay_data import (
     stored_candles,
     stored_fine,
 )
-from engine.runtime.replay_request import KEYS, ReplayRequest, read_request, require_known
+from engine.runtime.replay_request import KEYS, ReplayRequest, read_request, require_history, require_known
 from engine.simulation.fine_candles import inside_record
 from engine.simulation.opinions import PrecomputedOpinions
 from engine.simulation.replay import EquityPoint, Replay, ReplayResult
@@ -321,7 +321,7 @@ def replay_files(
     Raises
     ------
     BadInput, CandleError
-        Names what cannot be used.
+        Names what cannot be used; fewer candles than a first signal needs among it.
     JobCancelled
         ``progress`` said so.
     """
@@ -336,4 +336,5 @@ def replay_files(
             raise JobCancelled("cancelled while reading the files")
 
     data = file_data(paths, options, facts, request.stop, ImportWatch(watch))
+    require_history(request.config.strategies, map(len, data.series.values()))
     return run_replay(request, data, Audience(report))

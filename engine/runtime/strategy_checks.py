@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import sys
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, cast
@@ -152,9 +153,10 @@ def _answer(
     answer: object
     candles, options = series
     try:
-        strategy = own_strategy(file, name, settings)
-        bars = made_up_candles() if candles is None else _file_candles(candles, options)
-        answer = check_causality(name, strategy, bars, CausalityPlan())
+        with redirect_stdout(sys.stderr):  # what a person's code prints is no part of the result
+            strategy = own_strategy(file, name, settings)
+            bars = made_up_candles() if candles is None else _file_candles(candles, options)
+            answer = check_causality(name, strategy, bars, CausalityPlan())
     except BadInput as error:
         answer = error
     except KeyboardInterrupt:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from command_line import Engine, SameProcess, end, wait_until
+from recorded_candles import csv_of, made
+
+from engine.runtime.cli.main import main
+
+Typed = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -55,3 +60,25 @@ def in_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
     os.umask(mask)
     yield tmp_path / "data"
     os.umask(mask)
+
+
+@pytest.fixture
+def typed(in_process: Path, capsys: pytest.CaptureFixture[str]) -> Typed:
+    """Carries a command line out: exit code, what it printed, what it said."""
+
+    def carry_out(*words: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = main([str(word) for word in words])
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return carry_out
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """150 days of a random walk, by the hour."""
+    path = tmp_path / "spot_binance" / "BTC_USDT-1h.csv"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(csv_of(made(24 * 150, seed=11)[1]))
+    return path

@@ -51,19 +51,6 @@ READY = Peeking(3)
 
 
 @pytest.fixture
-def typed(in_process: Path, capsys: pytest.CaptureFixture[str]) -> Typed:
-    """Carries a command line out: exit code, what it printed, what it said."""
-
-    def carry_out(*words: object) -> tuple[int, str, str]:
-        capsys.readouterr()
-        code = main([str(word) for word in words])
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return carry_out
-
-
-@pytest.fixture
 def file(tmp_path: Path) -> Path:
     """2,000 made-up hours of BTC/USDT."""
     return written(tmp_path, made(2_000, seed=5)[1])

@@ -11,11 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from recorded_candles import csv_of, made
 
 from engine.domain.errors import BadInput
 from engine.quant.verdict import Level
-from engine.runtime.cli.main import main
 from engine.runtime.job_files import JobCancelled
 from engine.runtime.studies import read_study, study_files
 from engine.simulation import spread
@@ -29,28 +27,6 @@ WORDS = (
     "--seed", "3",
 )  # fmt: skip
 CHANGING = ("made_at", "created_at", "seconds", "bars_per_second", "evaluation_seconds")
-
-
-@pytest.fixture
-def typed(in_process: Path, capsys: pytest.CaptureFixture[str]) -> Typed:
-    """Carries a command line out: exit code, what it printed, what it said."""
-
-    def carry_out(*words: object) -> tuple[int, str, str]:
-        capsys.readouterr()
-        code = main([str(word) for word in words])
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return carry_out
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    """150 days of a random walk, by the hour."""
-    path = tmp_path / "spot_binance" / "BTC_USDT-1h.csv"
-    path.parent.mkdir(exist_ok=True)
-    path.write_bytes(csv_of(made(24 * 150, seed=11)[1]))
-    return path
 
 
 def steady(value: Any) -> Any:

@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from recorded_candles import csv_of, made
 
 from engine.domain.errors import BadInput
 from engine.quant.verdict import Level
-from engine.runtime.cli.main import main
 from engine.runtime.job_files import JobCancelled
 from engine.runtime.jobs import JobRules, Jobs
 from engine.runtime.research_studies_shelf import StudyShelf
@@ -24,28 +22,6 @@ WORDS = (
     "sweep", "--strategy", "sma_cross", "--grid", "fast_bars=2:30:4", "--grid", "slow_bars=20:100:20", "--draws", "100",
 )  # fmt: skip
 ASKED: dict[str, Any] = {"strategy": "sma_cross", "grid": {"fast_bars": "2:30:4", "slow_bars": "20,40"}, "draws": 100}
-
-
-@pytest.fixture
-def typed(in_process: Path, capsys: pytest.CaptureFixture[str]) -> Typed:
-    """Carries a command line out: exit code, what it printed, what it said."""
-
-    def carry_out(*words: object) -> tuple[int, str, str]:
-        capsys.readouterr()
-        code = main([str(word) for word in words])
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return carry_out
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    """150 days of a random walk, by the hour."""
-    path = tmp_path / "spot_binance" / "BTC_USDT-1h.csv"
-    path.parent.mkdir(exist_ok=True)
-    path.write_bytes(csv_of(made(24 * 150, seed=11)[1]))
-    return path
 
 
 def test_sweep_when_done_then_every_combination_is_told_counted_and_stored(

@@ -22,6 +22,7 @@ from engine.runtime.replay_data import ReplayData, read_detail, read_series_name
 from engine.runtime.replay_request import read_request
 from engine.runtime.replays import replay_files
 from engine.runtime.studies import plan_of, read_study
+from engine.runtime.sweeps import sweep_files
 from engine.simulation.study import development_setup
 from engine.storage.candle_import import ImportOptions, import_file
 from engine.storage.candle_names import NameFlags
@@ -142,6 +143,27 @@ def test_study_when_finer_candles_are_given_then_none_of_the_holdout_reaches_the
     closes = setup.fine[instrument.key].opened_at_ms + QUARTER.ms
     assert len(closes)
     assert int(closes[-1]) <= plan.layout.development.stop.timestamp() * 1000
+
+
+def test_sweep_when_finer_candles_are_given_then_its_combinations_are_backtests_with_them(tmp_path: Path) -> None:
+    main, fine = _both(24 * 60)
+    hours, quarters = tmp_path / "BTC_USDT-1h.csv", tmp_path / "BTC_USDT-15m.csv"
+    hours.write_bytes(csv_of(main))
+    quarters.write_bytes(csv_of(fine))
+    fixed = {"channel_bars": 20, "exit_channel_bars": 10}
+    asked = {**ASKED, "brake": "off", "risk": {"take_profit": "1"}}
+    sought = {**asked, "fixed": fixed, "grid": {"stop_atr_multiple": "0.5,1"}}
+    found = sweep_files([hours], {**sought, "detail": [str(quarters)]}, tmp_path / "data")
+    days = {name: found["definition"]["development"][name] for name in ("from", "to")}
+    for one in found["combinations"]:
+        settings = {**fixed, **one["settings"]}
+        alone = backtest_files([hours], {**asked, **days, "settings": settings, "detail": [str(quarters)]}).record
+        assert (alone["final_equity"], len(alone["trades"])) == (one["final_equity"], one["trades"])
+    assert found["development"]["detail"]["bars_decided_by_detail"] > 0
+    rough = sweep_files([hours], sought, tmp_path / "data")
+    assert rough["study"] != found["study"]
+    ends = [[one["final_equity"] for one in record["combinations"]] for record in (rough, found)]
+    assert ends[0] != ends[1]
 
 
 def _row(instrument: str, timeframe: str) -> CoverageRow:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine.runtime.backtests import backtest_files
-from engine.runtime.cli.folder import data_folder
+from engine.runtime.cli.folder import writable_folder
 from engine.runtime.cli.output import say, say_json, say_remarks
 from engine.runtime.cli.progress import Progress
 from engine.runtime.cli.run_options import BACKTEST_OPTIONS, asked_of
@@ -27,8 +27,9 @@ def backtest(options: argparse.Namespace) -> int:
     """Run, evaluate and print."""
     asked = asked_of(options, BACKTEST_OPTIONS)
     asked.request["settings"] = parse_settings(options.settings, [options.strategy])[options.strategy]
+    folder = writable_folder()  # every run counts as a trial: one that cannot be counted is not made
     with Progress() as progress:
-        result = backtest_files(asked.files, asked.request, progress, data_folder())
+        result = backtest_files(asked.files, asked.request, progress, folder)
     if options.json:
         say_json({**result.record, "assumed": asked.guesses})
     else:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.runtime.cli.assume import assumed
+from engine.runtime.cli.files import readable
 from engine.runtime.cli.output import say, say_json, tell
 from engine.runtime.cli.run_options import FACTS
 from engine.runtime.replay_request import parse_settings
@@ -18,6 +19,7 @@ def check_strategy(options: argparse.Namespace) -> int:
     given = vars(options)
     facts: dict[str, Any] = {name: given[name] for name in FACTS if given[name] is not None}
     if options.candles is not None:
+        readable(Path(options.candles))
         facts |= assumed([options.candles], facts)
     settings = parse_settings(options.settings, [options.name])[options.name]
     file = None if options.file is None else Path(options.file)

@@ -10,7 +10,7 @@ from typing import Any
 
 from config.settings import load
 from engine.domain.errors import BadInput
-from engine.runtime.cli.folder import data_folder
+from engine.runtime.cli.folder import writable_folder
 from engine.runtime.cli.output import complain, say_json
 from engine.runtime.cli.progress import Progress
 from engine.runtime.cli.run_options import BACKTEST_OPTIONS, asked_of
@@ -61,9 +61,10 @@ def carry_out(options: argparse.Namespace, search: Search, values: Mapping[str, 
     asked = asked_of(options, (*_OPTIONS, *search.options))
     asked.request["fixed"] = parse_settings(options.settings, [options.strategy])[options.strategy]
     asked.request["scheduler"] = load().settings.research.scheduler
+    folder = writable_folder()
     try:
         with Progress() as progress:
-            record = search.run(asked.files, {**asked.request, **values}, data_folder(), progress)
+            record = search.run(asked.files, {**asked.request, **values}, folder, progress)
     except KeyboardInterrupt:
         complain(f"interrupted; finished {search.unit} are stored, and the same command goes on with them")
         return INTERRUPTED
