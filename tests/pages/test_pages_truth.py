@@ -125,6 +125,15 @@ def test_close_when_held_by_hand_without_a_stop_then_no_stop_and_no_strategy_are
     assert "may open it again" not in text(at)
 
 
+def test_positions_when_a_part_has_no_stop_then_counted_marked_and_explained() -> None:
+    why = "0.0004 BTC, worth 0.04 USDT, have no stop"
+    partly = replace(made.positions()[0], unprotected=D("0.0004"), warnings=(why,))
+    at = opened("positions", Changed().with_book(positions=(partly,)))
+    assert "0.0004 unprotected" in text(at)
+    assert f"{why}." in text(at)
+    assert "positions, whole or in part" in text(at)
+
+
 def test_close_when_its_order_still_works_then_sent_and_not_filled() -> None:
     key = InstrumentKey("demo-a:BTC/USDT")
     exit_order = replace(
