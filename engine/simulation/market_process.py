@@ -120,6 +120,7 @@ class MarketShape:
 
     @classmethod
     def of(cls, listings: tuple[Listing, ...], coins: tuple[Coin, ...]) -> MarketShape:
+        """The shape of these listings, each of a coin among ``coins``, in whose order the movements are drawn."""
         names = [coin.name for coin in coins]
         yearly = np.array([_MARKET_VOLATILITY, *(coin.own_volatility for coin in coins)])
         keep = np.exp2(-1 / np.array([listing.basis_half_life_minutes for listing in listings]))
