@@ -81,6 +81,7 @@ def _columns(look: Appearance, unit: str) -> tuple[Column[RunTrade], ...]:
         Column(f"Left, {look.zone}", lambda row: look.moment(row.exit_at)),
         Column("Exit", lambda row: _average(row.exit_price), numeric=True),
         Column("First stop", lambda row: fmt.price(row.stop_price), numeric=True),
+        Column("Last stop", lambda row: fmt.price(row.last_stop_price), numeric=True, shown=False),
         Column("Target", lambda row: fmt.price(row.target_price), numeric=True, shown=False),
         Column("Why it ended", lambda row: fmt.words(row.exit_reason or "still open")),
         Column("Candles", lambda row: f"{row.bars_held:,}", numeric=True, shown=False),

@@ -124,7 +124,8 @@ class RunCurve:
 class RunTrade:
     """A round trip. ``share`` is its result against what was paid at entry; an exit of None is still open.
 
-    ``pnl`` and ``fees`` are in the run's currency, fees already deducted from ``pnl``.
+    ``pnl`` and ``fees`` are in the run's currency, fees already deducted from ``pnl``. ``stop_price`` is the first
+    stop, ``last_stop_price`` where it lay at the exit, None where that is not known.
     """
 
     number: int
@@ -143,6 +144,7 @@ class RunTrade:
     strategy: str
     bars_held: int
     target_price: Decimal | None = None
+    last_stop_price: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)

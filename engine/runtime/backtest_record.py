@@ -79,6 +79,7 @@ def trade_record(trade: RoundTrip, strategy: str) -> dict[str, Any]:
         "funding": plain(trade.funding),
         "pnl": plain(trade.pnl),
         "stop_price": _money(trade.stop_price),
+        "last_stop_price": _money(trade.last_stop_price),
         "target_price": _money(trade.target_price),
         "strategy": strategy,
         "bars_held": trade.bars_held,

@@ -142,6 +142,7 @@ def trade_of(number: int, body: Record) -> RunTrade:
         strategy=str(body.get("strategy") or ""),
         bars_held=int(body.get("bars_held") or 0),
         target_price=_money(body.get("target_price")),
+        last_stop_price=_money(body.get("last_stop_price")),
     )
 
 

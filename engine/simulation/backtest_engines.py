@@ -129,8 +129,9 @@ def _kernel_outcome(result: KernelResult) -> Outcome:
             price * result.instruments[market].tick_size,
             money(fee),
             Reason.LIQUIDATION if sleeve == outside else _KERNEL_REASONS[purpose],
+            stop * result.instruments[market].tick_size if stop else None,
         )
-        for at_ms, market, sleeve, sign, lots, price, purpose, fee in zip(*_columns(result), strict=True)
+        for at_ms, market, sleeve, sign, lots, price, purpose, fee, stop in zip(*_columns(result), strict=True)
     )
     return Outcome(
         fills, result.at_ms, result.equity, np.maximum(result.drawdown, 0.0), money(result.final_equity),
@@ -140,7 +141,7 @@ def _kernel_outcome(result: KernelResult) -> Outcome:
 
 
 def _columns(result: KernelResult) -> list[list[int]]:
-    names = ("at_ms", "market", "sleeve", "sign", "lots", "price", "purpose", "fee")
+    names = ("at_ms", "market", "sleeve", "sign", "lots", "price", "purpose", "fee", "stop")
     return [result.fills[name].tolist() for name in names]
 
 
@@ -161,9 +162,9 @@ def _replay_outcome(result: ReplayResult) -> Outcome:
     fills = tuple(
         BacktestFill(
             to_ms(fill.at), fill.instrument, fill.side, fill.quantity, fill.price, fill.fee,
-            _REPLAY_REASONS.get(result.orders[fill.client_id][1], Reason.LIQUIDATION),
+            _REPLAY_REASONS.get(result.orders[fill.client_id][1], Reason.LIQUIDATION), stop,
         )
-        for fill in result.fills
+        for fill, stop in zip(result.fills, result.stops, strict=True)
     )  # fmt: skip
     return Outcome(
         fills,

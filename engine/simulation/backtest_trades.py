@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 from enum import Enum
@@ -49,6 +49,8 @@ class BacktestFill:
     quantity, price, fee : Decimal
         Base; quote, spread and slippage included; quote, positive when paid.
     reason : Reason
+    stop : Decimal, optional
+        Quote; where the stop of the position lay when it happened, None where it had none.
     """
 
     at_ms: int
@@ -58,6 +60,7 @@ class BacktestFill:
     price: Decimal
     fee: Decimal
     reason: Reason
+    stop: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,10 @@ class RoundTrip:
     fees, funding, pnl : Decimal
         Quote; fees paid, funding received (negative when paid), and the result after both.
     stop_price, target_price : Decimal, optional
-        Quote; as set with the first entry, from the close before it. A trailing stop has moved since.
+        Quote; as set with the first entry, from the close before it.
+    last_stop_price : Decimal, optional
+        Quote; where the stop lay at the last exit, which is elsewhere once it has trailed or an entry was added. None
+        while open, without a stop, and after a liquidation.
     entry_bar, exit_bar : int
         Rows among the instrument's traded candles.
     """
@@ -101,6 +107,7 @@ class RoundTrip:
     entry_bar: int
     exit_bar: int
     target_price: Decimal | None = None
+    last_stop_price: Decimal | None = None
 
     @property
     def bars_held(self) -> int:
@@ -194,7 +201,7 @@ class _Pairing:
         bar = self._bar(fill.at_ms)
         at_ms = fill.at_ms if fill.reason.value in _LEVEL_REASONS else self._opened_ms(fill.at_ms)
         exit_ = (from_ms(at_ms), _average(trade.received, trade.left), fill.reason, bar)
-        return self._trip(trade, exit_, pnl)
+        return replace(self._trip(trade, exit_, pnl), last_stop_price=fill.stop)
 
     def still_open(self) -> RoundTrip | None:
         """What is held at the end, valued at the last close."""

@@ -88,6 +88,7 @@ def record(run: Records, m: int, k: int, change: int, price: int) -> Records:
     note.bar, note.at_ms, note.market, note.sleeve = bar - market.first, run.now_ms, m, k
     note.sign, note.lots, note.price = 1 if change > 0 else -1, abs(change), price
     note.purpose, note.fee, note.pnl, note.closes = NETTING, 0.0, 0.0, 0
+    note.stop = pair_at(run, k, m).stop
     return note
 
 

@@ -109,9 +109,9 @@ KINDS = 4
 
 Decision = np.dtype(_whole("market slot size"))
 
-FillRow = np.dtype(_whole("bar at_ms market sleeve sign lots price purpose closes") + _real("fee pnl"))
+FillRow = np.dtype(_whole("bar at_ms market sleeve sign lots price purpose closes stop") + _real("fee pnl"))
 """``bar`` is the row of the series given; ``closes`` where a round trip ended: then ``pnl`` is what it made, net of
-fees, with funding; else 0."""
+fees, with funding; else 0. ``stop`` is where the stop of the position lay (ticks), 0 where it had none."""
 
 Close = np.dtype(_real("equity drawdown"))
 

@@ -13,13 +13,14 @@ from engine.domain.codec import digest_of
 from engine.domain.errors import BadInput
 from engine.domain.facts import Outcome, SleeveConfigured
 from engine.domain.instruments import Instrument, Kind
-from engine.domain.market import Bars, FeedStatus, MarketEvent, Timeframe, from_ms, to_ms
+from engine.domain.market import Bars, FeedStatus, MarketEvent, from_ms, to_ms
 from engine.domain.orders import CashFlow, Fill
 from engine.domain.ports import MarketSource
 from engine.exchanges.paper import MemoryVenueJournal, PaperCosts, PaperVenue
 from engine.execution.identity import ClientIds
 from engine.ledger.ledger import Ledger
 from engine.risk.limits import RiskConfig, Sizer
+from engine.simulation.candle_lengths import one_length
 from engine.simulation.foresight import Foresight, Timeline
 from engine.simulation.memory import MarketClock, MemoryJournal
 from engine.simulation.quiet import Quiet
@@ -74,7 +75,8 @@ class EquityPoint:
 class ReplayResult:
     """What a replay did; money in the quote currency. ``stopped_at`` is when the brake latched, if it did.
 
-    ``orders`` gives strategy and purpose of each fill's order by client order id.
+    ``orders`` gives strategy and purpose of each fill's order by client order id, ``stops`` where the stop of its
+    position lay (quote), None where it had none.
     """
 
     bars: int
@@ -82,6 +84,7 @@ class ReplayResult:
     wins: int
     fills: tuple[Fill, ...]
     orders: Mapping[str, tuple[str, str]]
+    stops: tuple[Decimal | None, ...]
     final_equity: Decimal
     fees: Decimal
     funding: Decimal
@@ -126,6 +129,7 @@ class Replay:
         self._stopped_at: datetime | None = None
         self._stop_reason = ""
         self._order_of: dict[str, tuple[str, str]] = {}
+        self._stops: list[Decimal | None] = []
         self._opinions = opinions or LiveOpinions()
         self._quiet: Quiet | None = None
         self._loop = self._build(list(source.instruments()), self._opinions)
@@ -144,7 +148,7 @@ class Replay:
             code="r0",
             simulated=False,
             base_currency=instruments[0].quote,
-            bar=_longest_bar(self._source, instruments),
+            bar=one_length({i.key: self._source.history(i.key, 1).timeframe for i in instruments}),
             reserve_bps=reserve_of(self._config.costs),
             brake=self._config.brake,
             brake_reset_days=self._config.brake_reset_days,
@@ -204,8 +208,11 @@ class Replay:
         self._clock.set(event.at)
         if not self._started:
             self._begin(event.at)
+        stops = dict(self._loop.book.stop_prices)
         self._loop.step(event)
         self._stop.drive()
+        for fill in self._journal.fills[len(self._stops) :]:
+            self._stops.append(stops.get((self._order_of.get(fill.client_id, ("", ""))[0], fill.instrument)))
         if self._detailed is not None:
             self._detailed.wants_detail = self._is_busy()
         self._ahead, self._at_close = None, isinstance(event, Bars)
@@ -250,6 +257,9 @@ class Replay:
             source.pass_over(int(timeline.instants[until]))
             self.bars += int(timeline.candles[row + 1 : until].sum())
             self._equity += self._points(timeline, row + 1, until)
+            if self._detailed is not None:
+                for bars in timeline.last_closes(row, until - 1):
+                    self._loop.book.marks.apply(bars)  # orders decided inside the next bar refer to them
 
     def _is_busy(self) -> bool:
         """Whether anything is held or works, so that finer candles may fill something, or a stop is under way."""
@@ -296,6 +306,7 @@ class Replay:
             wins=sum(t.wins for t in totals),
             fills=fills,
             orders={f.client_id: self._order_of.get(f.client_id, ("external", "external")) for f in fills},
+            stops=tuple(self._stops),
             final_equity=self._ahead or book.ledger.equity(book.price) or ZERO,
             fees=sum((t.fees for t in totals), ZERO),
             funding=sum((t.funding for t in totals), ZERO),
@@ -318,10 +329,6 @@ def require_weights(config: ReplayConfig) -> None:
     references = sorted(set(config.strategies) & set(REFERENCES))
     if references and config.risk.sizer is not Sizer.WEIGHTS:
         raise BadInput(f"{references[0]} has no stop to be sized by; replay it with the sizer weights")
-
-
-def _longest_bar(source: MarketSource, instruments: list[Instrument]) -> Timeframe:
-    return max(source.history(i.key, 1).timeframe for i in instruments)
 
 
 def entry_limits(risk: RiskConfig, brake: BrakeMode) -> RiskConfig:

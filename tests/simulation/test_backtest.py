@@ -91,6 +91,14 @@ def test_backtest_when_it_has_targets_and_trailing_stops_then_both_engines_name_
     assert_equal(*told)
     assert {Reason.TARGET, Reason.TRAILING_STOP} <= {trade.reason for trade in told[0].trades}
     assert all(trade.target_price is not None for trade in told[0].trades)
+    trailed = [trade for trade in told[0].trades if trade.reason is Reason.TRAILING_STOP]
+    for trade in trailed:  # up for a long; it fills there or worse
+        assert trade.stop_price is not None
+        assert trade.last_stop_price is not None
+        assert trade.exit_price is not None
+        assert trade.stop_price < trade.last_stop_price
+        assert trade.exit_price <= trade.last_stop_price
+    assert trailed
 
 
 @both
