@@ -4,6 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from engine.exchanges.connected.dialects import VenueRow
+from engine.exchanges.connected.venue_rows import (
+    BINANCE,
+    BINANCE_PERP,
+    BYBIT,
+    COINBASE,
+    KRAKEN,
+    KRAKEN_PERP,
+    KUCOIN,
+    KUCOIN_PERP,
+)
+
 
 @dataclass(frozen=True, slots=True)
 class KeyField:
@@ -36,6 +48,8 @@ class ExchangeRow:
         What is asked and what a good key looks like, for people.
     wallets : tuple of (label, ccxt account type)
         Accounts whose balances are read; the first must answer, the others may be closed to the key.
+    venues : tuple of VenueRow
+        The wallets there that the engine can trade from.
     """
 
     name: str
@@ -46,6 +60,7 @@ class ExchangeRow:
     rights_method: str
     permission_check: str
     wallets: tuple[tuple[str, str], ...] = (("spot", "spot"),)
+    venues: tuple[VenueRow, ...] = ()
 
     @property
     def needs_passphrase(self) -> bool:
@@ -75,6 +90,7 @@ EXCHANGES: dict[str, ExchangeRow] = {
             "sapiGetAccountApiRestrictions",
             "Make the key with reading and spot trading allowed, withdrawals off, and bound to your IP address.",
             (("spot", "spot"), ("funding", "funding")),
+            (BINANCE, BINANCE_PERP),
         ),
         ExchangeRow(
             "kucoin",
@@ -85,6 +101,7 @@ EXCHANGES: dict[str, ExchangeRow] = {
             "privateGetUserApiKey",
             "Make the key with General and Spot allowed, Transfer and Withdrawal off, and bound to your IP address.",
             (("trading", "trade"), ("funding", "main")),
+            (KUCOIN, KUCOIN_PERP),
         ),
         ExchangeRow(
             "kraken",
@@ -97,6 +114,7 @@ EXCHANGES: dict[str, ExchangeRow] = {
             ),
             "privatePostGetApiKeyInfo",
             "Make the key with Query Funds, Query Orders & Trades and Modify Orders allowed, Withdraw Funds off.",
+            venues=(KRAKEN, KRAKEN_PERP),
         ),
         ExchangeRow(
             "coinbase",
@@ -111,6 +129,7 @@ EXCHANGES: dict[str, ExchangeRow] = {
             ),
             "v3PrivateGetBrokerageKeyPermissions",
             "Make the key with View and Trade allowed and Transfer off.",
+            venues=(COINBASE,),
         ),
         ExchangeRow(
             "bybit",
@@ -121,6 +140,7 @@ EXCHANGES: dict[str, ExchangeRow] = {
             "privateGetV5UserQueryApi",
             "Make the key with read and write for spot trading, withdrawals off, and bound to your IP address.",
             (("trading", "spot"), ("funding", "funding")),
+            (BYBIT,),
         ),
     )
 }

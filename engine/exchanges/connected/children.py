@@ -1,0 +1,259 @@
+"""Stops and targets that belong to an entry or to each other: asleep until there is something to protect, and one
+cancelling the other.
+
+No two exchanges do this alike, so the gateway does it for all of them. On perpetuals a target rests beside its stop.
+Coins of a spot account can be promised once: there the stop rests at the exchange, and the target is watched for. Where
+the market reaches it the two change places; where the market falls back they change back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+
+from engine.domain.errors import VenueAmbiguous, VenueError, VenueRejected, VenueUnreachable
+from engine.domain.instruments import InstrumentKey, Kind
+from engine.domain.market import Bars, MarketEvent, Quotes
+from engine.domain.orders import OrderState, OrderType
+from engine.exchanges.connected.asking import Parts
+from engine.exchanges.connected.desk import Desk
+from engine.exchanges.connected.legs import KEPT, WATCHED, KeptOrder
+from engine.exchanges.connected.registry import Registry
+
+NONE = Decimal(0)
+
+
+class Children:
+    """Keeps dormant orders and pairs of one venue; used by the engine's thread alone.
+
+    Parameters
+    ----------
+    parts : Parts
+    desk : Desk
+    registry : Registry
+    touch : callable
+        Notes an order of which the core is to hear.
+    """
+
+    def __init__(self, parts: Parts, desk: Desk, registry: Registry, touch: Callable[[KeptOrder], None]) -> None:
+        self._parts = parts
+        self._desk = desk
+        self._registry = registry
+        self._touch = touch
+
+    # -- taking them in -------------------------------------------------------------------------------------------
+
+    def take(self, order: KeptOrder) -> None:
+        """Keep a child or a target; it is sent now where there is something to protect already.
+
+        Raises
+        ------
+        VenueRejected
+            Its stop or its entry does not work here.
+        VenueUnreachable, VenueAmbiguous
+            As for any order that is sent.
+        """
+        stop = self._registry.stop_of(order)
+        if stop is not None and (stop.is_over or not stop.is_waiting):
+            raise VenueRejected(f"{order.client_id}: its stop {stop.client_id} does not work here; submit that first")
+        order.sleeps, order.reason = True, KEPT
+        parent = self._registry.get(order.intent.parent_id or "")
+        if parent is not None and parent.is_over and not parent.filled:
+            raise VenueRejected(f"{order.client_id}: its entry {parent.client_id} ended with nothing filled")
+        self._arm(order, self._wanted(order))
+
+    def _wanted(self, order: KeptOrder) -> Decimal:
+        """Base that the order is to stand for now, what it has filled included."""
+        parent = self._registry.get(order.intent.parent_id or "")
+        wanted = order.quantity if parent is None else min(order.quantity, order.filled + self._held_of(parent))
+        stop = self._registry.stop_of(order)
+        if stop is None:
+            return wanted
+        if self._is_spot(order.intent.instrument) and order.leg is None:
+            return order.filled
+        return min(wanted, order.filled + stop.remaining)
+
+    def _held_of(self, parent: KeptOrder) -> Decimal:
+        """Base that an entry has brought and its children have not yet taken off, in whole lots."""
+        gone = sum((child.filled for child in self._registry.children(parent.client_id)), NONE)
+        instrument = self._parts.listed[parent.intent.instrument].instrument
+        return max(NONE, instrument.round_quantity(parent.filled - parent.fees - gone))
+
+    def _is_spot(self, key: InstrumentKey) -> bool:
+        return self._parts.listed[key].instrument.kind is Kind.SPOT
+
+    def _arm(self, order: KeptOrder, wanted: Decimal) -> None:
+        """Bring the order's leg up, or down, to ``wanted`` (base, total); raises what the exchange says."""
+        leg = order.leg
+        if leg is not None:
+            total = wanted - (order.filled - leg.done)
+            if total != leg.quantity and total > leg.done and leg.state in (OrderState.WORKING, OrderState.PARTIAL):
+                self._desk.change(order, leg, total, order.stop_price)
+        elif wanted > order.filled and order.sleeps:
+            self._desk.place(order, wanted - order.filled)
+            order.reason = ""
+
+    # -- when something has happened ------------------------------------------------------------------------------
+
+    def after(self, order: KeptOrder) -> None:
+        """See to everything that depends on an order of which there is news; never raises for the venue's sake."""
+        for child in self._registry.children(order.client_id):
+            self._follow_entry(child, order)
+        target = self._registry.target_of(order)
+        if target is not None:
+            self._follow_stop(target, order)
+        stop = self._registry.stop_of(order)
+        if stop is not None and (order.filled or order.is_over):
+            self._follow_target(stop, order)
+        if order.filled or (order.legs and not order.is_waiting and order.intent.order_type is OrderType.STOP):
+            self._stop_entry(order)
+
+    def _follow_entry(self, child: KeptOrder, parent: KeptOrder) -> None:
+        if child.is_over:
+            return
+        if parent.is_over and not parent.filled:
+            self.end(child, "its entry ended with nothing filled")
+            return
+        if parent.is_over:
+            self._shrink(child, child.filled + self._held_of(parent))
+        self._try_arm(child)
+
+    def _follow_stop(self, target: KeptOrder, stop: KeptOrder) -> None:
+        if target.is_over:
+            return
+        if stop.is_over:
+            self.end(target, "its stop has ended")
+        elif not stop.is_waiting and stop.leg is not None:
+            self.end(target, "its stop was triggered")
+        else:
+            self._shrink(target, target.filled + stop.remaining)
+            self._try_arm(target)
+
+    def _follow_target(self, stop: KeptOrder, target: KeptOrder) -> None:
+        """A stop loses what its target took; where the target has ended, one that waited goes to the exchange again."""
+        self._pass_on(stop, target)
+        if stop.is_over:
+            return
+        if target.is_over and stop.leg is None and stop.reason == WATCHED:
+            self._return(stop, as_market=False)
+        else:
+            self._try_arm(stop)
+
+    def _pass_on(self, stop: KeptOrder, target: KeptOrder) -> None:
+        taken = target.filled - target.passed_on
+        if taken <= 0 or stop.is_over:
+            return
+        target.passed_on = target.filled
+        if taken >= stop.remaining:
+            self.end(stop, "its target was filled")
+        else:
+            self._shrink(stop, stop.quantity - taken)
+
+    def _stop_entry(self, child: KeptOrder) -> None:
+        """The exit has begun, so the entry stops filling."""
+        parent = self._registry.known(child.intent.parent_id or "")
+        if parent is not None and parent.leg is not None and self._desk.try_cancel(parent, "its exit has begun"):
+            self._touch(parent)
+
+    def _shrink(self, order: KeptOrder, quantity: Decimal) -> None:
+        if quantity < order.quantity:
+            order.quantity, order.resized = quantity, True
+            self._touch(order)
+
+    def _try_arm(self, order: KeptOrder) -> None:
+        """As `_arm`, with every trouble told as the order's own state."""
+        if order.is_over or (order.sleeps and order.reason == WATCHED):
+            return
+        before = (order.leg, order.leg.quantity if order.leg else None)
+        try:
+            self._arm(order, self._wanted(order))
+        except VenueAmbiguous as error:
+            order.reason = str(error)
+        except VenueRejected as error:
+            if order.leg is None:
+                order.end(OrderState.REJECTED, str(error))
+        except VenueError as error:
+            if order.leg is None:
+                order.end(OrderState.CANCELLED, f"it could not be placed: {error}")
+        if before != (order.leg, order.leg.quantity if order.leg else None) or order.is_over:
+            self._touch(order)
+
+    def end(self, order: KeptOrder, reason: str) -> None:
+        """End a child or a partner, at the exchange where it is there."""
+        if order.leg is None or self._desk.try_cancel(order, reason):
+            order.end(OrderState.CANCELLED, reason)
+        self._touch(order)
+
+    # -- targets on spot ------------------------------------------------------------------------------------------
+
+    def watch(self, event: MarketEvent) -> None:
+        """Let targets and stops of spot pairs change places where the market says so."""
+        if isinstance(event, Bars):
+            for candle in event.candles:
+                self._see(candle.instrument, candle.low, candle.high, candle.close)
+        elif isinstance(event, Quotes):
+            for top in event.tops:
+                self._see(top.instrument, top.bid, top.ask, None)
+
+    def _see(self, key: InstrumentKey, low: Decimal, high: Decimal, close: Decimal | None) -> None:
+        if key not in self._parts.listed or not self._is_spot(key):
+            return
+        for target in [each for each in self._registry.open() if each.intent.instrument == key]:
+            stop, limit = self._registry.stop_of(target), target.intent.limit_price
+            if stop is None or stop.is_over or limit is None or stop.stop_price is None:
+                continue
+            sign = target.intent.side.sign
+            best, worst = (low, high) if sign > 0 else (high, low)
+            if target.leg is None and stop.leg is not None and stop.is_waiting:
+                if (limit - best) * sign >= 0:
+                    self._put_target(target, stop)
+            elif target.leg is not None and stop.leg is None:
+                if (worst - stop.stop_price) * sign >= 0:
+                    self._put_stop(target, stop, as_market=True)
+                elif close is not None and not target.filled and (close - limit) * sign > 0:
+                    self._put_stop(target, stop, as_market=False)
+
+    def _put_target(self, target: KeptOrder, stop: KeptOrder) -> None:
+        """The market has reached the target: the stop ends with proof, then the target is sent."""
+        if not self._desk.try_cancel(stop, "") or (stop.is_over and stop.state is not OrderState.CANCELLED):
+            self._touch(stop)
+            self.after(stop)
+            return
+        stop.sleeps, stop.ended, stop.reason = True, None, WATCHED
+        try:
+            self._desk.place(target, min(target.remaining, stop.remaining))
+            target.reason = ""
+        except VenueAmbiguous as error:
+            target.reason = str(error)
+        except (VenueRejected, VenueUnreachable) as error:
+            if isinstance(error, VenueRejected):
+                target.end(OrderState.REJECTED, str(error))
+            else:
+                target.sleeps = True
+            self._return(stop, as_market=False)
+        self._touch(target)
+
+    def _put_stop(self, target: KeptOrder, stop: KeptOrder, *, as_market: bool) -> None:
+        """The market has left the target: it ends with proof, and the stop goes back to the exchange."""
+        if not self._desk.try_cancel(target, ""):
+            return
+        self._pass_on(stop, target)
+        if target.remaining > 0:
+            target.sleeps, target.ended, target.reason = True, None, WATCHED
+        self._return(stop, as_market=as_market)
+        if as_market:
+            target.end(OrderState.CANCELLED, "its stop was triggered")
+        self._touch(target)
+
+    def _return(self, stop: KeptOrder, *, as_market: bool) -> None:
+        """Send a stop that was kept while its target waited; where it cannot be sent, the core is told it ended."""
+        if stop.is_over:
+            return
+        try:
+            self._desk.place(stop, stop.remaining, as_market=as_market)
+            stop.reason = ""
+        except VenueAmbiguous as error:
+            stop.reason = str(error)
+        except VenueError as error:
+            stop.end(OrderState.CANCELLED, f"it could not be placed again: {error}")
+        self._touch(stop)

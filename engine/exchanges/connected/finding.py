@@ -1,0 +1,106 @@
+"""Orders this gateway has not placed: those of before a restart, and the trader's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import replace
+
+from engine.domain.errors import OrderNotFound, VenueUnreachable
+from engine.domain.orders import OrderState, OrderType, OrderUpdate
+from engine.domain.ports import Clock
+from engine.exchanges.connected.asking import Asker, Parts
+from engine.exchanges.connected.desk import Desk
+from engine.exchanges.connected.legs import KeptOrder, engine_id, leg_id
+from engine.exchanges.connected.reading import Report
+
+MISSING_WINDOW_S = 2.0
+"""Wall seconds between the two looks after which an order that the engine kept is known to be gone."""
+GONE = "it was kept by the engine, which has ended since; its position gets a new one"
+
+
+class Finder:
+    """Finds the engine's orders of before a restart, with the legs that took their place."""
+
+    def __init__(self, parts: Parts, asker: Asker, desk: Desk, clock: Clock) -> None:
+        self._parts = parts
+        self._asker = asker
+        self._desk = desk
+        self._clock = clock
+        self._missing: dict[str, float] = {}
+
+    def find(self, order: KeptOrder) -> None:
+        """Look an order up by its id. One the engine kept itself is gone with the engine that kept it: that is known
+        after two looks that find nothing.
+
+        Raises
+        ------
+        OrderNotFound
+            The exchange does not know it, this once.
+        VenueUnreachable
+            It could not be asked.
+        """
+        symbol = self._parts.listed[order.intent.instrument].instrument.symbol
+        is_stop = order.intent.order_type is OrderType.STOP
+        try:
+            report = self._asker.order(order.client_id, symbol, is_stop=is_stop)
+        except OrderNotFound:
+            if order.intent.parent_id is None and order.intent.pair_id is None:
+                raise
+            first = self._missing.setdefault(order.client_id, self._clock.monotonic())
+            if self._clock.monotonic() - first < MISSING_WINDOW_S:
+                raise
+            order.end(OrderState.CANCELLED, GONE)
+            return
+        self._missing.pop(order.client_id, None)
+        self._desk.hear(order, order.adopt_leg(order.client_id, is_stop=is_stop), report)
+        self._find_later_legs(order, symbol, is_stop=is_stop)
+
+    def _find_later_legs(self, order: KeptOrder, symbol: str, *, is_stop: bool) -> None:
+        while order.leg is None and order.legs[-1].state is not OrderState.FILLED:
+            following = leg_id(order.client_id, len(order.legs) + order.lost)
+            try:
+                report = self._asker.order(following, symbol, is_stop=is_stop)
+            except OrderNotFound:
+                return
+            self._desk.hear(order, order.adopt_leg(following, is_stop=is_stop), report)
+
+
+class Foreign:
+    """The trader's own orders, as last listed among the open ones; never changed but by an explicit cancellation."""
+
+    def __init__(self, parts: Parts, asker: Asker, desk: Desk) -> None:
+        self._parts = parts
+        self._asker = asker
+        self._desk = desk
+        self._orders: dict[str, Report] = {}
+
+    def listed(self, reports: Iterable[Report]) -> list[OrderUpdate]:
+        """Remember the open ones, under their own client ids, or the exchange's numbers where they have none."""
+        self._orders = {engine_id(report.client_id or report.venue_order_id): report for report in reports}
+        return [self._update(client_id, report) for client_id, report in self._orders.items()]
+
+    def cancel(self, client_id: str) -> OrderUpdate:
+        """Cancel one; raises as every cancellation, `OrderNotFound` where it was not among the open ones."""
+        known = self._orders.get(client_id)
+        if known is None or known.symbol is None:
+            raise OrderNotFound(f"{self._parts.row.name} has no order {client_id!r} that is known here")
+        self._desk.send_cancel(known.venue_order_id, known.symbol, {})
+        state = OrderState.PENDING_CANCEL
+        with suppress(OrderNotFound, VenueUnreachable):
+            known = self._asker.by_own_id(known.venue_order_id, known.symbol)
+            state = known.state if known.state is not None and known.state.is_final else state
+        return self._update(client_id, replace(known, state=state))
+
+    def _update(self, client_id: str, report: Report) -> OrderUpdate:
+        key = self._parts.reader.key(report.symbol or "")
+        return OrderUpdate(
+            client_id,
+            key.partition(":")[0],
+            key,
+            report.state or OrderState.UNKNOWN,
+            report.filled,
+            report.at,
+            report.venue_order_id,
+            stop_price=report.stop_price,
+        )
