@@ -40,6 +40,7 @@ class EngineSettings(_Section):
     hung_after_s: float = Field(15.0, ge=2, le=3600, description="Loop without progress is restarted after, seconds")
     max_restarts: int = Field(5, ge=1, le=1000, description="Restarts within the window until HALTED")
     restart_window_s: int = Field(600, ge=10, le=86_400, description="Window for counting restarts, seconds")
+    apart: bool = Field(False, description="The engine runs in a process of its own; the console starts none")
     publish_every_s: float = Field(0.25, ge=0.05, le=5, description="Shortest time between snapshots, seconds")
 
 

@@ -95,10 +95,26 @@ def _alerts(console: ConsolePort) -> Html:
 
 
 def _stop_banner(console: ConsolePort) -> None:
+    gone = console.absence()
+    if gone:
+        st.html(_absent(gone))
     snapshot: EngineSnapshot = console.snapshot()
     for book in snapshot.books:
         if book.stop is not None and (not book.stop.flat or book.latched):
             st.html(_banner(book, book.stop))
+
+
+def _absent(why: str) -> Html:
+    words = (
+        why,
+        "nothing is decided, and figures are as last told; orders at the venues stay as they are",
+        "a stop can be ordered now: it is carried out first when the engine is back",
+    )
+    return Html(
+        '<div class="qd-stopbar"><strong>The engine does not answer</strong>'
+        + "".join(f"<span>{safe(word)}</span>" for word in words)
+        + "</div>"
+    )
 
 
 def _banner(book: BookSnapshot, view: StopView) -> Html:

@@ -55,6 +55,9 @@ class TradingDesk(Protocol):
     def snapshot(self) -> EngineSnapshot:
         """The newest immutable snapshot; never blocks, never reads a database."""
 
+    def absence(self) -> str:
+        """Why nobody trades now, in words; "" while the engine answers. Known within two seconds."""
+
     def new_command_id(self) -> str:
         """An id for a form that is being drawn; the same id is carried out once."""
 

@@ -68,6 +68,10 @@ class Desk:
         """The newest immutable snapshot."""
         return self._services.supervisor.snapshot()
 
+    def absence(self) -> str:
+        """Why nobody trades now; "" while the engine answers."""
+        return self._services.supervisor.absence()
+
     def new_command_id(self) -> str:
         """An id for a form that is being drawn."""
         return f"c-{secrets.token_hex(12)}"
@@ -84,9 +88,7 @@ class Desk:
             self._services.control.submit(command)
         except StorageError as error:
             return self._stop_by_file(command, error)
-        thread = self._services.supervisor.thread
-        if thread is not None:
-            thread.wake()
+        self._services.supervisor.wake()
         receipt = self._services.control.receipt(command_id)
         assert receipt is not None
         return receipt

@@ -26,7 +26,7 @@ from engine.domain.commands import (
 from engine.domain.errors import BadInput, CommandRefused, EngineError, QuarterdeckError, StorageError, VenueError
 from engine.domain.market import Bars, FeedStatus, MarketEvent
 from engine.domain.portfolio import Balance, BookSnapshot, EngineSnapshot
-from engine.domain.ports import Clock
+from engine.domain.ports import Clock, MarketSource
 from engine.runtime.build import RunningBook, has_gap, refill
 from engine.runtime.observing import Observations
 from engine.runtime.receipts import unknown_outcome
@@ -108,7 +108,7 @@ class EngineThread(threading.Thread):
         """Events waiting."""
         return self._queue.qsize()
 
-    def source(self, book: str) -> object | None:
+    def source(self, book: str) -> MarketSource | None:
         """The market source of a book, for charts."""
         running = self._books.get(book)
         return running.source if running else None

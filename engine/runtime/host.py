@@ -14,12 +14,17 @@ from engine.domain.errors import AccessDenied, BadInput, CannotRecord, EngineErr
 from engine.monitoring.alerts import AlertCentre
 from engine.monitoring.monitor import Monitor
 from engine.runtime import collector, logs
+from engine.runtime.attached import AttachedEngine, engine_is_elsewhere, prepare_folder
+from engine.runtime.channel import Channel
 from engine.runtime.clock import SystemClock
 from engine.runtime.console import Console
 from engine.runtime.engine import EngineThread
+from engine.runtime.engine_port import EnginePort
 from engine.runtime.housekeeping import Housekeeper
 from engine.runtime.jobs import Jobs
+from engine.runtime.observing import Observations
 from engine.runtime.operations import CONSOLE_SETTINGS
+from engine.runtime.presence import Presence
 from engine.runtime.replay_views import FOLDER as REPLAYS
 from engine.runtime.research_shelf import FOLDER as RESEARCH
 from engine.runtime.research_shelf import ResearchShelf
@@ -47,6 +52,8 @@ from engine.storage.people import SqlPeople
 from engine.storage.telemetry import TelemetryStore
 
 _log = structlog.get_logger(__name__)
+ATTACH_WITHIN_S = 5.0
+"""How long a console waits for the first word of an engine in another process before it starts without one."""
 _current: Host | None = None
 
 
@@ -67,10 +74,19 @@ class Host:
     ----------
     settings : Effective or None
         None reads them from their layers at `start`.
+    log_to_stderr : bool
+    headless : bool
+        The engine alone, with a channel for consoles in other processes. Else the engine runs in this process, unless
+        one in a process of its own is there already, or is to be by ``engine.apart``: then this is its console.
     """
 
-    def __init__(self, settings: Effective | None = None, *, log_to_stderr: bool = True) -> None:
+    def __init__(
+        self, settings: Effective | None = None, *, log_to_stderr: bool = True, headless: bool = False
+    ) -> None:
         self._given = settings
+        self._headless = headless
+        self._channel: Channel | None = None
+        self._presence: Presence | None = None
         self._log_to_stderr = log_to_stderr
         self._services: Services | None = None
         self._people_engines: list[Any] = []
@@ -85,21 +101,50 @@ class Host:
         first = self._given or load()
         clock = SystemClock()
         redactor = Redactor()
-        logs.configure(first.settings.data_dir, first.settings.log_level, redactor, to_stderr=self._log_to_stderr)
+        elsewhere = not self._headless and engine_is_elsewhere(first.settings)
+        name = "console" if elsewhere else "engine"
+        folder, level = first.settings.data_dir, first.settings.log_level
+        logs.configure(folder, level, redactor, to_stderr=self._log_to_stderr, name=name)
         effective = self._given or self._with_console(first, clock)
+        if elsewhere:
+            self._services = self._attach(effective, clock, redactor)
+        else:
+            self._services = self._own(effective, clock, redactor)
+        _current = self
+        if not self._headless:
+            for runs in (REPLAYS, RESEARCH):
+                sweep_deleted(effective.settings.data_dir / runs)
+            self._services.jobs.resume()
+        collector.set_aside()
+
+    def _own(self, effective: Effective, clock: SystemClock, redactor: Redactor) -> Services:
+        """Run the engine in this process, and keep house for it."""
         supervisor = Supervisor(effective.settings, clock)
         supervisor.start()
-        self._services = self._open(effective, supervisor, clock, redactor)
-        _current = self
-        for runs in (REPLAYS, RESEARCH):
-            sweep_deleted(effective.settings.data_dir / runs)
-        self._services.jobs.resume()
-        collector.set_aside()
-        self._housekeeper = Housekeeper(self._services, self._ending)
+        assert supervisor.control is not None
+        services = self._open(effective, supervisor, supervisor.control, supervisor.observations, redactor)
+        self._housekeeper = Housekeeper(services, self._ending)
         self._housekeeper.start()
+        if self._headless:
+            self._channel = Channel(supervisor, effective.settings.data_dir, clock)
+            self._channel.open()
         _log.info("engine started", folder=str(effective.settings.data_dir), epoch=supervisor.snapshot().epoch)
         if supervisor.start_report is not None:
-            tell_of_start(supervisor.start_report, self._services.alerts, clock.now())
+            tell_of_start(supervisor.start_report, services.alerts, clock.now())
+        return services
+
+    def _attach(self, effective: Effective, clock: SystemClock, redactor: Redactor) -> Services:
+        """Be the console of an engine in another process, which may be down."""
+        folder = effective.settings.data_dir
+        prepare_folder(folder)
+        engine = AttachedEngine(effective.settings, clock)
+        engine.start(ATTACH_WITHIN_S)
+        control = ControlStore(folder / "control.sqlite", load_or_create_key(folder / "keys" / "journal.key"), clock)
+        services = self._open(effective, engine, control, Observations(clock), redactor)
+        self._presence = Presence(services, self._ending)
+        self._presence.start()
+        _log.info("console attached", folder=str(folder), engine=engine.absence() or "answers")
+        return services
 
     def _with_console(self, first: Effective, clock: SystemClock) -> Effective:
         """Settings again, with those changed in the console, if there are any."""
@@ -118,10 +163,15 @@ class Host:
             return first
         return load(console=values) if values else first
 
-    def _open(self, effective: Effective, supervisor: Supervisor, clock: SystemClock, redactor: Redactor) -> Services:
-        folder = effective.settings.data_dir
-        assert supervisor.control is not None
-        control = supervisor.control
+    def _open(
+        self,
+        effective: Effective,
+        engine: EnginePort,
+        control: ControlStore,
+        observations: Observations,
+        redactor: Redactor,
+    ) -> Services:
+        folder, clock = effective.settings.data_dir, SystemClock()
         vault = Vault(KEY_STORES["file"](folder / "keys"), folder / "keys" / "keyring.json")
         telemetry = TelemetryStore(folder / "telemetry.sqlite")
         writer = open_engine(folder / "control.sqlite", full_sync=True)
@@ -135,7 +185,8 @@ class Host:
             settings=effective,
             folder=folder,
             clock=clock,
-            supervisor=supervisor,
+            supervisor=engine,
+            observations=observations,
             control=control,
             money=money,
             telemetry=telemetry,
@@ -156,6 +207,10 @@ class Host:
         global _current
         self._ending.set()
         housekeeper, services = self._housekeeper, self._services
+        if self._channel is not None:
+            self._channel.close()
+        if self._presence is not None:
+            self._presence.finish()
         if housekeeper is not None:
             housekeeper.finish()
         if services is not None:
@@ -163,6 +218,8 @@ class Host:
             services.supervisor.stop()
             if housekeeper is not None:
                 housekeeper.store()  # what the loop observed at its end
+            if self._presence is not None:
+                services.control.close()
             services.money.close()
             services.studies.close()
         for engine in self._people_engines:
@@ -232,9 +289,7 @@ class Host:
         except StorageError as error:
             _log.error("stop could not be stored; using the sentinel file", error=str(error))
             self._stop_by_file(f"{actor.name}: {reason}", error)
-        thread = services.supervisor.thread
-        if thread is not None:
-            thread.wake()
+        services.supervisor.wake()
         return command_id
 
     def _stop_by_file(self, text: str, error: StorageError) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -105,7 +106,8 @@ class Housekeeper:
             Duty("health", services.settings.settings.health.sample_every_s, self._sample),
             Duty("thin-alerts", THIN_EVERY_S, services.alerts.thin),
             Duty("thin-telemetry", THIN_EVERY_S, lambda: services.telemetry.thin(services.clock.now())),
-            Duty("memory", collector.AGAIN_EVERY_S, collector.set_aside, now + collector.FIRST_AGAIN_S),
+            Duty("new-memory", math.inf, collector.set_aside_new, now + collector.FIRST_AGAIN_S),
+            Duty("memory", collector.AGAIN_EVERY_S, collector.set_aside, now + collector.AGAIN_EVERY_S),
             Duty("backup", BACKUP_EVERY_S, self._back_up),
         ]
 
@@ -136,13 +138,13 @@ class Housekeeper:
     def _say(self, name: str, severity: Severity, title: str, detail: str) -> None:
         now = self._services.clock.now()
         notice = Notice(f"housekeeping:{name}", severity, f"{title}: {name}", detail, "engine", now)
-        self._services.supervisor.observations.tell(notice)
+        self._services.observations.tell(notice)
 
     # -- what was observed ---------------------------------------------------------------------------------------
 
     def _collect(self) -> None:
         """Take over what the loop observed; from here it is kept until it is stored."""
-        for item in self._services.supervisor.observations.drain():
+        for item in self._services.observations.drain():
             if isinstance(item, Notice):
                 self._notices.append((0, item))
             elif isinstance(item, EquitySample):
@@ -192,7 +194,7 @@ class Housekeeper:
         settling = monitor.is_settling
         monitor.sample(engine_figures(services))
         if settling and not monitor.is_settling:
-            services.supervisor.observations.forget_steps()
+            services.observations.forget_steps()
 
     def _back_up(self) -> None:
         backup = self._services.settings.settings.backup
@@ -208,7 +210,7 @@ def engine_figures(services: Services) -> EngineFigures:
     return EngineFigures(
         loop_p50_s=snapshot.loop_p50_s,
         loop_p99_s=snapshot.loop_p99_s,
-        loop_steps=len(services.supervisor.observations.step_s),
+        loop_steps=len(services.observations.step_s),
         queue_length=snapshot.queue_length,
         events=snapshot.events,
         exchange_latency_s=max(latencies, default=None),

@@ -34,11 +34,11 @@ class _Memory(logging.Handler):
         _newest.append(LogRow(at, record.levelname.lower(), event[:300], detail[:1000]))
 
 
-def configure(folder: Path, level: str, redactor: Redactor, *, to_stderr: bool = True) -> None:
-    """Send structured logs to ``<folder>/logs/engine.log`` (10 files of 10 MB) and to stderr."""
+def configure(folder: Path, level: str, redactor: Redactor, *, to_stderr: bool = True, name: str = "engine") -> None:
+    """Send structured logs to ``<folder>/logs/<name>.log`` (10 files of 10 MB) and to stderr."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     (folder / "logs").mkdir(mode=0o700, exist_ok=True)
-    path = folder / "logs" / "engine.log"
+    path = folder / "logs" / f"{name}.log"
     handlers: list[logging.Handler] = [
         logging.handlers.RotatingFileHandler(path, maxBytes=10_000_000, backupCount=10, encoding="utf-8"),
         _Memory(),

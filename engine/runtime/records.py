@@ -67,12 +67,7 @@ class Records(Desk):
         return replace(chart, entry_price=entry, target_price=target)
 
     def _history(self, book: str, instrument: InstrumentKey, bars: int) -> CandleArrays:
-        thread = self._services.supervisor.thread
-        source = thread.source(book) if thread is not None else None
-        history: Callable[[InstrumentKey, int], CandleArrays] | None = getattr(source, "history", None)
-        if history is None:
-            raise BadInput(f"the book {book!r} has no market source now; its candles cannot be shown")
-        return history(instrument, bars)
+        return self._services.supervisor.history(book, instrument, bars)
 
     def journal(self, page: int, size: int, filters: Mapping[str, str]) -> PageOf[JournalRow]:
         """Rows of the hash-chained journal, newest first."""

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from config.settings import Effective
 from engine.domain.ports import Clock
-from engine.runtime.supervisor import Supervisor
+from engine.runtime.engine_port import EnginePort
+from engine.runtime.observing import Observations
 from engine.runtime.taxes import Taxes
 from engine.storage.candles import CandleStore
 from engine.storage.control import ControlStore
@@ -27,12 +28,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Handles, opened once by the host. ``supervisor`` owns the engine; everything else only reads money tables."""
+    """Handles, opened once by the host. ``supervisor`` is the engine, here or in a process of its own; everything
+    else only reads money tables."""
 
     settings: Effective
     folder: Path
     clock: Clock
-    supervisor: Supervisor
+    supervisor: EnginePort
+    observations: Observations
     control: ControlStore
     money: MoneyReader
     telemetry: TelemetryStore

@@ -11,8 +11,10 @@ import structlog
 
 from config.settings import Settings
 from engine.domain.commands import TradingState
-from engine.domain.errors import CannotRecord, EngineError, Fenced, QuarterdeckError
+from engine.domain.errors import BadInput, CannotRecord, EngineError, Fenced, QuarterdeckError
 from engine.domain.facts import Notice, Severity
+from engine.domain.instruments import InstrumentKey
+from engine.domain.market import CandleArrays
 from engine.domain.portfolio import EngineSnapshot
 from engine.runtime.build import Parts, RunningBook, build_demo, build_paper, installation_id
 from engine.runtime.clock import SystemClock
@@ -285,6 +287,24 @@ class Supervisor:
         if thread is None or not thread.is_alive():
             return False
         return time.monotonic() - thread.heartbeat < self.settings.engine.hung_after_s
+
+    def absence(self) -> str:
+        """Why nobody trades now; "" while the loop makes progress."""
+        return "" if self.is_alive() else "its loop makes no progress; it is being started again"
+
+    def wake(self) -> None:
+        """Look for commands at once."""
+        thread = self._thread
+        if thread is not None:
+            thread.wake()
+
+    def history(self, book: str, instrument: InstrumentKey, bars: int) -> CandleArrays:
+        """The last closed candles of a book's market; raises `BadInput` where it has none."""
+        thread = self._thread
+        source = thread.source(book) if thread is not None else None
+        if source is None:
+            raise BadInput(f"the book {book!r} has no market source now; its candles cannot be shown")
+        return source.history(instrument, bars)
 
     def state(self) -> TradingState:
         """The most restrictive state of all books."""

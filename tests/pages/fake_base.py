@@ -33,6 +33,7 @@ class FakeBase:
     pending: bool = False
     refuses_file: str = ""
     proven: bool = False
+    gone: str = ""
     scheduler: str = ""
     looked: bool = False
     submitted: dict[str, tuple[CommandBody, str]] = field(default_factory=dict)

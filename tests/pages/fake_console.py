@@ -104,6 +104,9 @@ class FakeConsole(FakeViews, FakeLibrary, FakeResearch, FakeStudies, FakeOperati
             raise AccessDenied("the password is not right")
         self.proven = True
 
+    def absence(self) -> str:
+        return self.gone
+
     def stepped_up(self) -> bool:
         return self.proven
 

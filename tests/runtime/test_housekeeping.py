@@ -54,7 +54,8 @@ class House:
             folder=folder,
             clock=self.clock,
             settings=part(settings=settings),
-            supervisor=part(observations=self.observations, snapshot=lambda: None),
+            supervisor=part(snapshot=lambda: None),
+            observations=self.observations,
             monitor=part(sample=self.does("health"), is_settling=False),
             telemetry=part(
                 equity=part(add=self.keeps("equity")), log_decisions=self.keeps("decisions"), thin=self.does("thin")

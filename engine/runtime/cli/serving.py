@@ -13,6 +13,7 @@ from typing import Any
 
 from config.settings import PROJECT
 from engine.domain.errors import AlreadyRunning, BadInput
+from engine.runtime.attached import engine_is_elsewhere
 from engine.runtime.cli.context import effective
 from engine.runtime.cli.output import say
 from engine.runtime.cli.port import require_free_port
@@ -31,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), lambda *_: ending.set())
     settings = effective(_changes(options))
-    host = Host(settings)
+    host = Host(settings, headless=True)
     host.start()
     try:
         snapshot = host.services.supervisor.snapshot()
@@ -63,7 +64,7 @@ def console(options: argparse.Namespace) -> int:
     """Serve the console, once it is clear that it can start."""
     settings = effective({"port": options.port} if options.port is not None else None).settings
     owner = holder(settings.data_dir)
-    if owner is not None:
+    if owner is not None and not engine_is_elsewhere(settings):
         raise AlreadyRunning(
             f"an engine runs already in {settings.data_dir} (process {owner.pid}); use its console, stop it, "
             "or give this one another folder with QUARTERDECK_DATA_DIR"

@@ -1,0 +1,67 @@
+"""Watches over an engine in another process, so that somebody is told when nobody trades any more."""
+
+from __future__ import annotations
+
+import threading
+
+import structlog
+
+from engine.domain.errors import QuarterdeckError, StorageError
+from engine.domain.facts import Notice, Severity
+from engine.runtime.services import Services
+
+LOOK_EVERY_S = 0.5
+_KEY = "engine-gone"
+_log = structlog.get_logger(__name__)
+
+
+class Presence:
+    """One thread that raises an alert while the engine does not answer, and delivers it in the engine's place.
+
+    Parameters
+    ----------
+    services : Services
+    ending : threading.Event
+        Set when the console ends.
+    """
+
+    def __init__(self, services: Services, ending: threading.Event) -> None:
+        self._services = services
+        self._ending = ending
+        self._gone = False
+        self._thread = threading.Thread(target=self._watch, name="presence", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def finish(self) -> None:
+        """Wait for the thread; ``ending`` is set."""
+        self._thread.join(timeout=5)
+
+    def _watch(self) -> None:
+        while not self._ending.wait(LOOK_EVERY_S):
+            try:
+                self.look()
+            except (QuarterdeckError, OSError) as error:
+                _log.error("absence of the engine could not be told", error=str(error))
+
+    def look(self) -> None:
+        """Tell once that it is gone, and once that it is back; deliver while it cannot do so itself."""
+        why = self._services.supervisor.absence()
+        if why and not self._gone:
+            self._say("The engine does not answer", f"{why}. Nothing is decided; orders at the venues stay as they are")
+            _log.error("engine does not answer", why=why)
+        elif not why and self._gone:
+            self._services.alerts.clear(_KEY, "The engine answers again", "")
+            _log.info("engine answers again")
+        self._gone = bool(why)
+        if self._gone:
+            self._services.alerts.deliver_due()
+
+    def _say(self, title: str, detail: str) -> None:
+        notice = Notice(_KEY, Severity.CRITICAL, title, detail, "engine", self._services.clock.now())
+        try:
+            self._services.alerts.raise_notice(notice)
+        except StorageError as error:
+            _log.error("alert could not be stored", error=str(error))
