@@ -2,6 +2,7 @@
 
 Usage: ``python -m tests.standin --journal FILE [--port 0] [--seed 1] [--funds USDT=10000,BTC=0.5]``. The first line it
 prints is its port. Bybit v5, Binance spot and Binance USD-M answer at ``http://127.0.0.1:PORT`` under their own paths;
+``--funds usdm:USDT=5000`` gives a coin to one account only;
 control calls are ``POST /standin/NAME`` (see `control.py`), faults ``POST /standin/fault`` (see `faults.py`).
 """
 
@@ -18,7 +19,7 @@ from aiohttp import web
 from .amounts import widen
 from .dialects import dialects
 from .server import Server
-from .world import open_world
+from .world import VENUES, open_world
 
 FUNDS = "USDT=10000"
 
@@ -36,9 +37,7 @@ def main() -> None:
 
 async def _serve(options: argparse.Namespace) -> None:
     widen()
-    pairs = (part.split("=") for part in options.funds.split(",") if part)
-    funds = {coin: Decimal(amount) for coin, amount in pairs}
-    world = open_world(options.journal, options.seed, funds)
+    world = open_world(options.journal, options.seed, _funds(options.funds))
     runner = web.AppRunner(Server(world, dialects(world)).application(), access_log=None, shutdown_timeout=0.2)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", options.port)
@@ -46,6 +45,17 @@ async def _serve(options: argparse.Namespace) -> None:
     assert runner.addresses
     print(runner.addresses[0][1], flush=True)
     await asyncio.Event().wait()
+
+
+def _funds(raw: str) -> dict[str, dict[str, Decimal]]:
+    """Coins by account; a coin without an account's name is in all of them."""
+    funds: dict[str, dict[str, Decimal]] = {venue: {} for venue in VENUES}
+    for part in filter(None, raw.split(",")):
+        name, amount = part.split("=")
+        venue, _, coin = name.rpartition(":")
+        for each in [venue] if venue else VENUES:
+            funds[each][coin] = Decimal(amount)
+    return funds
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 KEY, SECRET = "standin-key-0001", "standin-secret-0001"
 _CCXT = {"bybit": "bybit", "binance": "binance", "usdm": "binanceusdm"}
+_STREAMS = {"binance": "stream"}
 _HOST = re.compile(r"^(https?|wss?)://[^/]+")
 
 
@@ -48,8 +49,8 @@ class StandIn:
         return f"{self.url}/{venue}"
 
     def websocket_url(self, venue: str) -> str:
-        """The address to move a client's websockets of one venue to."""
-        return f"ws://127.0.0.1:{self.port}/{venue}"
+        """The address to move a client's websockets to; ccxt knows Binance's spot by the word "/stream" in it."""
+        return f"ws://127.0.0.1:{self.port}/{_STREAMS.get(venue, venue)}"
 
     # --- control
 

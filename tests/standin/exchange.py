@@ -1,4 +1,4 @@
-"""One account at the stand-in exchange: takes orders, matches them against the moving books, tells its journal and streams."""
+"""One account at the stand-in exchange: takes orders, matches them against moving books, tells journal and streams."""
 
 from __future__ import annotations
 
@@ -185,6 +185,7 @@ class Exchange:
         self._tell_order(order)
         if order.instrument.perpetual:
             self._tell("position", order.instrument)
+            self._sweep(order.instrument)
         self._tell("wallet", [order.instrument.base, order.instrument.quote, coin])
         return made
 
@@ -223,6 +224,14 @@ class Exchange:
         self._write("accepted", {"order": records.order(order)})
         self.fill(order, abs(held), price, maker=False, kind="BustTrade")
         return order
+
+    def _sweep(self, instrument: Instrument) -> None:
+        """A flat position ends the reduce-only orders that rest."""
+        if self.wallet.position(instrument).quantity:
+            return
+        for order in self.open_orders():
+            if order.instrument is instrument and order.wish.reduce_only and order.state is State.WORKING:
+                self._end(order, State.CANCELLED, "reduce-only")
 
     def _meet(self, order: Order, market: Market) -> None:
         """A working order meets the book: it takes what it may, then rests or ends."""

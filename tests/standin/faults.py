@@ -14,7 +14,7 @@ RACES = ("fill_before_cancel",)
 STREAMS = ("stream_silent", "stream_refuse", "stream_duplicate", "stream_reorder", "stream_lost")
 """What websockets do; `stream_silent` and `stream_refuse` last until cleared unless a count is given."""
 PRICES = ("frozen", "nan", "zero", "x10")
-"""What published prices look like; orders are matched at the true ones. They last until cleared unless a count is given."""
+"""What published prices look like (orders are matched at the true ones), until cleared unless a count is given."""
 KINDS = (*BEFORE, *AFTER, *RACES, *STREAMS, *PRICES)
 WHERES = (
     "any", "create", "cancel", "cancel_all", "amend", "status", "orders", "history", "fills", "balance", "positions",

@@ -1,4 +1,4 @@
-"""The stand-in exchange's own journal: one JSON line for everything that happened, on the disk before it is answered."""
+"""The stand-in exchange's own journal: a JSON line for whatever happened, on the disk before it is answered."""
 
 from __future__ import annotations
 

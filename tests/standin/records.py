@@ -15,7 +15,7 @@ def order_id(uuids: bool, number: int) -> str:
 
 
 def trade_id(uuids: bool, instrument: Instrument, number: int) -> str:
-    """The name of the n-th trade of an instrument; where trades are numbers, each instrument has its own row of them."""
+    """The name of the n-th trade of an instrument; where trades are numbers, each instrument has a row of its own."""
     if not uuids:
         return str(300_000 + number)
     spread = sum(ord(letter) * 31**place for place, letter in enumerate(instrument.key)) % 0xFFFF_FFFF

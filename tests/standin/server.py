@@ -21,8 +21,21 @@ BEAT_S = 0.1
 HOLD_S = 120.0
 HTML = "<!DOCTYPE html><html><head><title>502 Bad Gateway</title></head><body>cloud proxy</body></html>"
 GARBAGE = '{"result":{"orderId":"5a1d,,,:'
-PREFIXES = ("bybit", "binance", "usdm")
-"""A first part of the path may name the venue, for addresses that two of them share."""
+PREFIXES = {"bybit": "bybit", "binance": "binance", "stream": "binance", "usdm": "usdm"}
+"""A first part of the path may name the venue, for websocket addresses that two of them share."""
+_PATHS = {
+    "/v5/": "bybit",
+    "/fapi/": "usdm",
+    "/ws-fapi/": "usdm",
+    "/private/ws": "usdm",
+    "/public/ws": "usdm",
+    "/market/ws": "usdm",
+    "/api/": "binance",
+    "/sapi/": "binance",
+    "/dapi/": "binance",
+    "/eapi/": "binance",
+    "/ws-api/": "binance",
+}
 
 
 class Dialect(Protocol):
@@ -78,9 +91,9 @@ class Server:
         first, _, rest = path.lstrip("/").partition("/")
         if first == "standin":
             return _sent(await self.control.answer(request, rest))
-        venue = first if first in PREFIXES else ""
-        path = f"/{rest}" if venue else path
-        dialect = self.dialects[venue or _venue_of(path)]
+        path = f"/{rest}" if first in PREFIXES else path
+        named = [venue for start, venue in _PATHS.items() if path.startswith(start)]
+        dialect = self.dialects[named[0] if named else PREFIXES.get(first, "binance")]
         if request.headers.get("Upgrade", "").lower() == "websocket":
             return await self._listen(request, dialect, path)
         return await self._answer(request, dialect, await _call(request, path))
@@ -160,12 +173,6 @@ class Server:
             self.world.beat()
             for dialect in self.dialects.values():
                 dialect.publish()
-
-
-def _venue_of(path: str) -> str:
-    if path.startswith(("/v5/", "/spot/", "/realtime")):
-        return "bybit"
-    return "usdm" if path.startswith(("/fapi", "/ws-fapi", "/dapi", "/eapi", "/futures", "/private")) else "binance"
 
 
 async def _call(request: web.Request, path: str) -> Call:

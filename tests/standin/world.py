@@ -37,7 +37,7 @@ class World:
 
     journal: Journal
     seed: int = 1
-    funds: Mapping[str, Decimal] = field(default_factory=lambda: dict(TRADER_FUNDS))
+    funds: Mapping[str, Mapping[str, Decimal]] = field(default_factory=dict)
     skew_ms: int = 0
     enforce_limits: bool = False
     walking: Decimal | None = None
@@ -49,7 +49,8 @@ class World:
         self.quotes = Quotes(self.faults)
         self.hub = Hub(self.faults)
         self.exchanges = {
-            name: Exchange(name, self.journal, self.now_ms, self.seed, dict(self.funds)) for name in VENUES
+            name: Exchange(name, self.journal, self.now_ms, self.seed, dict(self.funds.get(name, TRADER_FUNDS)))
+            for name in VENUES
         }
 
     def now_ms(self) -> int:
@@ -81,6 +82,6 @@ class World:
         return line
 
 
-def open_world(journal: Path, seed: int, funds: Mapping[str, Decimal]) -> World:
+def open_world(journal: Path, seed: int, funds: Mapping[str, Mapping[str, Decimal]]) -> World:
     """A fresh exchange that writes to ``journal``."""
     return World(Journal(journal), seed, funds)
