@@ -14,6 +14,12 @@ FIRST_AGAIN_S = 30.0
 """The first pages are drawn, and the modules they need loaded, some time after the start."""
 
 
+def set_aside_new() -> None:
+    """Collect and set aside what came since the last time; takes as long as that is much."""
+    gc.collect()
+    gc.freeze()
+
+
 def set_aside() -> None:
     """Collect everything, what was set aside before included, and set aside what is left; takes a few 0.1 s."""
     gc.unfreeze()
