@@ -116,7 +116,7 @@ _CONDITIONS: tuple[Column[Condition], ...] = (
 
 
 def _title(run: ReplayView) -> str:
-    return f"{titles_of(run.strategy)} · {', '.join(map(fmt.instrument, run.instruments))} · {run.run_id}"
+    return f"{run.run_id[-6:]} · {titles_of(run.strategy)} · {', '.join(map(fmt.instrument, run.instruments))}"
 
 
 def _cards(run: ReplayView) -> tuple[Card, ...]:

@@ -125,7 +125,8 @@ def _teach(console: ConsolePort) -> None:
 
 
 def _title(console: ConsolePort, row: BacktestRow) -> str:
+    """Time and id come first: on a telephone the end of a choice is cut off."""
     look = appearance.current(console)
     series = ", ".join(map(fmt.instrument, row.instruments))
     when = f"{look.moment(row.job.started_at)} {look.zone}"
-    return f"{title_of(row.strategy)} · {series} {row.timeframe} · {when} · {row.run_id[-6:]}"
+    return f"{when} · {row.run_id[-6:]} · {title_of(row.strategy)} · {series} {row.timeframe}"

@@ -127,7 +127,7 @@ def _title(console: ConsolePort, rows: Mapping[str, BacktestRow], run_id: str) -
     look = appearance.current(console)
     series = ", ".join(map(fmt.instrument, row.instruments)) or "no series"
     when = f"{look.moment(row.job.started_at)} {look.zone}"
-    return f"{title_of(row.strategy)} · {series} · {when} · {row.job.state.value} · {run_id[-6:]}"
+    return f"{when} · {run_id[-6:]} · {title_of(row.strategy)} · {series} · {row.job.state.value}"
 
 
 def _dialog(console: ConsolePort, run_id: str) -> None:

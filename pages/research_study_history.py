@@ -30,7 +30,7 @@ def title(console: ConsolePort, row: StudyRow) -> str:
     """A study in a list of choices."""
     look = appearance.current(console)
     series = ", ".join(map(fmt.instrument, row.instruments)) or "no series"
-    return f"{row.name} · {title_of(row.strategy)} · {series} · {look.moment(row.created_at)} {look.zone}"
+    return f"{look.moment(row.created_at)} {look.zone} · {row.name} · {title_of(row.strategy)} · {series}"
 
 
 def _table(console: ConsolePort) -> None:

@@ -21,7 +21,7 @@ COSTS, LIMITS, BRAKE, CANDLES = "Costs", "Limits", "Emergency brake", "Candles"
 
 _ASKED = ("cash", "from", "to", "brake", "costs", "risk")
 _EMPTY = re.compile(r"[;(] ?empty: ([^.;)]+)")
-_ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d\S*")
+_ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d[\d:.+Z-]*")
 
 
 def run_conditions(record: Record) -> Iterator[tuple[str, str]]:
@@ -91,6 +91,15 @@ def _series(part: Record) -> str:
     if "sha256" in part:
         found.append(f"sha256 {part['sha256']}")
     return ", ".join(found)
+
+
+def with_minutes(text: str) -> str:
+    """A text with the stored times in it to the minute.
+
+    >>> with_minutes("the first from 2018-01-04T04:00:00.000000Z to 2018-01-04T05:00:00.000000Z")
+    'the first from 2018-01-04 04:00 UTC to 2018-01-04 05:00 UTC'
+    """
+    return _ISO.sub(lambda found: _minute(found[0]), text)
 
 
 def _minute(text: str) -> str:

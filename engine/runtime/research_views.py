@@ -30,7 +30,7 @@ from engine.domain.research import (
     YearRow,
 )
 from engine.domain.views import JobView
-from engine.runtime.research_conditions import run_conditions
+from engine.runtime.research_conditions import run_conditions, with_minutes
 from engine.runtime.research_files import StoredCurve
 from engine.runtime.research_words import CHECKS, COSTS, DOUBLED, FIGURES, STANDINGS, Words, level_of, words_of
 
@@ -115,7 +115,7 @@ def remarks_of(series: Iterable[Record]) -> tuple[str, ...]:
     ('BTC/USDT: 2 rows out of order, put in order.',)
     """
     return tuple(
-        f"{str(one['instrument']).partition(':')[2]}: {str(remark).rstrip('.')}."
+        f"{str(one['instrument']).partition(':')[2]}: {with_minutes(str(remark).rstrip('.'))}."
         for one in series
         for remark in one.get("remarks") or ()
     )
