@@ -74,7 +74,7 @@ class BinanceStreams:
             connection.topics -= set(params)
         self.world.hub.send(connection, {"result": None, "id": message.get("id")})
 
-    def _signed_in(self, connection: Connection, params: dict[str, Any]) -> dict[str, Any]:
+    def _signed_in(self, connection: Connection, params: Any) -> dict[str, Any]:
         """Spot's user data stream belongs to the connection that asked for it."""
         mine = self.world.keys.get(str(params.get("apiKey")))
         payload = urlencode(sorted((name, value) for name, value in params.items() if name != "signature"))
@@ -171,6 +171,9 @@ class BinanceStreams:
         if name.startswith("markPrice"):
             row = {"e": "markPriceUpdate", "E": now, "s": symbol, "p": quote.last, "i": quote.last, "P": quote.last}
             return {**row, "r": "0.0001", "T": (now // 28_800_000 + 1) * 28_800_000}
+        if name.startswith("miniTicker"):
+            row = {"e": "24hrMiniTicker", "E": now, "s": symbol, "c": quote.last, "o": quote.last, "h": quote.last}
+            return {**row, "l": quote.last, "v": "2000", "q": "100000000"}
         row = {"e": "24hrTicker", "E": now, "s": symbol, "p": "0", "P": "0", "w": quote.last, "c": quote.last, "Q": "1"}
         day = {"o": quote.last, "h": quote.last, "l": quote.last, "v": "2000", "q": "100000000", "O": now, "C": now}
         return {**row, **day, **({} if self.perpetual else best), "F": 1, "L": quote.number, "n": quote.number}

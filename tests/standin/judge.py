@@ -229,10 +229,17 @@ def _ended(verdict: Verdict, line: dict[str, Any]) -> None:
 
 def _filled(verdict: Verdict, line: dict[str, Any]) -> None:
     raw = line["fill"]
-    names = ("trade_id", "client_id", "order_id", "instrument", "side")
-    amounts = ("quantity", "price", "fee")
     fill = JudgedFill(
-        *(raw[name] for name in names), *(Decimal(raw[name]) for name in amounts), raw["fee_coin"], raw["kind"]
+        raw["trade_id"],
+        raw["client_id"],
+        raw["order_id"],
+        raw["instrument"],
+        raw["side"],
+        Decimal(raw["quantity"]),
+        Decimal(raw["price"]),
+        Decimal(raw["fee"]),
+        raw["fee_coin"],
+        raw["kind"],
     )
     order = verdict.orders[fill.order_id]
     if not order.is_open:
