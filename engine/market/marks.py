@@ -134,6 +134,11 @@ class Marks:
         """The last trustworthy price, or None before the first."""
         return self._marks.get(key)
 
+    def believes(self, key: InstrumentKey, price: Decimal) -> bool:
+        """Whether ``price`` (positive, quote) lies within the jump band around the mark; False before the first."""
+        mark = self._marks.get(key)
+        return mark is not None and self._band.holds(price, mark.price)
+
     def age(self, key: InstrumentKey, now: datetime) -> timedelta | None:
         """Market time since the mark was made, never negative; None before the first."""
         mark = self._marks.get(key)

@@ -14,15 +14,16 @@ _CONFIRMATIONS = 3
 
 
 @part
-def _holds(price: int, reference: int) -> bool:
+def holds(price: int, reference: int) -> bool:
+    """Whether a price lies within the jump band around another; see `engine.market.marks.JumpBand`."""
     return price <= reference * _JUMP and price * _JUMP >= reference
 
 
 @part
 def mark(market: Records, price: int, at_ms: int) -> bool:
     """Take a close as the mark; False for a jump that nothing has confirmed yet."""
-    if market.mark != 0 and not _holds(price, market.mark):
-        agrees = market.doubt_count > 0 and _holds(price, market.doubt)
+    if market.mark != 0 and not holds(price, market.mark):
+        agrees = market.doubt_count > 0 and holds(price, market.doubt)
         count = market.doubt_count + (1 if at_ms > market.doubt_ms else 0) if agrees else 1
         market.doubt, market.doubt_ms, market.doubt_count = price, at_ms, count
         if count < _CONFIRMATIONS:

@@ -17,7 +17,7 @@ from engine.simulation.kernel_orders import (
     tally,
     working,
 )
-from engine.simulation.kernel_protect import add_target, cover, send_exit, withdraw_entries_of
+from engine.simulation.kernel_protect import aim, cover, send_exit, withdraw_entries_of
 from engine.simulation.kernel_risk import entry_passes, order_lots, target_lots
 from engine.simulation.kernel_tables import entry_times, market_at, order_at, pair_at, view_at
 
@@ -76,15 +76,15 @@ def stop_price(price: int, sign: int, steps: int) -> int:
 def _enter(run: Records, k: int, m: int, lots: int, view: Records) -> None:
     """An entry with its stop and target; all pass the gate or none is sent."""
     pair, market, steps = pair_at(run, k, m), market_at(run, m), view.steps
-    sign, before = (1 if lots > 0 else -1), pair.stop
-    if pair.held == 0:
+    sign, before, opens = (1 if lots > 0 else -1), pair.stop, _opens(run, k, m)
+    if opens:
         pair.stop = 0
     stop = 0
     if steps >= 0:
         stop = stop_price(market.mark, sign, steps)
         if stop <= 0:
             return
-        pair.stop = stop
+        pair.stop = pair.stop if pair.stop > 0 else stop
     if not entry_passes(run, k, m, sign, abs(lots)):
         pair.stop = before
         run.refused += 1
@@ -103,10 +103,35 @@ def _enter(run: Records, k: int, m: int, lots: int, view: Records) -> None:
         order = order_at(run, m, child)
         order.stop, order.is_child, order.parent, order.trail = stop, 1, slot, view.trail
         note(run, APPROVED, m, child, 0)
-        target = market.mark + sign * view.reach if view.reach > 0 else 0
-        pair.trail, pair.target = view.trail, max(target, 0)
-        add_target(run, m, child, abs(lots), True)
+        target = max(market.mark + sign * view.reach, 0) if view.reach > 0 else 0
+        _guard(pair, sign, stop, view.trail, opens)
+        pair.target = target if opens else pair.target
+        if target > 0:
+            order = aim(run, m, child, abs(lots), target)
+            order.parent, order.is_child = slot, 1
     tally(run, m)
+
+
+@part
+def _opens(run: Records, k: int, m: int) -> bool:
+    """Whether an entry opens a position: no other works, and at most dust is held."""
+    for slot in range(market_at(run, m).count):
+        order = order_at(run, m, slot)
+        if order.sleeve == k and order.purpose == ENTRY and remaining(order) > 0:
+            return False
+    return is_dust(market_at(run, m), pair_at(run, k, m).held)
+
+
+@part
+def _guard(pair: Records, sign: int, stop: int, trail: int, opens: bool) -> None:
+    """Remember where a stop lies and how it trails; an entry that adds to a position never loosens it."""
+    if opens:
+        pair.stop, pair.trail = stop, trail
+        return
+    if (stop - pair.stop) * sign > 0:
+        pair.stop = stop
+    if trail > 0 and (pair.trail == 0 or trail < pair.trail):
+        pair.trail = trail
 
 
 @part

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from engine.simulation.kernel_book import holds
 from engine.simulation.kernel_compile import part
 from engine.simulation.kernel_layout import ENTRY, EXIT, STOP, TARGET, Records
 from engine.simulation.kernel_orders import (
@@ -116,22 +117,25 @@ def _add_targets(run: Records, k: int, m: int) -> None:
             continue
         works = stop.is_sent and stop.filled == 0 and not stop.is_aimed
         if works and covered_by(run, m, slot) > 0 and not _is_arming(run, m, slot):
-            add_target(run, m, slot, covered_by(run, m, slot), False)
+            add_target(run, m, slot, covered_by(run, m, slot))
 
 
 @part
-def add_target(run: Records, m: int, slot: int, lots: int, with_entry: bool) -> None:
-    """A take-profit beside a stop, sent with its entry or on its own; there none that is too small to be taken."""
-    stop, market = order_at(run, m, slot), market_at(run, m)
-    price = pair_at(run, stop.sleeve, m).target
-    if price == 0 or (not with_entry and lots * price < market.min_value):
-        return
+def add_target(run: Records, m: int, slot: int, lots: int) -> None:
+    """The position's take-profit beside a stop; none that is too small to be taken."""
+    price = pair_at(run, order_at(run, m, slot).sleeve, m).target
+    if price > 0 and lots * price >= market_at(run, m).min_value:
+        aim(run, m, slot, lots, price)
+
+
+@part
+def aim(run: Records, m: int, slot: int, lots: int, price: int) -> Records:
+    """A take-profit beside a stop."""
+    stop = order_at(run, m, slot)
     target = order_at(run, m, add_order(run, stop.sleeve, m, stop.sign, lots, TARGET))
-    target.limit, target.pair = price, slot
-    if with_entry:
-        target.parent, target.is_child = stop.parent, 1
-    stop.is_aimed = 1
-    note(run, APPROVED, m, market.count - 1, 0)
+    target.limit, target.pair, stop.is_aimed = price, slot, 1
+    note(run, APPROVED, m, market_at(run, m).count - 1, 0)
+    return target
 
 
 @part
@@ -142,7 +146,7 @@ def see_best(run: Records, k: int, m: int) -> None:
         return
     sign, candle = (1 if pair.held > 0 else -1), candle_at(run, market.row)
     price = candle.high if sign > 0 else candle.low
-    if pair.best != 0 and (price - pair.best) * sign <= 0:
+    if not holds(price, market.mark) or (pair.best != 0 and (price - pair.best) * sign <= 0):
         return
     pair.best = price
     moved = price - sign * pair.trail
@@ -202,7 +206,7 @@ def _add_stop(run: Records, k: int, m: int, missing: int) -> bool:
     slot = add_order(run, k, m, sign, missing, STOP)
     order_at(run, m, slot).stop, order_at(run, m, slot).trail = pair.stop, pair.trail
     note(run, APPROVED, m, slot, 0)
-    add_target(run, m, slot, missing, False)
+    add_target(run, m, slot, missing)
     return True
 
 

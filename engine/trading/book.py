@@ -14,7 +14,7 @@ from engine.domain.commands import TradingState
 from engine.domain.facts import CommandDone, Gap, LatchReleased, ProtectionGap
 from engine.domain.instruments import Instrument, InstrumentKey, venue_of
 from engine.domain.market import CandleArrays
-from engine.domain.orders import Fill, OrderIntent, Refused
+from engine.domain.orders import Fill, OrderIntent, Purpose, Refused, Side
 from engine.domain.portfolio import Balance
 from engine.execution.identity import ClientIds
 from engine.execution.tracker import Tracker
@@ -25,6 +25,7 @@ from engine.risk.allocation import AllocationMethod
 from engine.risk.brake import BrakeWatch
 from engine.risk.counters import ErrorWindow, FailedTrades
 from engine.risk.limits import RiskConfig
+from engine.risk.sizing import is_dust
 from engine.trading.config import BookConfig
 from engine.trading.emergency import StopRun
 from engine.trading.records import DailyRecords
@@ -178,15 +179,37 @@ class Book:
         while len(self.payments) > REMEMBERED_PAYMENTS:
             self.payments.pop(next(iter(self.payments)))
 
+    def opens(self, where: tuple[str, InstrumentKey], price: Decimal, entry_id: str | None = None) -> bool:
+        """Whether an entry at ``price`` (quote) opens a position: no other works, and at most dust is held."""
+        working = (o for o in self.tracker.open_on(where[1]) if o.intent.sleeve == where[0] and o.remaining)
+        if any(o.intent.purpose is Purpose.ENTRY and o.intent.client_id != entry_id for o in working):
+            return False
+        return is_dust(self.ledger.held(*where), self.ledger.instruments[where[1]], price)
+
     def guard(self, stop: OrderIntent) -> None:
-        """Remember where a stop lies and how it trails; a stop that is added later takes it from here."""
-        where = (stop.sleeve, stop.instrument)
-        if stop.stop_price is not None:
-            self.stop_prices[where] = stop.stop_price
-        if stop.trail_distance is not None:
-            self.trails[where] = stop.trail_distance
-        elif where in self.trails:
-            del self.trails[where]
+        """Remember where a stop lies and how it trails, for one that is added later; an entry that opens a position
+        begins anew, one that adds to it never loosens: the nearer stop and the shorter distance stay.
+        """
+        where, price, distance = (stop.sleeve, stop.instrument), stop.stop_price, stop.trail_distance
+        assert price is not None, stop.client_id
+        is_child = stop.parent_id is not None
+        if is_child and not self.opens(where, stop.reference_price, stop.parent_id):
+            known, trail = self.stop_prices.get(where, price), self.trails.get(where, distance)
+            price = max(price, known) if stop.side is Side.SELL else min(price, known)
+            distance = trail if distance is None or trail is None else min(distance, trail)
+        elif is_child:
+            self.target_prices.pop(where, None)
+        self.stop_prices[where] = price
+        self.trails.pop(where, None)
+        if distance is not None:
+            self.trails[where] = distance
+
+    def aim(self, target: OrderIntent) -> None:
+        """Remember the target of the entry that opens a position; one that adds to it changes nothing."""
+        where, price = (target.sleeve, target.instrument), target.limit_price
+        adds = target.parent_id is not None and not self.opens(where, target.reference_price, target.parent_id)
+        if price is not None and not adds:
+            self.target_prices[where] = price
 
     def unguard(self, where: tuple[str, InstrumentKey]) -> None:
         """Forget the stop, target and best price of a position that is gone."""
@@ -324,4 +347,3 @@ def _intent(row: Mapping[str, Any]) -> OrderIntent:
     fact = decode(row)
     assert isinstance(fact, OrderIntent)
     return fact
-

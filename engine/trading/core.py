@@ -123,7 +123,7 @@ class TradingCore(Folding):
         if not book.latched:
             facts += self._net_external(bars.at)
             if book.trails or book.best_prices:
-                facts += self.see_best_prices(bars, bad)
+                facts += self.see_best_prices(bars, bad, notices)
             self._cover(decider)
             decider.withdraw_entries()
             if book.state is not TradingState.HALTED and book.equity is not None and not book.catching_up:

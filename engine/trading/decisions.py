@@ -159,13 +159,13 @@ class Decider(Protecting):
             return "no trustworthy price"
         side = side_of(quantity)
         stop, before = None, book.stop_prices.get((sleeve, key))
-        if not book.ledger.held(sleeve, key):
+        if book.opens((sleeve, key), price):
             book.stop_prices.pop((sleeve, key), None)
         if opinion.stop_distance is not None:
             stop = instrument.round_price(price - side.sign * opinion.stop_distance)
             if stop <= 0:
                 return f"refused: its stop at {stop} is not a price"
-            book.stop_prices[(sleeve, key)] = stop
+            book.stop_prices.setdefault((sleeve, key), stop)  # which of the two counts is for `Book.guard` to say
         entry = self._intent(sleeve, key, side, abs(quantity), Purpose.ENTRY, f"conviction {opinion.conviction:g}")
         if not self._pass(entry) or (stop is not None and not self._protect(entry, stop, opinion.stop_distance)):
             book.stop_prices.pop((sleeve, key), None)
@@ -189,15 +189,15 @@ class Decider(Protecting):
 
     def _aim(self, stop: OrderIntent, distance: Decimal | None) -> None:
         """Send the target with its entry and stop; one at or below zero is no price, and the entry has none."""
-        book, where, times = self._book, (stop.sleeve, stop.instrument), self._book.risk.take_profit
-        book.target_prices.pop(where, None)
+        book, times = self._book, self._book.risk.take_profit
         if times is None or distance is None:
             return
         instrument, away = book.ledger.instruments[stop.instrument], times * distance
         target = instrument.price_beyond(stop.reference_price, -stop.side.sign * away)
         if target > 0:
-            book.target_prices[where] = target
-            self._pass(target_of(stop, stop.quantity, target, book.ids.next(), self._now))
+            order = target_of(stop, stop.quantity, target, book.ids.next(), self._now)
+            book.aim(order)
+            self._pass(order)
 
     def _stop_of(self, entry: OrderIntent, stop: Decimal, distance: Decimal | None) -> OrderIntent:
         times = self._book.risk.trail

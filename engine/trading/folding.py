@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime
+from decimal import Decimal
 
 from engine.domain.codec import plain
 from engine.domain.commands import Command, TradingState
@@ -62,6 +63,7 @@ class Folding:
         self.book = book
         self._touched: set[tuple[str, InstrumentKey]] = set()
         self._news: list[Notice] = []
+        self._told_wicks: set[InstrumentKey] = set()
         self._failures: deque[str] = deque(maxlen=FAILURES_NAMED)
 
     def apply(self, fact: Fact) -> None:
@@ -116,10 +118,8 @@ class Folding:
         book.reach(intent.created_at)
         if intent.purpose is Purpose.STOP:
             book.guard(intent)
-            if intent.parent_id is not None:
-                book.target_prices.pop((intent.sleeve, intent.instrument), None)
-        if intent.purpose is Purpose.TARGET and intent.limit_price is not None:
-            book.target_prices[(intent.sleeve, intent.instrument)] = intent.limit_price
+        if intent.purpose is Purpose.TARGET:
+            book.aim(intent)
         if intent.purpose is Purpose.ENTRY:
             book.entry_times.append(intent.created_at)
 
@@ -136,8 +136,12 @@ class Folding:
             book.failed_trades = book.failed_trades.succeeded()
             self._failures.clear()
 
-    def see_best_prices(self, bars: Bars, bad: Collection[InstrumentKey]) -> list[Fact]:
-        """Take in what completed candles did to the best prices of positions whose stops trail; facts to journal."""
+    def see_best_prices(self, bars: Bars, bad: Collection[InstrumentKey], notices: list[Notice]) -> list[Fact]:
+        """Take in what completed candles did to the best prices of positions whose stops trail; facts to journal.
+
+        A high or low that would be refused as a mark moves no stop. It is told in ``notices``, once until a candle of
+        the instrument is believed again.
+        """
         facts: list[Fact] = []
         candles = {candle.instrument: candle for candle in bars.candles if candle.instrument not in bad}
         for sleeve, key in sorted({*self.book.trails, *self.book.best_prices}):
@@ -145,11 +149,25 @@ class Folding:
             if not held or candle is None:
                 continue
             price, before = candle.high if held > 0 else candle.low, self.book.best_prices.get((sleeve, key))
+            if not self._believes(key, price, bars.at, notices):
+                continue
             if before is None or (price - before) * held > 0:
                 best = BestPrice(sleeve, key, price, bars.at)
                 self.apply(best)
                 facts.append(best)
         return facts
+
+    def _believes(self, key: InstrumentKey, price: Decimal, at: datetime, notices: list[Notice]) -> bool:
+        """Whether a candle's extreme lies so near to the mark that a stop may follow it; else that is told."""
+        if self.book.marks.believes(key, price):
+            self._told_wicks.discard(key)
+            return True
+        if key not in self._told_wicks:
+            self._told_wicks.add(key)
+            what = f"a candle of {key} reached {plain(price)}, the mark is {plain(self.book.price(key) or price)}"
+            title = "A price too far away moved no trailing stop"
+            notices.append(self.notice(f"wick-{key}", Severity.WARNING, title, f"{what}; the stops stay", at))
+        return False
 
     def _apply_netting(self, netted: Netted) -> None:
         book = self.book

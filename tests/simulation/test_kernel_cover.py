@@ -44,3 +44,31 @@ def test_exit_when_undone_before_it_fills_then_the_stop_works_in_the_very_next_c
     silent, fall = (100.0, 100.0, 100.0, 100.0, 0.0), (100.0, 100.0, 60.0, 62.0, 1e6)
     found = trades([CALM, CALM, silent, fall], [1, 0, 1, NONE])
     assert found == [(1, "entry", "10.000", "100.0"), (3, "stop", "-10.000", "90.0")]
+
+
+def test_trail_when_a_wick_lies_beyond_the_jump_band_then_it_moves_no_stop() -> None:
+    wick, after = (100.0, 500.0, 99.0, 100.0, 1e6), (100.0, 102.0, 95.0, 96.0, 1e6)
+    found = trades([CALM, CALM, wick, after, (96.0, 96.0, 91.0, 92.0, 1e6)], [1, *[NONE] * 4], trail="1")
+    assert found == [(1, "entry", "10.000", "100.0"), (4, "trailing stop", "-10.000", "92.0")]
+
+
+def test_added_entry_when_its_stop_lies_farther_then_a_stop_for_all_lies_at_the_nearer() -> None:
+    lower, silent = (96.0, 97.0, 95.0, 96.0, 1e6), (96.0, 96.0, 96.0, 96.0, 0.0)
+    rows = [CALM, CALM, lower, lower, lower, silent, (96.0, 96.0, 88.0, 89.0, 1e6)]
+    found = trades(rows, [0.5, NONE, 1, NONE, 0, 1, NONE], **WIDE)
+    assert [(bar, why, price) for bar, why, _, price in found] == [
+        (1, "entry", "100.0"),
+        (3, "entry", "96.0"),
+        (6, "stop", "90.0"),
+    ]
+
+
+def test_added_entry_when_it_has_a_target_then_a_stop_for_all_goes_with_the_first() -> None:
+    higher, silent = (104.0, 105.0, 103.0, 104.0, 1e6), (104.0, 104.0, 104.0, 104.0, 0.0)
+    rows = [CALM, CALM, higher, higher, higher, silent, (104.0, 123.0, 104.0, 121.0, 1e6)]
+    found = trades(rows, [0.5, NONE, 1, NONE, 0, 1, NONE], take_profit="2", **WIDE)
+    assert [(bar, why, price) for bar, why, _, price in found] == [
+        (1, "entry", "100.0"),
+        (3, "entry", "104.0"),
+        (6, "target", "120.0"),
+    ]
