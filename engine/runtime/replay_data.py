@@ -21,6 +21,7 @@ from engine.market.checks import RowFault
 from engine.market.funding import FundingSeries
 from engine.runtime.clock import SystemClock
 from engine.runtime.replay_remarks import file_remarks, hole_remarks, size_remarks
+from engine.simulation.candle_lengths import different_lengths
 from engine.simulation.instrument_table import FactOverrides, instrument_for
 from engine.simulation.replay import ReplayConfig
 from engine.simulation.replay_source import Fine, Funding
@@ -92,9 +93,8 @@ def read_series_names(values: Any) -> SeriesNames:
     doubles = sorted({key for key in keys if keys.count(key) > 1})
     if doubles:
         raise BadInput(f"{', '.join(doubles)} is given more than once; choose one timeframe of each instrument")
-    lengths = sorted({timeframe for _, timeframe in names})
-    if len(lengths) > 1:
-        raise BadInput(f"one replay has one timeframe, these are {', '.join(map(str, lengths))}; replay them apart")
+    if len({timeframe for _, timeframe in names}) > 1:
+        raise BadInput(different_lengths(f"{key} has {timeframe}" for key, timeframe in names))
     return names
 
 
@@ -221,6 +221,10 @@ def _read_files(
         for path in sorted(set(paths)):
             results.append(import_file(store, path, path.name, options, watch))
             _require_one_row(store, path, results[-1])
+        if len({result.timeframe for result in results}) > 1:
+            of = zip(sorted(set(paths)), results, strict=True)
+            each = [f"{path.name} ({one.instrument.key}) has {one.timeframe}" for path, one in of]
+            raise BadInput(different_lengths(each))
         names = read_series_names(sorted({(result.instrument.key, str(result.timeframe)) for result in results}))
         return stored_candles(store, names, stop), results
 

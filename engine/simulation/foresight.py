@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from engine.domain.instruments import Instrument, InstrumentKey
-from engine.domain.market import CandleArrays, FloatArray, IntArray
+from engine.domain.market import Bars, Candle, CandleArrays, FloatArray, IntArray, Timeframe, from_ms
 from engine.market.funding import FundingSeries
 from engine.quant.arrays import BoolArray
 from engine.simulation.price_grid import price_ticks
@@ -74,6 +74,7 @@ class Lane:
     Attributes
     ----------
     instrument : Instrument
+    bar : Timeframe
     closes : bool[n]
         Whether a candle of it closes.
     ticks : int64[n]
@@ -87,6 +88,7 @@ class Lane:
     """
 
     instrument: Instrument
+    bar: Timeframe
     closes: BoolArray
     ticks: IntArray
     high: FloatArray
@@ -182,6 +184,17 @@ class Timeline:
         """The first barrier after a row, which is not the last one."""
         return int(self.barriers[np.searchsorted(self.barriers, row, side="right")])
 
+    def last_closes(self, lived: int, last: int) -> list[Bars]:
+        """The last close of each instrument after the row ``lived`` and up to ``last``, as a candle without a range."""
+        found = []
+        for key, lane in self.lanes.items():
+            closed = int(lane.closed_row[last])
+            if closed > lived:
+                at, price = from_ms(int(self.instants[closed])), int(lane.ticks[closed]) * lane.instrument.tick_size
+                flat = Candle(key, lane.bar, at - lane.bar.delta, price, price, price, price, Decimal(0))
+                found.append(Bars(at, (flat,)))
+        return found
+
     def prices(self, key: InstrumentKey, first: int, stop: int) -> list[Decimal]:
         """Last closes at the instants from row ``first`` up to ``stop``, quote, as events carry them."""
         lane = self.lanes[key]
@@ -200,6 +213,7 @@ def _lane(source: Series, instrument: Instrument, instants: IntArray) -> Lane:
     funding = source.funding(key)
     return Lane(
         instrument,
+        candles.timeframe,
         closes,
         np.where(known, close, 0),
         np.where(closes, high * float(tick_size), -np.inf),

@@ -109,12 +109,14 @@ class TradingLoop:
             return self.book.tracker.knows(fact)
         if not isinstance(fact, Fill | FundingPaid):
             return False
-        is_fill = isinstance(fact, Fill)
-        key = (*fact.identity, fact.client_id) if is_fill else (fact.venue, fact.account, fact.payment_id)
+        if isinstance(fact, Fill):
+            key: tuple[str, ...] = (*fact.identity, fact.client_id)
+        else:
+            key = (fact.venue, fact.account, fact.payment_id)
         if key in seen:
             return True
         seen.add(key)
-        if not is_fill:
+        if isinstance(fact, FundingPaid):
             return self.book.has_payment(fact.venue, fact.payment_id)
         if self.book.tracker.get(fact.client_id) is not None:
             return not self.book.tracker.is_new_fill(fact)

@@ -136,7 +136,7 @@ def test_read_instant_when_no_date_then_refused(text: Any) -> None:
         ([("binance:BTC/USDT",)], "is not .instrument, timeframe"),
         ([("binance:BTC/USDT", "soon")], "timeframe 'soon'"),
         ([("binance:BTC/USDT", "1h"), ("binance:BTC/USDT", "4h")], "given more than once"),
-        ([("binance:BTC/USDT", "1h"), ("binance:ETH/USDT", "4h")], "one replay has one timeframe, these are 1h, 4h"),
+        ([("binance:BTC/USDT", "1h"), ("binance:ETH/USDT", "4h")], "binance:BTC/USDT has 1h, binance:ETH/USDT has 4h"),
     ],
 )
 def test_read_series_names_when_not_of_the_form_then_refused(names: Any, words: str) -> None:
