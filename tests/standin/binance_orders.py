@@ -212,4 +212,4 @@ class BinanceOrders:
         """A planted partial fill just before the cancel is looked at."""
         fault = self.world.faults.take(("fill_before_cancel",), "cancel", self.venue, call.get("symbol"))
         if fault is not None and order is not None and order.open:
-            self.exchange.fill_share(order, Decimal(fault.share))
+            self.exchange.matching.fill_share(order, Decimal(fault.share))

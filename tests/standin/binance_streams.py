@@ -46,8 +46,7 @@ class BinanceStreams:
         await socket.prepare(request)
         connection = Connection(socket, self.venue, "api" if "ws-api" in path or "ws-fapi" in path else "stream")
         connection.private = key in self.listen_keys
-        self.world.hub.connections.add(connection)
-        pump = self.world.hub.start(connection.pump())
+        pump = self.world.hub.add(connection)
         try:
             async for message in socket:
                 if message.type is WSMsgType.TEXT:
@@ -70,9 +69,14 @@ class BinanceStreams:
             return
         if method == "SUBSCRIBE":
             connection.topics |= set(params)
+            connection.memory |= {topic: self._number(topic) for topic in params if "@depth" in topic}
         elif method == "UNSUBSCRIBE":
             connection.topics -= set(params)
         self.world.hub.send(connection, {"result": None, "id": message.get("id")})
+
+    def _number(self, topic: str) -> int:
+        """The book's number when somebody begins to listen; changes are told from the next one on."""
+        return self.public.market(topic.partition("@")[0]).changes
 
     def _signed_in(self, connection: Connection, params: Any) -> dict[str, Any]:
         """Spot's user data stream belongs to the connection that asked for it."""
@@ -181,7 +185,7 @@ class BinanceStreams:
     def _changes(self, connection: Connection, topic: str, market: Market) -> None:
         """What changed in the book since the last message; the numbers follow each other without a gap."""
         now, quote = self.world.now_ms(), self.world.quotes.of(self.venue, market)
-        last = connection.memory.get(topic, quote.number - 1)
+        last = connection.memory[topic]
         if quote.number <= last:
             return
         connection.memory[topic] = quote.number

@@ -245,7 +245,7 @@ class BybitPrivate:
         """A planted partial fill just before the cancel is looked at."""
         fault = self.world.faults.take(("fill_before_cancel",), "cancel", "bybit", call.get("symbol"))
         if fault is not None and order.open:
-            self.exchange.fill_share(order, Decimal(fault.share))
+            self.exchange.matching.fill_share(order, Decimal(fault.share))
 
     def _matching(self, call: Call, orders: Iterable[Order]) -> list[Order]:
         symbol, settle, base = call.get("symbol"), call.get("settleCoin"), call.get("baseCoin")

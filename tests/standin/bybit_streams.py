@@ -32,8 +32,7 @@ class BybitStreams:
         socket = web.WebSocketResponse()
         await socket.prepare(request)
         connection = Connection(socket, "bybit", path.rsplit("/", 1)[-1])
-        self.world.hub.connections.add(connection)
-        pump = self.world.hub.start(connection.pump())
+        pump = self.world.hub.add(connection)
         try:
             async for message in socket:
                 if message.type is WSMsgType.TEXT:

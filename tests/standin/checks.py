@@ -24,7 +24,7 @@ def check_wish(exchange: Exchange, wish: Wish, market: Market) -> None:
     if not wish.reduce_only:
         _check_value(wish, market)
     if wish.trigger is not None:
-        _check_trigger(exchange, wish, market)
+        _check_trigger(wish, market)
     elif wish.time_in_force == "PO" and exchange.style.takes_refused:
         _check_post_only(wish, market)
     if wish.origin != "venue":
@@ -32,8 +32,7 @@ def check_wish(exchange: Exchange, wish: Wish, market: Market) -> None:
 
 
 def _check_name(exchange: Exchange, wish: Wish) -> None:
-    named = [order for order in exchange.orders.values() if wish.client_id and order.client_id == wish.client_id]
-    if any(order.open or exchange.style.unique_for_ever for order in named):
+    if any(order.open or exchange.style.unique_for_ever for order in exchange.named(wish.client_id)):
         raise Refused(Why.DUPLICATE, wish.client_id)
 
 
@@ -65,10 +64,10 @@ def _check_value(wish: Wish, market: Market) -> None:
         raise Refused(Why.NOTIONAL, str(value))
 
 
-def _check_trigger(exchange: Exchange, wish: Wish, market: Market) -> None:
+def _check_trigger(wish: Wish, market: Market) -> None:
     assert wish.trigger is not None
     past = market.price >= wish.trigger if wish.rises else market.price <= wish.trigger
-    if wish.rises is not None and past and exchange.style.instant_stops_refused:
+    if wish.rises is not None and past:
         raise Refused(Why.TRIGGERED, f"{wish.trigger} at {market.price}")
 
 

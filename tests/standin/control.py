@@ -64,6 +64,7 @@ class Control:
             "now": self.world.now_ms(),
             "skew_ms": self.world.skew_ms,
             "streams": {name: len(self.world.hub.of(name)) for name in self.world.exchanges},
+            "opened": dict(self.world.hub.opened),
             "signed_in": {name: len(self.world.hub.of(name, private=True)) for name in self.world.exchanges},
             "venues": {name: _account(each) for name, each in self.world.exchanges.items()},
         }
@@ -130,7 +131,7 @@ class Control:
         for _ in range(int(body["steps"])):
             for exchange, instrument in self._chosen(body):
                 exchange.markets[instrument.key].walk(Decimal(str(share or "0.001")), self.world.now_ms())
-                exchange.match(exchange.markets[instrument.key])
+                exchange.matching.match(exchange.markets[instrument.key])
         return {}
 
     def _depth(self, body: Body) -> Any:
@@ -191,7 +192,7 @@ class Control:
         exchange, order = self._named(body)
         quantity = Decimal(str(body.get("quantity", order.left)))
         price = body.get("price") or order.wish.price or exchange.markets[order.instrument.key].price
-        exchange.fill(order, quantity, Decimal(str(price)), maker=True)
+        exchange.matching.fill(order, quantity, Decimal(str(price)), maker=True)
         return _order(order)
 
     def _transfer(self, body: Body) -> Any:
@@ -211,7 +212,7 @@ class Control:
     def _liquidate(self, body: Body) -> Any:
         """The exchange closes the position at the market's price, as it does when the margin is gone."""
         exchange = self.world.exchanges[body["venue"]]
-        order = exchange.liquidate(exchange.instrument(True, body["symbol"]))
+        order = exchange.matching.liquidate(exchange.instrument(True, body["symbol"]))
         return _order(order)
 
     # --- details

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine
+from collections import Counter
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,9 +45,15 @@ class Hub:
 
     faults: Faults
     connections: set[Connection] = field(default_factory=set)
-    left: Callable[[Connection], None] | None = None
+    opened: Counter[str] = field(default_factory=Counter)
     _held: list[tuple[Connection, str]] = field(default_factory=list)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def add(self, connection: Connection) -> asyncio.Task[None]:
+        """A new connection, and the task that sends its messages."""
+        self.connections.add(connection)
+        self.opened[connection.venue] += 1
+        return self.start(connection.pump())
 
     def of(self, venue: str, private: bool | None = None) -> list[Connection]:
         """Connections of a venue, all or only the signed-in ones."""

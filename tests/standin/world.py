@@ -63,7 +63,7 @@ class World:
             for market in exchange.markets.values():
                 if self.walking is not None:
                     market.walk(self.walking, self.now_ms())
-                    exchange.match(market)
+                    exchange.matching.match(market)
                 else:
                     market.stand(self.now_ms())
 
