@@ -82,8 +82,8 @@ class LegEdge:
 class Edge:
     """What the whole round would do, in the coin it starts and ends in.
 
-    ``net`` is ``gross`` less ``fees``, ``net_bps`` basis points of what the first leg pays, before its fee. Where nothing
-    is to be earned ``legs`` is empty and ``why_not`` says what stands against it.
+    ``net`` is ``gross`` less ``fees``, ``net_bps`` basis points of what the first leg pays, before its fee. Where
+    nothing is to be earned ``legs`` is empty and ``why_not`` says what stands against it.
     """
 
     legs: tuple[LegEdge, ...]
