@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import sys
 from decimal import Decimal
 from pathlib import Path
 
@@ -30,6 +31,7 @@ def main() -> None:
     parser.add_argument("--journal", type=Path, required=True)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--until-eof", action="store_true", help="end when the standard input is closed")
     parser.add_argument("--funds", default=FUNDS, help="coins of each account, such as USDT=10000,BTC=0.5")
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_serve(parser.parse_args()))
@@ -44,7 +46,10 @@ async def _serve(options: argparse.Namespace) -> None:
     await site.start()
     assert runner.addresses
     print(runner.addresses[0][1], flush=True)
-    await asyncio.Event().wait()
+    if options.until_eof:
+        await asyncio.to_thread(sys.stdin.read)
+    else:
+        await asyncio.Event().wait()
 
 
 def _funds(raw: str) -> dict[str, dict[str, Decimal]]:

@@ -53,6 +53,8 @@ _NAMED = {
 }
 WEIGHTS = {"binance": 6000, "usdm": 2400}
 """Request weight a minute."""
+PATIENCE = 1.2
+BAN_MS = 120_000
 _SIGNATURE = re.compile(r"&?signature=[0-9a-f]+")
 _KEY_ONLY = "listen"
 
@@ -69,6 +71,7 @@ class Binance:
         self.streams = BinanceStreams(world, self.public)
         self.used: Counter[int] = Counter()
         self.sent: Counter[int] = Counter()
+        self.banned_until_ms = 0
         routes = usdm_routes if venue == "usdm" else spot_routes
         self.places = routes(self.public, self.orders, self.account, self.streams)
 
@@ -161,8 +164,16 @@ class Binance:
         for old in [each for each in self.used if each < minute - 1]:
             del self.used[old]
         if self.world.enforce_limits and self.used[minute] > WEIGHTS[self.name]:
-            wait = {"Retry-After": str(60 - self.world.now_ms() // 1000 % 60)}
-            raise Denied(Answer({"code": -1003, "msg": "Too much request weight used."}, 429, wait))
+            self._stop(minute)
+
+    def _stop(self, minute: int) -> None:
+        """Over the limit; who goes on asking is banned."""
+        now = self.world.now_ms()
+        if self.used[minute] > WEIGHTS[self.name] * PATIENCE and self.banned_until_ms < now:
+            self.banned_until_ms = now + BAN_MS
+        left_ms = max(self.banned_until_ms - now, 60_000 - now % 60_000)
+        status, words = (418, "Way too many requests") if self.banned_until_ms > now else (429, "Too many requests")
+        raise Denied(Answer({"code": -1003, "msg": words}, status, {"Retry-After": str(left_ms // 1000 + 1)}))
 
 
 def _error(code: int, words: str, status: int = 400) -> Answer:

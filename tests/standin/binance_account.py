@@ -66,7 +66,7 @@ class BinanceAccount:
         return []
 
     def system(self, _: Call) -> Any:
-        down = self.world.faults.look(("maintenance",), "system", "binance") is not None
+        down = self.world.faults.look(("maintenance",), venue="binance") is not None
         return {"status": int(down), "msg": "system_maintenance" if down else "normal"}
 
     def deposits(self, call: Call) -> Any:

@@ -44,7 +44,8 @@ class BinanceStreams:
         key = request.query.get("listenKey", "") or path.rsplit("/", 1)[-1]
         socket = web.WebSocketResponse()
         await socket.prepare(request)
-        connection = Connection(socket, self.venue, "api" if "ws-api" in path or "ws-fapi" in path else "stream")
+        kind = "api" if "ws-api" in path or "ws-fapi" in path else "stream"
+        connection = Connection(socket, self.venue, kind, request.transport)
         connection.private = key in self.listen_keys
         pump = self.world.hub.add(connection)
         try:
@@ -192,10 +193,9 @@ class BinanceStreams:
         row = {"e": "depthUpdate", "E": now, "T": now, "s": market.instrument.symbol, "U": last + 1, "u": quote.number}
         row |= {"pu": last} if self.perpetual else {}
         sides = {}
-        for name, levels, touched in (("b", quote.bids, market.touched_bids), ("a", quote.asks, market.touched_asks)):
-            shown = dict(levels)
-            gone = [text(price) for price, changed in touched.items() if changed > last and text(price) not in shown]
-            sides[name] = [list(level) for level in levels] + [[price, "0"] for price in gone]
+        for name, levels, left in zip("ba", (quote.bids, quote.asks), market.gone_since(last), strict=True):
+            gone = {text(price) for price in left} - {price for price, _ in levels}
+            sides[name] = [list(level) for level in levels] + [[price, "0"] for price in sorted(gone)]
         self.world.hub.send(connection, row | sides)
 
     def _candles(self, connection: Connection, topic: str, market: Market, interval: str) -> None:

@@ -218,6 +218,8 @@ class BybitPrivate:
         market = call.get("orderType") == "Market"
         if quantity is None or call.get("side") not in ("Buy", "Sell") or (price is None and not market):
             raise Refused(Why.PARAMETER, "qty, side or price")
+        if call.get("takeProfit") or call.get("stopLoss"):
+            raise Refused(Why.PARAMETER, "the stand-in has no attached stops")
         in_quote = _in_quote(call, instrument.perpetual, market)
         return Wish(
             instrument=instrument,

@@ -27,7 +27,10 @@ class BybitPublic:
         return {"timeSecond": str(now // 1000), "timeNano": str(now * 1_000_000)}
 
     def system(self, _: Call) -> Any:
-        return {"list": []}
+        """What Bybit's status page says: maintenance that goes on, or nothing."""
+        down = self.world.faults.look(("maintenance",), venue="bybit") is not None
+        row = {"id": "1", "title": "Maintenance", "state": "ongoing", "begin": "0", "end": "4102444800000", "href": ""}
+        return {"list": [row] if down else []}
 
     def instruments(self, call: Call) -> Any:
         wanted = call.get("category")

@@ -31,7 +31,7 @@ class BybitStreams:
         """One connection until it closes."""
         socket = web.WebSocketResponse()
         await socket.prepare(request)
-        connection = Connection(socket, "bybit", path.rsplit("/", 1)[-1])
+        connection = Connection(socket, "bybit", path.rsplit("/", 1)[-1], request.transport)
         pump = self.world.hub.add(connection)
         try:
             async for message in socket:

@@ -118,8 +118,9 @@ class StandIn:
 def running(folder: Path, funds: str = "USDT=10000", seed: int = 1) -> Iterator[StandIn]:
     """A stand-in exchange in a process of its own, gone at the end of the block."""
     journal = folder / "standin.jsonl"
-    command = [sys.executable, "-m", "tests.standin", "--journal", str(journal), "--funds", funds, "--seed", str(seed)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+    options = ["--journal", str(journal), "--funds", funds, "--seed", str(seed), "--until-eof"]
+    command, pipe = [sys.executable, "-m", "tests.standin", *options], subprocess.PIPE
+    with subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True) as process:
         try:
             assert process.stdout is not None
             line = process.stdout.readline()

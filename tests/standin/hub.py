@@ -24,6 +24,7 @@ class Connection:
     socket: web.WebSocketResponse
     venue: str
     kind: str
+    transport: asyncio.BaseTransport | None = None
     topics: set[str] = field(default_factory=set)
     private: bool = False
     memory: dict[str, Any] = field(default_factory=dict)
@@ -81,9 +82,8 @@ class Hub:
         """Cut the connections of a venue, or all, without a word; the number cut."""
         chosen = [each for each in self.connections if venue in ("", each.venue)]
         for each in chosen:
-            transport = each.socket._req.transport if each.socket._req is not None else None
-            if transport is not None:
-                transport.abort()
+            if isinstance(each.transport, asyncio.WriteTransport):
+                each.transport.abort()
         return len(chosen)
 
     def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

@@ -15,7 +15,7 @@ MINUTE_MS = 60_000
 LEVEL_NOTIONAL = Decimal(200_000)
 LEVELS = 50
 SAMPLES = 12
-KEPT_CHANGES = 200
+KEPT_CHANGES = 1000
 _WAVES = ((7, 0.002), (61, 0.006), (977, 0.02), (9_001, 0.06), (100_003, 0.15))
 """Period in minutes and height of the waves that the past is made of."""
 
@@ -74,8 +74,7 @@ class Market:
     live: dict[int, Candle] = field(default_factory=dict)
     prints: deque[Print] = field(default_factory=lambda: deque(maxlen=1000))
     changes: int = 1
-    touched_bids: dict[Decimal, int] = field(default_factory=dict)
-    touched_asks: dict[Decimal, int] = field(default_factory=dict)
+    gone: deque[tuple[int, list[Level], list[Level]]] = field(default_factory=lambda: deque(maxlen=KEPT_CHANGES))
     phases: tuple[float, ...] = ()
     walker: random.Random = field(default_factory=random.Random)
 
@@ -119,15 +118,13 @@ class Market:
         """Fill the book again around the price."""
         tick, lot = self.instrument.tick, self.instrument.lot
         step = max(tick, down(self.price * Decimal("0.0001"), tick))
-        gone = (self.bids, self.asks)
+        self.changes += 1
+        self.gone.append((self.changes, self.bids, self.asks))
         self.bids, self.asks = [], []
         for depth in range(self.levels):
             for side, price in ((self.bids, self.bid - depth * step), (self.asks, self.ask + depth * step)):
                 if price > 0:
                     side.append(Level(price, down(self.level_notional / price, lot)))
-        self.changes += 1
-        self.touched_bids = self._touched(self.touched_bids, gone[0])
-        self.touched_asks = self._touched(self.touched_asks, gone[1])
 
     def candles(self, minutes: int, first_ms: int, now_ms: int, limit: int) -> list[Candle]:
         """Candles from the one that holds ``first_ms`` on, oldest first; the last may be unfinished."""
@@ -139,10 +136,11 @@ class Market:
             opened += span
         return rows
 
-    def _touched(self, known: dict[Decimal, int], gone: list[Level]) -> dict[Decimal, int]:
-        """When each price that is not in the book any more left it; long ago is forgotten."""
-        recent = {price: changed for price, changed in known.items() if changed > self.changes - KEPT_CHANGES}
-        return recent | {level.price: self.changes for level in gone}
+    def gone_since(self, number: int) -> tuple[set[Decimal], set[Decimal]]:
+        """Prices of bids and of asks that were in the book at some time after change ``number``."""
+        left = [row for row in self.gone if row[0] > number]
+        bids = {level.price for _, levels, _ in left for level in levels}
+        return bids, {level.price for _, _, levels in left for level in levels}
 
     def _candle(self, opened: int, span: int, now_ms: int) -> Candle:
         until = min(opened + span, now_ms + 1)

@@ -108,7 +108,8 @@ class Server:
         if endpoint is None:
             return _sent(Answer({"code": -1, "msg": f"the stand-in has no {call.method} {call.path}"}, 404))
         note = self.world.noted(dialect.name, endpoint.where, call)
-        fault = self.world.faults.take(BEFORE, endpoint.where, dialect.name, call.get("symbol"))
+        before = BEFORE if endpoint.where != "system" else tuple(kind for kind in BEFORE if kind != "maintenance")
+        fault = self.world.faults.take(before, endpoint.where, dialect.name, call.get("symbol"))
         if fault is not None and fault.kind == "reset_before":
             return _reset(request)
         if fault is not None and fault.kind.endswith("_before") and fault.kind != "error_before":

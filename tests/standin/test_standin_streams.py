@@ -14,6 +14,7 @@ from tests.standin.client import StandIn
 from tests.standin.trading_clients import VENUES, name, number
 
 PATIENCE_S = 10.0
+TWO = (VENUES[0], VENUES[3])
 Listening = Callable[[Any], Awaitable[Any]]
 
 
@@ -87,7 +88,7 @@ def test_order_when_filled_is_told_with_its_client_id_and_trade(
     assert trade["symbol"] == symbol
 
 
-@pytest.mark.parametrize(("venue", "kind", "symbol"), VENUES)
+@pytest.mark.parametrize(("venue", "kind", "symbol"), TWO)
 @pytest.mark.parametrize(
     ("fault", "count", "times"),
     [pytest.param("stream_duplicate", 20, 2, id="twice"), pytest.param("stream_lost", 20, 0, id="never")],
@@ -101,7 +102,12 @@ def test_messages_when_a_fault_strikes_come_as_often_as_it_says(
         heard: list[Any] = []
         original = client.handle_my_trades if venue == "bybit" else client.handle_my_trade
         handler = "handle_my_trades" if venue == "bybit" else "handle_my_trade"
-        setattr(client, handler, lambda stream, message: (heard.append(message), original(stream, message)))
+
+        def listener(stream: Any, message: Any) -> Any:
+            heard.append(message)
+            return original(stream, message)
+
+        setattr(client, handler, listener)
         trades = asyncio.ensure_future(client.watch_my_trades(symbol))
         await signed_in(exchange, venue)
         await asyncio.to_thread(exchange.fault, fault, count=count, venue=venue)
@@ -137,7 +143,7 @@ def test_messages_when_reordered_come_last_first(exchange: StandIn) -> None:
     assert listen(exchange, "bybit", "spot", work) == ["Filled", "New"]
 
 
-@pytest.mark.parametrize(("venue", "kind", "symbol"), VENUES)
+@pytest.mark.parametrize(("venue", "kind", "symbol"), TWO)
 def test_stream_when_silent_sends_nothing_and_stays_connected(
     exchange: StandIn, venue: str, kind: str, symbol: str
 ) -> None:
@@ -153,7 +159,7 @@ def test_stream_when_silent_sends_nothing_and_stays_connected(
     assert (told, connected) == ({}, 1)
 
 
-@pytest.mark.parametrize(("venue", "kind", "symbol"), VENUES)
+@pytest.mark.parametrize(("venue", "kind", "symbol"), TWO)
 def test_stream_when_dropped_can_be_opened_again(exchange: StandIn, venue: str, kind: str, symbol: str) -> None:
     async def work(client: Any) -> Any:
         await client.watch_ticker(symbol)
@@ -201,4 +207,4 @@ def test_dead_mans_switch_when_the_private_stream_is_gone_cancels(exchange: Stan
 
 def _is_trade(message: Any) -> bool:
     """Bybit tells trades on a topic of their own, Binance as a kind of order report."""
-    return message.get("topic") == "execution" or message.get("x") == "TRADE"
+    return bool(message.get("topic") == "execution" or message.get("x") == "TRADE")

@@ -129,7 +129,11 @@ def test_amended_order_when_asked_has_its_new_price(exchange: StandIn, venue: st
     placed = limit(client, symbol, "49000", name())
     changed = client.edit_order(placed["id"], symbol, "limit", "buy", "0.02", "48000")
     order = seen(client, venue, symbol, changed["id"])
-    assert (number(order["price"]), number(order["amount"]), order["status"]) == (48000, Decimal("0.02"), "open")
+    assert (number(order["price"]), number(order["amount"]), order["status"]) == (
+        Decimal(48000),
+        Decimal("0.02"),
+        "open",
+    )
 
 
 @pytest.mark.parametrize(("venue", "kind", "symbol"), VENUES)
@@ -224,6 +228,60 @@ def test_candles_when_asked_are_whole_and_end_at_the_present_price(
     assert opened == list(range(opened[0], opened[0] + 100 * 3_600_000, 3_600_000))
     assert all(number(row[3]) <= number(row[1]) <= number(row[2]) for row in rows)
     assert number(rows[-1][4]) == 50000
+
+
+@pytest.mark.parametrize(("venue", "kind", "symbol"), SWAPS)
+def test_leverage_when_set_is_shown_and_a_mode_that_is_set_already_is_told(
+    exchange: StandIn, venue: str, kind: str, symbol: str
+) -> None:
+    client = trader(exchange, venue, kind)
+    client.create_order(symbol, "market", "buy", "0.01", None, {"clientOrderId": name()})
+    client.set_leverage(7, symbol)
+    (held,) = client.fetch_positions([symbol])
+    assert number(held["leverage"]) == 7
+    with pytest.raises(ccxt.BaseError):
+        client.set_position_mode(False, symbol)
+
+
+@pytest.mark.parametrize(("venue", "kind", "symbol"), VENUES)
+def test_take_profit_when_reached_closes(exchange: StandIn, venue: str, kind: str, symbol: str) -> None:
+    client, client_id = trader(exchange, venue, kind), name()
+    client.create_order(symbol, "market", "buy", "0.01", None, {"clientOrderId": name()})
+    params = {"clientOrderId": client_id, "takeProfitPrice": "51000"}
+    client.create_order(symbol, "market", "sell", "0.01", None, params)
+    exchange.price("BTCUSDT", "50900")
+    assert not _fills(exchange, client_id)
+    exchange.price("BTCUSDT", "51000")
+    assert len(_fills(exchange, client_id)) == 1
+
+
+@pytest.mark.parametrize(("venue", "force"), [("bybit", "FOK"), ("binance", "FOK"), ("usdm", "IOC")])
+def test_immediate_order_when_the_book_is_thin_ends_at_once(exchange: StandIn, venue: str, force: str) -> None:
+    exchange.call("depth", symbol="BTCUSDT", venue=venue, notional="5000", levels=2)
+    symbol = "BTC/USDT:USDT" if venue == "usdm" else "BTC/USDT"
+    client, client_id = trader(exchange, venue, "swap" if venue == "usdm" else "spot"), name()
+    params = {"clientOrderId": client_id, "timeInForce": force}
+    client.create_order(symbol, "limit", "buy", "1", "52000", params)
+    assert bool(_fills(exchange, client_id)) is (force == "IOC")
+    assert all(order["client_id"] != client_id for order in exchange.state(venue)["open_orders"])
+
+
+@pytest.mark.parametrize(("venue", "kind", "symbol"), SPOT)
+def test_market_buy_when_given_a_value_spends_about_it(exchange: StandIn, venue: str, kind: str, symbol: str) -> None:
+    client = trader(exchange, venue, kind)
+    placed = client.create_market_buy_order_with_cost(symbol, "1000", {"clientOrderId": name()})
+    assert 999 < number(seen(client, venue, symbol, placed["id"])["cost"]) <= 1000
+
+
+def test_lists_when_long_come_in_pages(exchange: StandIn) -> None:
+    client = trader(exchange, "bybit", "spot")
+    for _ in range(25):
+        client.create_order("BTC/USDT", "market", "buy", "0.001", None, {"clientOrderId": name()})
+    first = client.privateGetV5ExecutionList({"category": "spot", "limit": 20})["result"]
+    query = {"category": "spot", "limit": 20, "cursor": first["nextPageCursor"]}
+    second = client.privateGetV5ExecutionList(query)["result"]
+    assert len(first["list"]) == 20
+    assert not {row["execId"] for row in first["list"]} & {row["execId"] for row in second["list"]}
 
 
 def test_dead_mans_switch_when_nobody_listens_cancels(exchange: StandIn) -> None:
