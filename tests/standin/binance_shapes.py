@@ -104,8 +104,9 @@ def placed(each: Order, full: bool) -> dict[str, Any]:
 def algo(each: Order) -> dict[str, Any]:
     """A conditional order of USD-M."""
     wish = each.wish
-    states = {State.WAITING: "NEW", State.REJECTED: "REJECTED", State.CANCELLED: "CANCELED"}
-    stands = "FINISHED" if each.triggered and each.state is not State.REJECTED else states.get(each.state, "FINISHED")
+    states = {State.WAITING: "NEW", State.CANCELLED: "CANCELED"}
+    stands = "REJECTED" if each.state is State.REJECTED else "TRIGGERED" if each.open else "FINISHED"
+    stands = stands if each.triggered else states[each.state]
     return {
         "algoId": ALGO_FIRST + each.number,
         "clientAlgoId": wish.client_id,

@@ -61,10 +61,12 @@ class BybitPrivate:
         return {"list": [{"orderId": each.id, "orderLinkId": each.client_id} for each in chosen], "success": "1"}
 
     def realtime(self, call: Call) -> Any:
-        """Open orders; with a name, or ``openOnly`` 1, recently closed ones too."""
+        """Open orders; with a name, or ``openOnly`` 1, closed ones too, as far as the list remembers."""
         named = bool(call.get("orderId") or call.get("orderLinkId"))
         closed = call.get("openOnly") == "1"
-        recent = list(self.exchange.orders.values())[-500:] if named or closed else self.exchange.open_orders()
+        latest = list(self.exchange.orders.values())[-500:]
+        recent = [each for each in latest if each.open or each.number >= self.exchange.first_recent]
+        recent = recent if named or closed else self.exchange.open_orders()
         rows = [each for each in self._matching(call, recent) if named or each.open != closed]
         rows = [each for each in rows if _is_of(each, call.get("orderFilter"))]
         return self._page(call, [shapes.order(each) for each in reversed(rows)], 20, 50)

@@ -33,7 +33,7 @@ class Control:
             for name in (
                 "state", "journal", "requests", "fault", "faults", "clear", "price", "walk", "order", "cancel",
                 "fill", "clock", "key", "instrument", "funding", "liquidate", "transfer", "fees", "depth", "limits",
-                "release", "forget",
+                "release", "forget", "restart",
             )
         }  # fmt: skip
 
@@ -97,6 +97,12 @@ class Control:
     def _release(self, _: Body) -> Any:
         self._gate.set()
         self._gate = asyncio.Event()
+        return {}
+
+    def _restart(self, body: Body) -> Any:
+        """The exchange's services restart: recent lists forget closed orders, which the history still has."""
+        exchange = self.world.exchanges[body["venue"]]
+        exchange.first_recent = len(exchange.orders) + 1
         return {}
 
     def _clock(self, body: Body) -> Any:

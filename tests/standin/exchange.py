@@ -59,6 +59,8 @@ class Exchange:
     ----------
     share : Decimal
         Part of a resting order that one touch of its price fills.
+    first_recent : int
+        Number of the first order that recent lists remember; a restart of the exchange's services moves it.
     """
 
     name: str
@@ -71,6 +73,7 @@ class Exchange:
     fills: list[Fill] = field(default_factory=list)
     fee_coin: FeeCoin | None = None
     share: Decimal = Decimal(1)
+    first_recent: int = 1
     _open: dict[str, Order] = field(default_factory=dict)
     _named: dict[str, list[Order]] = field(default_factory=dict)
 

@@ -284,6 +284,15 @@ def test_lists_when_long_come_in_pages(exchange: StandIn) -> None:
     assert not {row["execId"] for row in first["list"]} & {row["execId"] for row in second["list"]}
 
 
+def test_closed_order_when_the_services_restarted_is_in_the_history_only(exchange: StandIn) -> None:
+    client, symbol = trader(exchange, "bybit", "spot"), "BTC/USDT"
+    placed = client.create_order(symbol, "market", "buy", "0.01", None, {"clientOrderId": name()})
+    exchange.call("restart", venue="bybit")
+    with pytest.raises(ccxt.OrderNotFound):
+        seen(client, "bybit", symbol, placed["id"])
+    assert placed["id"] in [each["id"] for each in client.fetch_canceled_and_closed_orders(symbol)]
+
+
 def test_dead_mans_switch_when_nobody_listens_cancels(exchange: StandIn) -> None:
     client, client_id = trader(exchange, "usdm", "swap"), name()
     placed = limit(client, "BTC/USDT:USDT", "49000", client_id)
