@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
 from engine.domain.errors import OrderNotFound
 from engine.domain.instruments import InstrumentKey, Kind
 from engine.exchanges.connected.dialects import Given, Listing, Look, VenueRow
+from engine.exchanges.connected.fields import Unreadable
 from engine.exchanges.connected.lanes import Lane
 from engine.exchanges.connected.placing import Listed
-from engine.exchanges.connected.reading import Reader, Report, Unreadable, with_sizes
+from engine.exchanges.connected.reading import Reader, Report, with_sizes
 
 T = TypeVar("T")
 MOST_PAGES = 200
@@ -112,8 +113,6 @@ class Asker:
         extra = dict(look.extra)
         if look.given is Given.AS_PARAMETER:
             extra[look.parameter] = exchange_id
-        elif look.given is Given.AS_LIST:
-            extra[look.parameter] = [exchange_id]
 
         def question(client: Any) -> Report:
             if look.method == "fetch_order":
@@ -122,6 +121,7 @@ class Asker:
             for row in rows:
                 if row.get("clientOrderId") == exchange_id:
                     return self._told(row)
+            self._require_readable(client)
             raise OrderNotFound(f"{self._parts.row.name} lists no order {exchange_id!r}")
 
         return self._parts.line.ask(Lane.STATUS, question, self._weights.ask)
@@ -130,10 +130,14 @@ class Asker:
         """One order; an answer that can be read and holds none means that there is none."""
         [row] = with_sizes(client, [answer])
         if not row.get("id"):
-            if client.last_json_response is None:
-                raise Unreadable(f"{self._parts.row.name} sent something that is no order")
+            self._require_readable(client)
             raise OrderNotFound(f"{self._parts.row.name} answered without an order")
         return self._told(row)
+
+    def _require_readable(self, client: Any) -> None:
+        """That nothing was found means something only where the answer could be read."""
+        if client.last_json_response is None:
+            raise Unreadable(f"{self._parts.row.name} sent something that is no answer")
 
     def _told(self, row: Mapping[str, Any]) -> Report:
         report = self._parts.reader.report(row)
@@ -146,18 +150,7 @@ class Asker:
         if report.traded_as is None:
             return report
         traded = self.by_own_id(report.traded_as, symbol)
-        return Report(
-            report.venue_order_id,
-            report.client_id,
-            report.symbol,
-            report.side,
-            traded.state,
-            traded.filled,
-            report.quantity,
-            report.stop_price,
-            traded.at,
-            report.traded_as,
-        )
+        return replace(report, state=traded.state, filled=traded.filled, at=traded.at)
 
     def _listed(self, listing: Listing, extra: dict[str, Any], client: Any) -> list[Report]:
         return [self._told(row) for row in _pages(listing, extra, client)]

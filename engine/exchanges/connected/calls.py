@@ -80,10 +80,15 @@ class Judge:
         Texts that must not appear.
     doubtful : tuple of str
         Error codes with which this exchange says that it does not know itself what became of the request.
+    refusals : tuple of str
+        Parts of an answer (without blanks) that are a refusal, where the library has no name for the error.
     """
 
-    def __init__(self, row: ExchangeRow, secrets: tuple[str, ...], doubtful: tuple[str, ...]) -> None:
+    def __init__(
+        self, row: ExchangeRow, secrets: tuple[str, ...], doubtful: tuple[str, ...], refusals: tuple[str, ...] = ()
+    ) -> None:
         self._row = row
+        self._refusals = refusals
         self._secrets = secrets
         self._doubtful = re.compile(rf"(?<![\w.-])({'|'.join(map(re.escape, doubtful))})(?!\w)") if doubtful else None
         self._ccxt = importlib.import_module("ccxt")
@@ -126,7 +131,7 @@ class Judge:
             return known
         if self._has_answered(wire) and isinstance(error, self._ccxt.OrderNotFound):
             return OrderNotFound(f"{self._row.title}: {self.words(error)}")
-        if self._has_answered(wire) and self._is_proof(error):
+        if self._has_answered(wire) and (self._is_proof(error) or self._is_refusal(wire)):
             return VenueRejected(f"{self._row.title} refused: {self.words(error)}")
         return VenueAmbiguous(f"{self._row.title} gave no proof of what became of it: {self.words(error)}")
 
@@ -165,6 +170,10 @@ class Judge:
         if "duplicate" in wire.body.lower():
             return True
         return self._doubtful is not None and self._doubtful.search(wire.body) is not None
+
+    def _is_refusal(self, wire: Wire) -> bool:
+        body = wire.body.replace(" ", "")
+        return any(words in body for words in self._refusals)
 
     def _is_proof(self, error: Exception) -> bool:
         """A kind of refusal that the library knows; an error it has no name for proves nothing."""

@@ -14,13 +14,16 @@ from decimal import Decimal
 from engine.domain.errors import VenueAmbiguous, VenueError, VenueRejected, VenueUnreachable
 from engine.domain.instruments import InstrumentKey, Kind
 from engine.domain.market import Bars, MarketEvent, Quotes
-from engine.domain.orders import OrderState, OrderType
+from engine.domain.orders import OrderState, OrderType, Side
 from engine.exchanges.connected.asking import Parts
 from engine.exchanges.connected.desk import Desk
+from engine.exchanges.connected.holdings import Holdings
 from engine.exchanges.connected.legs import KEPT, WATCHED, KeptOrder
 from engine.exchanges.connected.registry import Registry
 
 NONE = Decimal(0)
+LEAST_LEFT = Decimal("0.98")
+"""A stop is cut to the coins that are left where only so small a share of them is missing: an entry's fee."""
 
 
 class Children:
@@ -31,14 +34,23 @@ class Children:
     parts : Parts
     desk : Desk
     registry : Registry
+    holdings : Holdings
     touch : callable
         Notes an order of which the core is to hear.
     """
 
-    def __init__(self, parts: Parts, desk: Desk, registry: Registry, touch: Callable[[KeptOrder], None]) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        desk: Desk,
+        registry: Registry,
+        holdings: Holdings,
+        touch: Callable[[KeptOrder], None],
+    ) -> None:
         self._parts = parts
         self._desk = desk
         self._registry = registry
+        self._holdings = holdings
         self._touch = touch
 
     # -- taking them in -------------------------------------------------------------------------------------------
@@ -90,8 +102,32 @@ class Children:
             if total != leg.quantity and total > leg.done and leg.state in (OrderState.WORKING, OrderState.PARTIAL):
                 self._desk.change(order, leg, total, order.stop_price)
         elif wanted > order.filled and order.sleeps:
-            self._desk.place(order, wanted - order.filled)
+            self._place(order, wanted - order.filled)
             order.reason = ""
+
+    def _place(self, order: KeptOrder, quantity: Decimal) -> None:
+        """Send a leg; where the exchange refuses it because the entry's fee was taken in the coin, what is left."""
+        try:
+            self._desk.place(order, quantity)
+        except VenueRejected:
+            left = self._coins_left(order)
+            if left is None or not quantity * LEAST_LEFT <= left < quantity:
+                raise
+            order.sleeps = True
+            self._desk.place(order, left)
+            self._shrink(order, order.filled + left)
+
+    def _coins_left(self, order: KeptOrder) -> Decimal | None:
+        """Whole lots of the coin that are free now; None where the order sells none, or they cannot be asked."""
+        instrument = self._parts.listed[order.intent.instrument].instrument
+        if instrument.kind is not Kind.SPOT or order.intent.side is not Side.SELL:
+            return None
+        try:
+            coins = self._holdings.balances()
+        except VenueError:
+            return None
+        free = next((each.free for each in coins if each.currency == instrument.base), NONE)
+        return instrument.round_quantity(free)
 
     # -- when something has happened ------------------------------------------------------------------------------
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -11,6 +10,7 @@ from engine.domain.instruments import Kind
 from engine.domain.orders import ON_REQUEST, OrderState, OrderType, Purpose
 from engine.exchanges.connected.asking import Asker, Parts
 from engine.exchanges.connected.dialects import Amending
+from engine.exchanges.connected.holdings import Holdings
 from engine.exchanges.connected.inbox import Inbox, LateAnswer
 from engine.exchanges.connected.lanes import Lane
 from engine.exchanges.connected.legs import KeptOrder, Leg
@@ -32,8 +32,7 @@ class Desk:
     registry : Registry
     inbox : Inbox
         Gets answers that come after patience has ended.
-    held : callable
-        Signed base of a perpetual's position as far as known; None where it is not.
+    holdings : Holdings
     """
 
     def __init__(
@@ -42,7 +41,7 @@ class Desk:
         asker: Asker,
         registry: Registry,
         inbox: Inbox,
-        held: Callable[[str], Decimal | None],
+        holdings: Holdings,
     ) -> None:
         self._parts = parts
         self._dialect = parts.row.dialect
@@ -50,7 +49,7 @@ class Desk:
         self._asker = asker
         self._registry = registry
         self._inbox = inbox
-        self._held = held
+        self._holdings = holdings
 
     # -- placing --------------------------------------------------------------------------------------------------
 
@@ -103,7 +102,7 @@ class Desk:
         intent = order.intent
         if intent.reduce_only or intent.purpose not in _PROTECTIVE:
             return intent.reduce_only
-        held = self._held(intent.instrument)
+        held = self._holdings.held(intent.instrument)
         return held is not None and held * intent.side.sign < 0 and abs(held) >= quantity
 
     # -- asking ---------------------------------------------------------------------------------------------------
@@ -113,8 +112,10 @@ class Desk:
         leg.hear(report)
         if report.at > order.at:
             order.at = report.at
-        if report.stop_price is not None and leg.waits and order.intent.order_type is OrderType.STOP:
+        is_newest = order.legs[-1] is leg
+        if report.stop_price is not None and leg.waits and is_newest and order.intent.order_type is OrderType.STOP:
             order.stop_price = report.stop_price
+        self._holdings.note(order, leg)
         self._registry.note(order, leg)
 
     def refresh(self, order: KeptOrder, leg: Leg) -> None:
@@ -254,7 +255,7 @@ class Desk:
         except VenueAmbiguous as error:
             order.reason = str(error)
         except (VenueRejected, VenueUnreachable) as error:
-            order.end(OrderState.CANCELLED, f"ended to be replaced, and the new one was not accepted: {error}")
+            order.reason = f"ended to be replaced, and the new one was not accepted: {error}"
 
     def settle(self, order: KeptOrder) -> None:
         """Finish a replacement that was cut short: once the newest leg is proven, the ones before it end."""

@@ -18,7 +18,6 @@ class Given(Enum):
     """How a look is told which order is meant."""
 
     AS_PARAMETER = "the client id is a parameter"
-    AS_LIST = "the client id is a parameter that takes a list"
     BY_SCAN = "nothing: the answer lists orders, the right one is picked out"
 
 
@@ -99,8 +98,9 @@ class Trades:
         Whether the exchange wants to be asked symbol by symbol.
     numbered_by_symbol : bool
         Whether two symbols may use the same number.
-    client_id_field, fee_currency_field : str
-        Fields of the raw row with the client id and the coin of the fee; "" where ccxt's own answer has to do.
+    client_id_field, fee_currency_field, price_field, cause_field : str
+        Fields of the raw row with the client id, the coin of the fee, the price (ccxt takes the order's where it is
+        missing) and why it happened; "" where ccxt's own answer has to do.
     raw_method : str
         ccxt's raw method where the unified one hides rows (liquidations, funding); "" is ``fetch_my_trades``.
     """
@@ -112,6 +112,8 @@ class Trades:
     numbered_by_symbol: bool = False
     client_id_field: str = ""
     fee_currency_field: str = ""
+    price_field: str = ""
+    cause_field: str = ""
     raw_method: str = ""
 
 
@@ -161,11 +163,14 @@ class Weights:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the exchange allows one key, how it tells what is used, and with which codes it does not know itself."""
+    """What the exchange allows one key, how it tells what is used, with which codes it does not know itself what became
+    of an order, and with which words it refuses one where ccxt has no name for the error.
+    """
 
     pace: Pace
     use_headers: UseHeaders = field(default_factory=UseHeaders)
     doubtful_codes: tuple[str, ...] = ()
+    refusals: tuple[str, ...] = ()
     has_nonce: bool = False
     weights: Weights = field(default_factory=Weights)
 

@@ -17,8 +17,9 @@ from engine.domain.market import from_ms, to_ms
 from engine.domain.orders import FundingPaid
 from engine.exchanges.connected.asking import MOST_PAGES, Parts, next_page
 from engine.exchanges.connected.dialects import Funding, Paging, Trades
+from engine.exchanges.connected.fields import Unreadable
 from engine.exchanges.connected.lanes import Lane
-from engine.exchanges.connected.reading import Trade, Unreadable, with_sizes
+from engine.exchanges.connected.reading import Trade, with_sizes
 
 OVERLAP_MS = 20_000
 FUNDING_OVERLAP_MS = 3_600_000

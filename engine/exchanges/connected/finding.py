@@ -11,7 +11,7 @@ from engine.domain.orders import OrderState, OrderType, OrderUpdate
 from engine.domain.ports import Clock
 from engine.exchanges.connected.asking import Asker, Parts
 from engine.exchanges.connected.desk import Desk
-from engine.exchanges.connected.legs import KeptOrder, engine_id, leg_id
+from engine.exchanges.connected.legs import KeptOrder, Leg, engine_id, leg_id
 from engine.exchanges.connected.reading import Report
 
 MISSING_WINDOW_S = 2.0
@@ -28,6 +28,32 @@ class Finder:
         self._desk = desk
         self._clock = clock
         self._missing: dict[str, float] = {}
+
+    def look(self, order: KeptOrder) -> None:
+        """Ask about an order, wherever its legs are; raises as `find`."""
+        if not order.legs and not order.sleeps:
+            self.find(order)
+            return
+        for leg in [leg for leg in order.legs if not leg.is_over]:
+            try:
+                self._desk.refresh(order, leg)
+            except OrderNotFound:
+                if len(order.legs) == 1 or leg.venue_order_id is not None:
+                    raise
+                self._never_placed(order, leg)
+
+    def _never_placed(self, order: KeptOrder, leg: Leg) -> None:
+        """A replacement without an answer that two looks do not find was never placed; the order is what it was."""
+        if self._is_missing(leg.exchange_id):
+            order.drop_leg(leg)
+            order.reason = "its replacement was never placed"
+            if order.leg is not None:
+                self._desk.refresh(order, order.leg)
+
+    def _is_missing(self, exchange_id: str) -> bool:
+        """Whether this is the second look, late enough, that does not find it."""
+        now = self._clock.monotonic()
+        return now - self._missing.setdefault(exchange_id, now) >= MISSING_WINDOW_S
 
     def find(self, order: KeptOrder) -> None:
         """Look an order up by its id. One the engine kept itself is gone with the engine that kept it: that is known
@@ -47,8 +73,7 @@ class Finder:
         except OrderNotFound:
             if order.intent.parent_id is None and order.intent.pair_id is None:
                 raise
-            first = self._missing.setdefault(order.client_id, self._clock.monotonic())
-            if self._clock.monotonic() - first < MISSING_WINDOW_S:
+            if not self._is_missing(order.client_id):
                 raise
             order.end(OrderState.CANCELLED, GONE)
             return
@@ -85,12 +110,22 @@ class Foreign:
         known = self._orders.get(client_id)
         if known is None or known.symbol is None:
             raise OrderNotFound(f"{self._parts.row.name} has no order {client_id!r} that is known here")
-        self._desk.send_cancel(known.venue_order_id, known.symbol, {})
+        self._send_cancel(known.venue_order_id, known.symbol)
         state = OrderState.PENDING_CANCEL
         with suppress(OrderNotFound, VenueUnreachable):
             known = self._asker.by_own_id(known.venue_order_id, known.symbol)
             state = known.state if known.state is not None and known.state.is_final else state
         return self._update(client_id, replace(known, state=state))
+
+    def _send_cancel(self, number: str, symbol: str) -> None:
+        """Where the exchange keeps stops apart, an order that is not found may be one."""
+        apart = self._parts.row.dialect.stop_cancel_extra
+        try:
+            self._desk.send_cancel(number, symbol, {})
+        except OrderNotFound:
+            if not apart:
+                raise
+            self._desk.send_cancel(number, symbol, dict(apart))
 
     def _update(self, client_id: str, report: Report) -> OrderUpdate:
         key = self._parts.reader.key(report.symbol or "")

@@ -69,7 +69,6 @@ class Hearing:
                 order, leg = found
                 if trade.number not in leg.trades:
                     self._book(order, leg, trade)
-                    self._holdings.note(fill)
                 orders[order.client_id] = order
         return fills, list(orders.values())
 
@@ -83,6 +82,7 @@ class Hearing:
         listed = self._parts.listed.get(order.intent.instrument)
         if listed is not None and listed.instrument.kind is Kind.SPOT and trade.fee_currency == listed.instrument.base:
             order.fees += trade.fee
+        self._holdings.note(order, leg)
         self._registry.note(order, leg)
 
     def _owner(self, trade: Trade) -> str:
@@ -132,6 +132,12 @@ class Hearing:
         if isinstance(news, HeardTrade):
             fills, touched = self.trades([self._parts.reader.trade(news.answer)])
             return [*fills], touched
+        if isinstance(news, Trade):
+            fills, touched = self.trades([news])
+            return [*fills], touched
+        if isinstance(news, Report):
+            order = self.report(news)
+            return [], [] if order is None else [order]
         if isinstance(news, HeardOrder | LateAnswer):
             if isinstance(news, LateAnswer):
                 order = self.report(news.report, news.exchange_id)

@@ -7,12 +7,13 @@ from decimal import Decimal
 from typing import Any
 
 from engine.domain.instruments import InstrumentKey, Kind
-from engine.domain.orders import Fill
 from engine.domain.portfolio import Balance, VenuePosition
 from engine.exchanges.connected.asking import Parts
 from engine.exchanges.connected.dialects import Modes, Wallet
+from engine.exchanges.connected.fields import Unreadable
 from engine.exchanges.connected.lanes import Lane
-from engine.exchanges.connected.reading import ACCOUNT, Unreadable, with_sizes
+from engine.exchanges.connected.legs import KeptOrder, Leg
+from engine.exchanges.connected.reading import ACCOUNT, with_sizes
 
 ZERO = Decimal(0)
 
@@ -88,11 +89,12 @@ class Holdings:
         """Signed base of a position as far as known from the last look and the fills since; None before the first."""
         return self._held.get(key, ZERO) if self._asked_positions else None
 
-    def note(self, fill: Fill) -> None:
-        """Count an execution that was told since the last look."""
-        if self._asked_positions:
-            held = self._held.get(fill.instrument, ZERO)
-            self._held[fill.instrument] = held + fill.quantity * fill.side.sign
+    def note(self, order: KeptOrder, leg: Leg) -> None:
+        """Count what an order has executed since the last look."""
+        change, leg.noted = leg.done - leg.noted, leg.done
+        if self._asked_positions and change:
+            key = order.intent.instrument
+            self._held[key] = self._held.get(key, ZERO) + change * order.intent.side.sign
 
     # -- how the account is set up --------------------------------------------------------------------------------
 

@@ -66,7 +66,7 @@ class Leg:
     """One order at the exchange; ``quantity`` and ``filled`` in base.
 
     ``is_stop`` tells that it was placed to wait for a price, ``waits`` that none has reached it as far as known;
-    ``booked`` sums the executions seen.
+    ``booked`` sums the executions seen, ``noted`` is the part of them that the known position holds.
     """
 
     exchange_id: str
@@ -76,6 +76,7 @@ class Leg:
     state: OrderState = OrderState.SENT
     filled: Decimal = NONE
     booked: Decimal = NONE
+    noted: Decimal = NONE
     venue_order_id: str | None = None
     traded_as: str | None = None
     trades: set[str] = field(default_factory=set)
@@ -109,6 +110,8 @@ class Leg:
         if number not in self.trades:
             self.trades.add(number)
             self.booked += quantity
+            if self.booked >= self.quantity > 0 and not self.is_over:
+                self.state = OrderState.FILLED
 
 
 @dataclass(slots=True)
@@ -207,9 +210,9 @@ class KeptOrder:
 
     def end(self, state: OrderState, reason: str) -> None:
         """End it where no leg works."""
-        self.sleeps = False
-        if not self.state.is_final:
+        if not self.is_over:
             self.ended, self.reason = state, reason
+        self.sleeps = False
 
     def update(self, venue: str) -> OrderUpdate:
         """What the core is told."""

@@ -76,7 +76,7 @@ class Line:
         self.memory = VenueMemory(setup.memory_file)
         self._watchman = Watchman(setup.venue, setup.row.title, self.memory, clock, tell)
         self._budget = Budget(setup.pace, clock.monotonic)
-        self._judge = Judge(setup.row, setup.secrets, setup.doubtful_codes)
+        self._judge = Judge(setup.row, setup.secrets, setup.doubtful_codes, setup.refusals)
         self._offset = ClockOffset()
         self._closed = threading.Event()
         self._local = threading.local()
@@ -241,7 +241,7 @@ class Line:
                 client.nonce = self._next_nonce
             wire = self._local.wire = Wire(client)
             self._wires.append(wire)
-        self._give_markets(wire.client)
+        self.give_markets(wire.client)
         return wire
 
     def _next_nonce(self) -> int:
@@ -267,7 +267,8 @@ class Line:
 
         return self.ask(Lane.DATA, question, weight=20)
 
-    def _give_markets(self, client: Any) -> None:
+    def give_markets(self, client: Any) -> None:
+        """Let a client know the markets as last loaded, without asking."""
         source = self._markets_from
         if source is not None and client is not source and client.markets is not source.markets:
             for name in _MARKET_FIELDS:

@@ -32,6 +32,8 @@ class LineSetup:
         What the exchange allows, and how it tells what is used.
     doubtful_codes : tuple of str
         Errors with which the exchange says it does not know itself what became of an order.
+    refusals : tuple of str
+        Parts of an answer (without blanks) that are a refusal, where ccxt has no name for the error.
     receive_window_ms : int
         How old a request may be for the exchange.
     has_nonce : bool
@@ -47,6 +49,7 @@ class LineSetup:
     pace: Pace = DEFAULT_PACE
     use_headers: UseHeaders = SILENT_HEADERS
     doubtful_codes: tuple[str, ...] = ()
+    refusals: tuple[str, ...] = ()
     receive_window_ms: int = 5000
     has_nonce: bool = False
     patience_s: dict[Lane, float] = field(default_factory=lambda: dict(PATIENCE_S))

@@ -9,7 +9,7 @@ from decimal import Decimal
 from threading import Event
 from typing import Any
 
-from engine.domain.errors import OrderNotFound, VenueError, VenueRejected, VenueUnreachable
+from engine.domain.errors import OrderNotFound, VenueAmbiguous, VenueError, VenueRejected, VenueUnreachable
 from engine.domain.instruments import Instrument, InstrumentKey
 from engine.domain.market import MarketEvent, from_ms, to_ms
 from engine.domain.orders import ON_REQUEST, Approved, Fill, FundingPaid, OrderState, OrderType, OrderUpdate
@@ -23,7 +23,7 @@ from engine.exchanges.connected.executions import Executions
 from engine.exchanges.connected.finding import Finder, Foreign
 from engine.exchanges.connected.hearing import Hearing
 from engine.exchanges.connected.holdings import Holdings
-from engine.exchanges.connected.inbox import HeardOrder, HeardTrade, Inbox, Message
+from engine.exchanges.connected.inbox import HeardOrder, HeardTrade, Inbox, Message, News
 from engine.exchanges.connected.legs import KeptOrder
 from engine.exchanges.connected.placing import Listed
 from engine.exchanges.connected.reading import Reader, Report, Trade
@@ -61,8 +61,8 @@ class ConnectedVenue:
         self._registry = Registry(lookup)
         self._asker = Asker(self._parts)
         self._holdings = Holdings(self._parts)
-        self._desk = Desk(self._parts, self._asker, self._registry, self._inbox, self._holdings.held)
-        self._children = Children(self._parts, self._desk, self._registry, self._touch)
+        self._desk = Desk(self._parts, self._asker, self._registry, self._inbox, self._holdings)
+        self._children = Children(self._parts, self._desk, self._registry, self._holdings, self._touch)
         self._hearing = Hearing(self._parts, self._desk, self._asker, self._registry, self._holdings)
         self._finder = Finder(self._parts, self._asker, self._desk, clock)
         self._foreign = Foreign(self._parts, self._asker, self._desk)
@@ -137,8 +137,12 @@ class ConnectedVenue:
             return self._cancel_unseen(order)
         for leg in [leg for leg in order.legs if not leg.is_over]:
             self._desk.cancel(order, leg)
-        if order.leg is None:
+        if order.leg is None and order.sleeps:
             order.end(OrderState.CANCELLED, ON_REQUEST)
+        self._children.after(order)
+        target = self._registry.target_of(order)
+        if order.is_over and target is not None and target.leg is not None:
+            raise VenueAmbiguous(f"{client_id} has ended, but its target {target.client_id} may still fill")
         return self._told(order)
 
     def _cancel_unseen(self, order: KeptOrder) -> OrderUpdate:
@@ -196,10 +200,7 @@ class ConnectedVenue:
         order = self._registry.get(client_id)
         if order is None:
             raise OrderNotFound(f"{self._venue} has no order {client_id!r} that is known here")
-        if not order.legs and not order.sleeps:
-            self._finder.find(order)
-        for leg in [leg for leg in order.legs if not leg.is_over]:
-            self._desk.refresh(order, leg)
+        self._finder.look(order)
         with suppress(VenueError):
             self._desk.settle(order)
         self._children.after(order)
@@ -269,6 +270,10 @@ class ConnectedVenue:
     def hear_trade(self, answer: Mapping[str, Any]) -> None:
         """An execution as a stream told it, in ccxt's words; from any thread."""
         self._inbox.put(HeardTrade(answer))
+
+    def hear(self, news: News) -> None:
+        """Something that was asked for on another thread, as it was read there; from any thread."""
+        self._inbox.put(news)
 
     def observe(self, event: MarketEvent) -> Sequence[Message]:
         """What has come since the last time; stops of entries that have filled are placed first.

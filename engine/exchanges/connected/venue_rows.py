@@ -26,6 +26,7 @@ from engine.exchanges.connected.lanes import Pace, UseHeaders
 _DAY_MS = 86_400_000
 _BINANCE_DOUBT = ("-1000", "-1001", "-1006", "-1007")
 _BYBIT_DOUBT = ("10000", "10016", "170007", "170146", "170147")
+_FUTURES_REFUSALS = ("wouldNotReducePosition", "selfFill", "tooManySmallOrders", "maxPositionViolation")
 _BY_CLIENT_ID = Look()
 _TRIGGER = {"trigger": True}
 
@@ -110,6 +111,8 @@ BYBIT = VenueRow(
             by_symbol=False,
             client_id_field="orderLinkId",
             fee_currency_field="feeCurrency",
+            price_field="execPrice",
+            cause_field="execType",
             raw_method="private_get_v5_execution_list",
         ),
         options={
@@ -161,7 +164,7 @@ KUCOIN_PERP = VenueRow(
     Dialect(
         looks=(_BY_CLIENT_ID,),
         open_orders=(Listing(limit=500), Listing(extra=_TRIGGER, limit=500, is_stop=True)),
-        trades=Trades(Paging.NUMBERED, 500, 7 * _DAY_MS, numbered_by_symbol=True),
+        trades=Trades(Paging.NUMBERED, 500, 7 * _DAY_MS, numbered_by_symbol=True, cause_field="tradeType"),
         wallets=(Wallet(rows="data", coin="currency", total="marginBalance", free="availableBalance", per_coin=True),),
         options={"uta": False, "hf": False},
         stop=StopStyle.TRIGGER,
@@ -187,7 +190,12 @@ KRAKEN = VenueRow(
         asks_by_own_id=True,
         dead_man=({},),
     ),
-    Limits(Pace(15, 45.0), has_nonce=True, weights=Weights(order=0, ask=1, open_orders=1, trades=2, account=1)),
+    Limits(
+        Pace(15, 45.0),
+        refusals=('"EOrder:',),
+        has_nonce=True,
+        weights=Weights(order=0, ask=1, open_orders=1, trades=2, account=1),
+    ),
 )
 
 KRAKEN_PERP = VenueRow(
@@ -196,20 +204,22 @@ KRAKEN_PERP = VenueRow(
     (Kind.PERPETUAL,),
     Dialect(
         looks=(
-            Look("fetch_orders", Given.AS_LIST, "cliOrdIds"),
+            Look("fetch_orders", parameter="cliOrdIds"),
             Look("fetch_open_orders", Given.BY_SCAN),
             Look("fetch_closed_orders", Given.BY_SCAN),
             Look("fetch_canceled_orders", Given.BY_SCAN),
         ),
         stop_looks=(
-            Look("fetch_orders", Given.AS_LIST, "cliOrdIds"),
+            Look("fetch_orders", parameter="cliOrdIds"),
             Look("fetch_open_orders", Given.BY_SCAN),
             Look("fetch_closed_orders", Given.BY_SCAN),
             Look("fetch_canceled_orders", Given.BY_SCAN),
             Look("fetch_canceled_orders", Given.BY_SCAN, extra=_TRIGGER),
         ),
         open_orders=(Listing(),),
-        trades=Trades(Paging.BACKWARD, 100, 365 * _DAY_MS, by_symbol=False, client_id_field="cliOrdId"),
+        trades=Trades(
+            Paging.BACKWARD, 100, 365 * _DAY_MS, by_symbol=False, client_id_field="cliOrdId", cause_field="fillType"
+        ),
         wallets=(Wallet({"type": "flex"}),),
         cancel_id="",
         stop=StopStyle.TRIGGER,
@@ -219,7 +229,11 @@ KRAKEN_PERP = VenueRow(
         modes=Modes.LEVERAGE_ONLY,
         dead_man=({},),
     ),
-    Limits(Pace(500, 10.0), weights=Weights(order=10, ask=2, open_orders=2, trades=25, account=2)),
+    Limits(
+        Pace(500, 10.0),
+        refusals=_FUTURES_REFUSALS,
+        weights=Weights(order=10, ask=2, open_orders=2, trades=25, account=2),
+    ),
     own_keys=True,
 )
 
@@ -238,5 +252,5 @@ COINBASE = VenueRow(
         stop_limit_slack=Decimal("0.05"),
         buy_slack=Decimal("0.02"),
     ),
-    Limits(Pace(30, 1.0)),
+    Limits(Pace(30, 1.0), refusals=('"success":false',)),
 )
