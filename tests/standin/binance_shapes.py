@@ -157,7 +157,7 @@ def trade(each: Fill) -> dict[str, Any]:
 
 def report(each: Order, fill: Fill | None, now_ms: int) -> dict[str, Any]:
     """An execution report: of a fill, else of the order's new state."""
-    wish, execution = each.wish, _execution(each, fill)
+    wish = each.wish
     row = {
         "s": each.instrument.symbol,
         "c": wish.client_id,
@@ -166,7 +166,7 @@ def report(each: Order, fill: Fill | None, now_ms: int) -> dict[str, Any]:
         "f": force(wish),
         "q": text(wish.quantity),
         "p": text(wish.price) or "0",
-        "x": execution,
+        "x": _execution(each, fill),
         "X": status(each),
         "i": int(each.id),
         "l": text(fill.quantity if fill else ZERO),
@@ -179,24 +179,31 @@ def report(each: Order, fill: Fill | None, now_ms: int) -> dict[str, Any]:
         "m": fill.maker if fill else False,
     }
     if each.instrument.perpetual:
-        average = text(to_cent(each.average)) if each.average is not None else "0"
-        more = {
-            "ap": average,
-            "sp": text(wish.trigger) or "0",
-            "R": wish.reduce_only,
-            "ps": "BOTH",
-            "wt": "CONTRACT_PRICE",
-        }
-        row |= more | {"ot": kind(wish), "cp": False, "rp": text(fill.realised if fill else ZERO)}
-        return {"e": "ORDER_TRADE_UPDATE", "E": now_ms, "T": each.updated_ms, "o": row}
-    cancelled = execution == "CANCELED"
-    row |= {
-        "e": "executionReport",
-        "E": now_ms,
-        "P": text(wish.trigger) or "0",
+        about = {"e": "ORDER_TRADE_UPDATE", "E": now_ms, "T": each.updated_ms}
+        return {**about, "o": row | _contract_report(each, fill)}
+    return {"e": "executionReport", "E": now_ms} | row | _spot_report(each, fill)
+
+
+def _contract_report(each: Order, fill: Fill | None) -> dict[str, Any]:
+    return {
+        "ap": text(to_cent(each.average)) if each.average is not None else "0",
+        "sp": text(each.wish.trigger) or "0",
+        "R": each.wish.reduce_only,
+        "ps": "BOTH",
+        "wt": "CONTRACT_PRICE",
+        "ot": kind(each.wish),
+        "cp": False,
+        "rp": text(fill.realised if fill else ZERO),
+    }
+
+
+def _spot_report(each: Order, fill: Fill | None) -> dict[str, Any]:
+    """A cancel has a name of its own; the order's is then in C."""
+    row = {
+        "P": text(each.wish.trigger) or "0",
         "F": "0",
         "g": -1,
-        "C": wish.client_id if cancelled else "",
+        "C": "",
         "r": "NONE",
         "w": each.open,
         "M": False,
@@ -206,7 +213,8 @@ def report(each: Order, fill: Fill | None, now_ms: int) -> dict[str, Any]:
         "Q": "0",
         "V": "NONE",
     }
-    return row | ({"c": f"cancel-{each.id}"} if cancelled else {})
+    cancelled = _execution(each, fill) == "CANCELED"
+    return row | ({"C": each.client_id, "c": f"cancel-{each.id}"} if cancelled else {})
 
 
 def _execution(each: Order, fill: Fill | None) -> str:

@@ -7,7 +7,8 @@ from typing import Any
 
 from aiohttp import web
 
-from .bybit_private import BybitPrivate
+from .bybit_account import BybitAccount
+from .bybit_orders import BybitOrders
 from .bybit_public import BybitPublic
 from .bybit_streams import BybitStreams
 from .calls import Answer, Call, Denied, Endpoint
@@ -59,14 +60,15 @@ class Bybit:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.private = BybitPrivate(world)
+        self.orders = BybitOrders(world)
+        self.account = BybitAccount(world)
         self.public = BybitPublic(world)
         self.streams = BybitStreams(world, self.public)
         self.used: Counter[tuple[int, str]] = Counter()
         self.places = self._places()
 
     def _places(self) -> dict[tuple[str, str], Endpoint]:
-        public, private = self.public, self.private
+        public, orders, account = self.public, self.orders, self.account
         rows = {
             ("GET", "market/time"): Endpoint("time", public.time),
             ("GET", "system/status"): Endpoint("system", public.system),
@@ -76,25 +78,25 @@ class Bybit:
             ("GET", "market/kline"): Endpoint("candles", public.candles),
             ("GET", "market/mark-price-kline"): Endpoint("candles", public.candles),
             ("GET", "market/recent-trade"): Endpoint("trades", public.trades),
-            ("POST", "order/create"): Endpoint("create", private.create, True, True),
-            ("POST", "order/amend"): Endpoint("amend", private.amend, True, True),
-            ("POST", "order/cancel"): Endpoint("cancel", private.cancel, True, True),
-            ("POST", "order/cancel-all"): Endpoint("cancel_all", private.cancel_all, True, True),
-            ("POST", "order/disconnected-cancel-all"): Endpoint("deadman", private.set_switch, True, True),
-            ("GET", "account/query-dcp-info"): Endpoint("deadman", private.switch_info, True),
-            ("GET", "order/realtime"): Endpoint("orders", private.realtime, True),
-            ("GET", "order/history"): Endpoint("history", private.history, True),
-            ("GET", "execution/list"): Endpoint("fills", private.executions, True),
-            ("GET", "account/wallet-balance"): Endpoint("balance", private.wallet, True),
-            ("GET", "asset/transfer/query-account-coins-balance"): Endpoint("balance", private.funding_wallet, True),
-            ("GET", "account/transaction-log"): Endpoint("ledger", private.log, True),
-            ("GET", "account/info"): Endpoint("account", private.account, True),
-            ("GET", "account/fee-rate"): Endpoint("account", private.fee_rate, True),
-            ("GET", "position/list"): Endpoint("positions", private.positions, True),
-            ("POST", "position/set-leverage"): Endpoint("leverage", private.set_leverage, True, True),
-            ("POST", "position/switch-mode"): Endpoint("leverage", private.switch_mode, True, True),
-            ("GET", "user/query-api"): Endpoint("key", private.key, True),
-            ("GET", "asset/coin/query-info"): Endpoint("currencies", private.coins, True),
+            ("POST", "order/create"): Endpoint("create", orders.create, True, True),
+            ("POST", "order/amend"): Endpoint("amend", orders.amend, True, True),
+            ("POST", "order/cancel"): Endpoint("cancel", orders.cancel, True, True),
+            ("POST", "order/cancel-all"): Endpoint("cancel_all", orders.cancel_all, True, True),
+            ("POST", "order/disconnected-cancel-all"): Endpoint("deadman", account.set_switch, True, True),
+            ("GET", "account/query-dcp-info"): Endpoint("deadman", account.switch_info, True),
+            ("GET", "order/realtime"): Endpoint("orders", orders.realtime, True),
+            ("GET", "order/history"): Endpoint("history", orders.history, True),
+            ("GET", "execution/list"): Endpoint("fills", orders.executions, True),
+            ("GET", "account/wallet-balance"): Endpoint("balance", account.wallet, True),
+            ("GET", "asset/transfer/query-account-coins-balance"): Endpoint("balance", account.funding_wallet, True),
+            ("GET", "account/transaction-log"): Endpoint("ledger", account.log, True),
+            ("GET", "account/info"): Endpoint("account", account.account, True),
+            ("GET", "account/fee-rate"): Endpoint("account", account.fee_rate, True),
+            ("GET", "position/list"): Endpoint("positions", account.positions, True),
+            ("POST", "position/set-leverage"): Endpoint("leverage", account.set_leverage, True, True),
+            ("POST", "position/switch-mode"): Endpoint("leverage", account.switch_mode, True, True),
+            ("GET", "user/query-api"): Endpoint("key", account.key, True),
+            ("GET", "asset/coin/query-info"): Endpoint("currencies", account.coins, True),
         }
         return {(method, f"/v5/{path}"): endpoint for (method, path), endpoint in rows.items()}
 
@@ -175,7 +177,7 @@ class Bybit:
 
     def publish(self) -> None:
         self.streams.publish()
-        self.private.watch_switch(bool(self.world.hub.of("bybit", private=True)))
+        self.account.watch_switch(bool(self.world.hub.of("bybit", private=True)))
 
     def _count(self, call: Call, endpoint: Endpoint) -> None:
         second = self.world.now_ms() // 1000

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 from .amounts import ZERO, text, to_cent
+from .calls import Call
 from .exchange import Exchange
 from .instruments import Instrument
 from .orders import Entry, Fill, Order, State
@@ -158,49 +161,45 @@ def entry(each: Entry) -> dict[str, Any]:
 
 
 def wallet(exchange: Exchange) -> dict[str, Any]:
-    """The unified account."""
-    working = exchange.open_orders()
-    perpetuals = [each for each in exchange.instruments.values() if each.perpetual]
-    coins = []
-    for coin, total in sorted(exchange.wallet.totals.items()):
-        if not total:
-            continue
-        mine = [each for each in perpetuals if each.quote == coin]
-        gain = sum((exchange.wallet.unrealised(each) for each in mine), ZERO)
-        margin = sum((exchange.wallet.position_margin(each) for each in mine), ZERO)
-        orders = sum((exchange.wallet.order_margin(o) for o in working if o.instrument in mine), ZERO)
-        coins.append(
-            {
-                "coin": coin,
-                "equity": text(total + gain),
-                "walletBalance": text(total),
-                "locked": text(exchange.wallet.locked(coin, working)),
-                "totalOrderIM": text(orders),
-                "totalPositionIM": text(margin),
-                "totalPositionMM": text(margin / 10),
-                "unrealisedPnl": text(gain),
-                "cumRealisedPnl": "0",
-                "borrowAmount": "0",
-                "accruedInterest": "0",
-                "availableToWithdraw": "",
-                "availableToBorrow": "",
-                "bonus": "0",
-                "usdValue": "",
-                "collateralSwitch": True,
-                "marginCollateral": True,
-            }
-        )
-    dollars = exchange.wallet.total("USDT")
+    """The unified account; coins that are not there are not shown."""
+    dollars = text(exchange.wallet.total("USDT"))
     return {
         "accountType": "UNIFIED",
         "accountIMRate": "",
         "accountMMRate": "",
-        "totalEquity": text(dollars),
-        "totalWalletBalance": text(dollars),
-        "totalMarginBalance": text(dollars),
+        "totalEquity": dollars,
+        "totalWalletBalance": dollars,
+        "totalMarginBalance": dollars,
         "totalAvailableBalance": text(exchange.free("USDT")),
         "totalPerpUPL": "0",
-        "coin": coins,
+        "coin": [_coin(exchange, coin, total) for coin, total in sorted(exchange.wallet.totals.items()) if total],
+    }
+
+
+def _coin(exchange: Exchange, coin: str, total: Decimal) -> dict[str, Any]:
+    working = exchange.open_orders()
+    mine = [each for each in exchange.instruments.values() if each.perpetual and each.quote == coin]
+    gain = sum((exchange.wallet.unrealised(each) for each in mine), ZERO)
+    margin = sum((exchange.wallet.position_margin(each) for each in mine), ZERO)
+    orders = sum((exchange.wallet.order_margin(each) for each in working if each.instrument in mine), ZERO)
+    return {
+        "coin": coin,
+        "equity": text(total + gain),
+        "walletBalance": text(total),
+        "locked": text(exchange.wallet.locked(coin, working)),
+        "totalOrderIM": text(orders),
+        "totalPositionIM": text(margin),
+        "totalPositionMM": text(margin / 10),
+        "unrealisedPnl": text(gain),
+        "cumRealisedPnl": "0",
+        "borrowAmount": "0",
+        "accruedInterest": "0",
+        "availableToWithdraw": "",
+        "availableToBorrow": "",
+        "bonus": "0",
+        "usdValue": "",
+        "collateralSwitch": True,
+        "marginCollateral": True,
     }
 
 
@@ -237,3 +236,11 @@ def position(exchange: Exchange, instrument: Instrument) -> dict[str, Any]:
         "updatedTime": str(held.updated_ms),
         "seq": len(exchange.fills),
     }
+
+
+def page(call: Call, rows: Sequence[dict[str, Any]], usual: int, most: int) -> dict[str, Any]:
+    """One page of a list and the name of the next."""
+    first = call.integer("cursor", 0)
+    size = min(call.integer("limit", usual), most)
+    following = str(first + size) if len(rows) > first + size else ""
+    return {"category": call.get("category"), "list": rows[first : first + size], "nextPageCursor": following}
