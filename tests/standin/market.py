@@ -15,7 +15,9 @@ MINUTE_MS = 60_000
 LEVEL_NOTIONAL = Decimal(200_000)
 LEVELS = 50
 SAMPLES = 12
-KEPT_CHANGES = 1000
+KEPT_CHANGES = 100
+"""How many former books are remembered for those who listen to changes of it."""
+Gone = tuple[int, tuple[Decimal, ...], tuple[Decimal, ...]]
 _WAVES = ((7, 0.002), (61, 0.006), (977, 0.02), (9_001, 0.06), (100_003, 0.15))
 """Period in minutes and height of the waves that the past is made of."""
 
@@ -74,7 +76,7 @@ class Market:
     live: dict[int, Candle] = field(default_factory=dict)
     prints: deque[Print] = field(default_factory=lambda: deque(maxlen=1000))
     changes: int = 1
-    gone: deque[tuple[int, list[Level], list[Level]]] = field(default_factory=lambda: deque(maxlen=KEPT_CHANGES))
+    gone: deque[Gone] = field(default_factory=lambda: deque(maxlen=KEPT_CHANGES))
     phases: tuple[float, ...] = ()
     walker: random.Random = field(default_factory=random.Random)
 
@@ -119,7 +121,8 @@ class Market:
         tick, lot = self.instrument.tick, self.instrument.lot
         step = max(tick, down(self.price * Decimal("0.0001"), tick))
         self.changes += 1
-        self.gone.append((self.changes, self.bids, self.asks))
+        bids, asks = (tuple(level.price for level in side) for side in (self.bids, self.asks))
+        self.gone.append((self.changes, bids, asks))
         self.bids, self.asks = [], []
         for depth in range(self.levels):
             for side, price in ((self.bids, self.bid - depth * step), (self.asks, self.ask + depth * step)):
@@ -139,8 +142,7 @@ class Market:
     def gone_since(self, number: int) -> tuple[set[Decimal], set[Decimal]]:
         """Prices of bids and of asks that were in the book at some time after change ``number``."""
         left = [row for row in self.gone if row[0] > number]
-        bids = {level.price for _, levels, _ in left for level in levels}
-        return bids, {level.price for _, _, levels in left for level in levels}
+        return {price for row in left for price in row[1]}, {price for row in left for price in row[2]}
 
     def _candle(self, opened: int, span: int, now_ms: int) -> Candle:
         until = min(opened + span, now_ms + 1)
