@@ -112,7 +112,11 @@ def tabs(key: str, panes: Mapping[str, Callable[[], None]]) -> None:
 
 
 def alone(draw: Callable[Given, None]) -> Callable[Given, None]:
-    """The same, redrawn by itself when something in it is touched, without the rest of the page."""
+    """The same, redrawn by itself when something in it is touched, without the rest of the page.
+
+    Only for parts whose fields stay the same: Streamlit 1.67 forgets that such a part has ended where another one
+    begins before the browser was told, and what it no longer draws stays on the page as if it were still meant.
+    """
     return st.fragment(guarded(draw))
 
 

@@ -16,7 +16,7 @@ from pages import (
     research_study_history,
     research_study_result,
 )
-from pages.guard import alone, guarded, live, tabs
+from pages.guard import guarded, live, tabs
 from pages.research_study_form import CHOSEN, FOLLOW
 from pages.research_study_history import MOST_OFFERED, title
 
@@ -33,18 +33,11 @@ def _tabs(console: ConsolePort) -> None:
     tabs(
         "study-tab",
         {
-            "Result": lambda: (live(_result, every_s=3) if _is_working(console) else alone(_still))(console),
+            "Result": lambda: (live(_result, every_s=3) if _is_working(console) else guarded(_result))(console),
             "History": lambda: research_study_history.draw(console),
-            "New study": lambda: alone(research_study_form.draw)(console),
+            "New study": lambda: guarded(research_study_form.draw)(console),
         },
     )
-
-
-def _still(console: ConsolePort) -> None:
-    """The result while nothing runs; once a hand has started something in it, the page is drawn anew to follow it."""
-    _result(console)
-    if _is_working(console):
-        st.rerun(scope="app")
 
 
 def _is_working(console: ConsolePort) -> bool:

@@ -122,8 +122,10 @@ class FakeStudies(FakeBase):
         slow = FormField("slow_bars", "Slow average (bars)", "integer", 100, 100, 2.0, 1000.0, ())
         share = FormField("share", "Share", "choice", "5%", "5%", None, None, ("1%", "5%"))
         fields = (SearchField(fast, 1.0, 999.0), SearchField(slow, 2.0, 1000.0), SearchField(share, None, None))
+        stop = FormField("stop_atr", "Stop (multiple of ATR)", "number", 3.0, 3.0, 0.5, 10.0, ())
+        searched = {"sma_cross": fields, "momentum": (*fields, SearchField(stop, 0.5, 10.0))}
         names = (("sma_cross", "Crossing of two averages"), ("momentum", "Trend momentum"))
-        return tuple(StudyForm(name, title, f"{title} in a sentence.", fields) for name, title in names)
+        return tuple(StudyForm(name, title, f"{title} in a sentence.", searched[name]) for name, title in names)
 
     def study_machines(self) -> StudyMachines:
         return StudyMachines(self.scheduler, 4)

@@ -170,3 +170,16 @@ def test_every_page_when_drawn_then_nothing_is_asked_of_another_machine(desk: De
         desk.page("" if name == "overview" else name).close()
     foreign = [url for url in desk.asked if not url.startswith((desk.address, "data:", "blob:"))]
     assert foreign == []
+
+
+def test_new_study_when_strategies_are_switched_fast_then_only_fields_of_the_last_are_there(desk: Desk) -> None:
+    tab = desk.page("research")
+    tab.get_by_role("radio", name="Studies").click()
+    tab.get_by_role("tab", name="New study").click()
+    for title in ("Trend momentum", "Crossing of two averages", "Trend momentum", "Crossing of two averages"):
+        tab.get_by_role("combobox", name="Strategy").click()
+        tab.get_by_role("option", name=title).click()
+    tab.get_by_text("Crossing of two averages in a sentence.").wait_for()
+    toggles = tab.locator("[data-testid=stCheckbox]").filter(visible=True)
+    until(lambda: toggles.all_inner_texts() == ["Fast average (bars)", "Slow average (bars)", "Share"])
+    tab.close()

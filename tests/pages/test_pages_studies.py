@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+import streamlit
 from streamlit.testing.v1 import AppTest
 
 from engine.domain.commands import Role
@@ -98,6 +99,23 @@ def test_form_when_the_name_is_one_that_exists_then_it_says_that_it_goes_on() ->
     at = filled(FakeConsole())
     at.text_input(key="study-name").set_value("s-1").run()
     assert "Study s-1 exists with 26 trials" in text(at)
+
+
+@pytest.mark.parametrize("tab", ["New study", "Result"])
+def test_part_whose_fields_change_when_drawn_then_the_page_itself_clears_what_is_gone(
+    monkeypatch: pytest.MonkeyPatch, tab: str
+) -> None:
+    """Fields of the strategy chosen before stay in the browser when a part that is redrawn alone is not cleared."""
+    apart: list[str] = []
+
+    def noted(draw: Callable[..., None], **how: float) -> Callable[..., None]:
+        apart.append(f"{draw.__module__}.{draw.__qualname__}")
+        return draw
+
+    monkeypatch.setattr(streamlit, "fragment", noted)
+    shown(FakeConsole(), study__tab=tab)
+    assert "pages.jobs._begun" in apart or tab == "Result"
+    assert not {"pages.research_study_form.draw", "pages.research_studies._result"} & set(apart)
 
 
 # -- running and stopped ---------------------------------------------------------------------------------------------
