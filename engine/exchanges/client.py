@@ -18,6 +18,7 @@ from engine.exchanges import ExchangeRow
 MIN_SECRET_LENGTH = 8
 _MAX_ANSWER = 240
 _HOST = re.compile(r"^https?://[^/]+")
+_WEBSOCKET_HOST = re.compile(r"^wss?://[^/]+")
 _QUERY = re.compile(r"(https?://[^\s?\"']+)\?[^\s\"']*")
 _SIGNED = re.compile(r"(?i)\b(signature|sign|api[-_]?key|secret|passphrase|password)(\"?\s*[=:]\s*\"?)[^\s&\",}]+")
 _REQUEST = re.compile(r"\b(GET|POST|PUT|DELETE) https?://\S+ ?")
@@ -82,6 +83,29 @@ def open_client(row: ExchangeRow, door: Door) -> Any:
     return client
 
 
+def open_stream_client(ccxt_id: str, door: Door, websocket_url: str | None = None) -> Any:
+    """A ccxt client for websockets, to be opened on the event loop that will use it; nothing is sent yet.
+
+    Parameters
+    ----------
+    ccxt_id : str
+        Class name in ccxt.
+    door : Door
+    websocket_url : str or None
+        Another host for the websockets, for tests. For Binance's spot it must hold "/stream": ccxt tells spot by it.
+    """
+    client = getattr(importlib.import_module("ccxt.pro"), ccxt_id)(_options(door))
+    client.number = str
+    client.logger = _silent_logger()
+    if door.sandbox:
+        client.set_sandbox_mode(True)
+    if door.rest_url is not None:
+        client.urls["api"] = _moved(client.urls["api"], door.rest_url.rstrip("/"))
+    if websocket_url is not None:
+        client.urls["api"] = _moved(client.urls["api"], websocket_url.rstrip("/"), _WEBSOCKET_HOST)
+    return client
+
+
 @contextmanager
 def asking(row: ExchangeRow, client: Any, secrets: tuple[str, ...] = ()) -> Iterator[None]:
     """Translate what ccxt raises inside the block. Only for questions: never around an order.
@@ -131,11 +155,11 @@ def _options(door: Door) -> dict[str, Any]:
     return options
 
 
-def _moved(urls: Any, rest_url: str) -> Any:
-    """The same addresses on another host."""
+def _moved(urls: Any, host: str, pattern: re.Pattern[str] = _HOST) -> Any:
+    """The same addresses on another host, those of the pattern's scheme."""
     if isinstance(urls, Mapping):
-        return {name: _moved(url, rest_url) for name, url in urls.items()}
-    return _HOST.sub(rest_url, urls) if isinstance(urls, str) else urls
+        return {name: _moved(url, host, pattern) for name, url in urls.items()}
+    return pattern.sub(host, urls) if isinstance(urls, str) else urls
 
 
 def _silent_logger() -> logging.Logger:

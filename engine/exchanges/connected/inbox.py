@@ -9,7 +9,7 @@ from threading import Event, Lock
 from typing import Any
 
 from engine.domain.orders import Fill, FundingPaid, OrderUpdate
-from engine.exchanges.connected.reading import Report
+from engine.exchanges.connected.reading import Report, Trade
 
 Message = OrderUpdate | Fill | FundingPaid
 
@@ -36,7 +36,7 @@ class LateAnswer:
     report: Report
 
 
-News = Message | HeardOrder | HeardTrade | LateAnswer
+News = Message | HeardOrder | HeardTrade | LateAnswer | Report | Trade
 
 
 class Inbox:

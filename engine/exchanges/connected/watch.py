@@ -1,0 +1,287 @@
+"""Watches a venue beside its streams: asks again what they should have told, and says when the venue is not known.
+
+It runs on a thread of its own and asks on the STATUS lane, so that the engine never waits for it. What it learns goes
+to the venue as evidence like every other; it concludes nothing from absence and sends no orders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from threading import Event, Lock, Thread
+from typing import Any
+
+from engine.domain.conditions import VenueState
+from engine.domain.errors import BadInput, OrderNotFound, VenueError
+from engine.domain.instruments import InstrumentKey
+from engine.domain.market import from_ms, to_ms
+from engine.domain.orders import FundingPaid
+from engine.domain.ports import Clock
+from engine.exchanges.connected.asking import Asker, Parts
+from engine.exchanges.connected.connection import StreamCondition
+from engine.exchanges.connected.executions import Executions
+from engine.exchanges.connected.holdings import Holdings
+from engine.exchanges.connected.listing import read_listed
+from engine.exchanges.connected.placing import Listed
+from engine.exchanges.connected.reading import Reader, Report, Trade
+from engine.exchanges.connected.watch_setup import Look, WatchCalls, WatchPlan, WatchSetup, WatchView
+
+RETRY_S = 5.0
+"""Pause before a look that failed is tried again."""
+FIRST_LOOK_MS = 60_000
+"""How long before its first look the watch asks for executions; those of before it began are not told."""
+STARTED = "it was not asked yet"
+_AWAY = (VenueState.OFFLINE, VenueState.MAINTENANCE, VenueState.BANNED, VenueState.LOCKED)
+
+
+@dataclass(slots=True)
+class _Job:
+    every_s: float
+    work: Callable[[], None]
+    due: float
+
+
+class Watch:
+    """Watches one venue from `start` to `close`.
+
+    Parameters
+    ----------
+    setup : WatchSetup
+    clock : Clock
+    calls : WatchCalls
+    """
+
+    def __init__(self, setup: WatchSetup, clock: Clock, calls: WatchCalls | None = None) -> None:
+        self._setup = setup
+        self._clock = clock
+        self._calls = calls or WatchCalls()
+        self._line = setup.line
+        self._began_ms = self._now_ms()
+        reader = Reader(setup.name or setup.row.name, setup.row.dialect, lambda: from_ms(self._now_ms()))
+        parts = Parts(setup.row, setup.line, reader, {each.instrument.key: each for each in setup.listed})
+        self._asker = Asker(parts)
+        self._executions = Executions(parts, self._now_ms, history_ms=FIRST_LOOK_MS)
+        self._holdings = Holdings(parts)
+        self._cursor = ""
+        self._orders: dict[str, Report] = {}
+        self._mark = 0
+        self._untold: dict[str, float] = {}
+        self._rules = {each.instrument.key: _rules(each) for each in setup.listed}
+        self._look, self._trouble, self._gap = Look(), "", STARTED
+        self._gap_count = 0
+        self._was = VenueState.ONLINE
+        self._lock = Lock()
+        self._wake, self._closed = Event(), Event()
+        self._jobs = self._planned(setup.plan)
+        self._thread = Thread(target=self._run, name=f"{setup.name or setup.row.name}-watch", daemon=True)
+        setup.streams.listen(self._stream_changed, self.look_soon)
+
+    def _planned(self, plan: WatchPlan) -> dict[str, _Job]:
+        now = self._clock.monotonic()
+        return {
+            "orders": _Job(plan.orders_s, self._look_at_orders, now),
+            "money": _Job(plan.money_s, self._look_at_money, now),
+            "clock": _Job(plan.clock_s, self._look_at_clock, now + plan.clock_s),
+            "markets": _Job(plan.markets_s, self._look_at_markets, now + plan.markets_s),
+            "key": _Job(plan.key_s, self._calls.check_key, now + plan.key_s),
+            "switch": _Job(plan.switch_s, self._beat, now + plan.switch_s),
+        }
+
+    # -- for others, from any thread ------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the thread, after the answer it may be waiting for."""
+        self._closed.set()
+        self._wake.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    @property
+    def view(self) -> WatchView:
+        """How well the venue is known now."""
+        with self._lock:
+            return WatchView(self._setup.streams.condition, self._gap, self._look, self._trouble)
+
+    def look_soon(self) -> None:
+        """Look at orders and money at the next beat: something happened of which not everything is known."""
+        self._jobs["orders"].due = self._jobs["money"].due = float("-inf")
+        self._wake.set()
+
+    def ask_markets_soon(self) -> None:
+        """Look at the exchange's rules at the next beat: it refused an order for one of them."""
+        self._jobs["markets"].due = float("-inf")
+        self._wake.set()
+
+    def note_gap(self, reason: str) -> None:
+        """Something may have been missed: everything is asked before the venue counts as known again."""
+        with self._lock:
+            self._gap = reason
+            self._gap_count += 1
+        self._calls.gap(reason)
+        self.look_soon()
+
+    # -- the watch's thread ---------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while not self._closed.is_set():
+            self.beat()
+            wall, monotonic = self._clock.now(), self._clock.monotonic()
+            self._wake.wait(self._setup.plan.beat_s)
+            self._wake.clear()
+            self._notice_sleep(wall, monotonic)
+
+    def beat(self) -> None:
+        """Do what is due now; a failure is told by `view`, and tried again."""
+        self._notice_state()
+        gaps = self._gap_count
+        done: set[str] = set()
+        for name, job in self._jobs.items():
+            if self._clock.monotonic() < job.due or self._closed.is_set():
+                continue
+            job.due = self._clock.monotonic() + job.every_s
+            try:
+                job.work()
+            except (VenueError, BadInput) as error:
+                job.due = self._clock.monotonic() + min(RETRY_S, job.every_s)
+                self._trouble = str(error)
+            else:
+                done.add(name)
+        if {"orders", "money"} <= done:
+            self._all_asked(gaps)
+        self._notice_deafness()
+
+    def _all_asked(self, gaps: int) -> None:
+        """Everything was asked; a gap that began meanwhile stays."""
+        with self._lock:
+            self._trouble = ""
+            is_over = bool(self._gap) and gaps == self._gap_count
+            if is_over:
+                self._gap = ""
+        if is_over:
+            self._calls.asked()
+
+    def _stream_changed(self, condition: StreamCondition) -> None:
+        """Both ends of an absence are told: what was missed is asked for once the stream tells again."""
+        if condition.is_up:
+            self.note_gap("the stream begins" if condition.connections == 1 else "the stream was away")
+        elif condition.connections:
+            self.note_gap(f"the stream is away: {condition.detail}")
+
+    def _notice_state(self) -> None:
+        state = self._line.condition.state
+        was, self._was = self._was, state
+        if was in _AWAY and state not in _AWAY:
+            self.note_gap(f"the venue was {was.value}")
+
+    def _notice_sleep(self, wall: datetime, monotonic: float) -> None:
+        """A process that slept knows old prices and an old clock; it asks, and makes up for nothing."""
+        slept_s = max((self._clock.now() - wall).total_seconds(), self._clock.monotonic() - monotonic)
+        if slept_s > self._setup.plan.asleep_s:
+            self._jobs["clock"].due = float("-inf")
+            self._setup.streams.restart("the computer slept")
+            self.note_gap(f"the computer slept for {slept_s:.0f} s")
+        elif self._line.clock_has_jumped():
+            self._jobs["clock"].due = float("-inf")
+            self.note_gap("this computer's clock was set")
+
+    def _notice_deafness(self) -> None:
+        """An execution that the exchange has and its stream never told."""
+        now = self._clock.monotonic()
+        late = [number for number, due in self._untold.items() if now >= due]
+        missed = [number for number in late if not self._setup.streams.has_heard(number)]
+        for number in late:
+            del self._untold[number]
+        if missed and self._setup.streams.condition.is_up:
+            self._setup.streams.restart(f"connected, but it did not tell execution {missed[0]}")
+
+    # -- looks ----------------------------------------------------------------------------------------------------
+
+    def _look_at_orders(self) -> None:
+        """Every open order, and the ones that were open at the last look: what became of them is asked, not guessed."""
+        switch = self._setup.switch
+        mark = switch.mark if switch is not None else 0
+        found = {report.venue_order_id: report for report in self._asker.open_orders()}
+        gone = [report for number, report in self._orders.items() if number not in found]
+        for report in found.values():
+            self._setup.tell(report)
+        self._orders, self._mark = found, mark
+        for report in gone:
+            try:
+                self._setup.tell(self._ask_again(report))
+            except OrderNotFound:
+                continue
+
+    def _ask_again(self, report: Report) -> Report:
+        symbol = report.symbol or ""
+        if report.client_id is None:
+            return self._asker.by_own_id(report.venue_order_id, symbol)
+        is_stop = report.stop_price is not None
+        return self._asker.order(report.client_id, symbol, is_stop=is_stop, venue_order_id=report.venue_order_id)
+
+    def _look_at_money(self) -> None:
+        """Executions, funding and what is held; money the trader moved is left to who books it once."""
+        rows, self._cursor = self._executions.since(self._cursor)
+        for row in rows:
+            if isinstance(row, Trade | FundingPaid) and to_ms(row.at) >= self._began_ms:
+                self._setup.tell(row)
+                self._expect(row)
+        balances, positions = self._holdings.balances(), self._holdings.positions()
+        with self._lock:
+            self._look = Look(self._clock.now(), balances, positions)
+
+    def _expect(self, row: Any) -> None:
+        """The stream must tell it, too, where it was up before and has had the time."""
+        streams = self._setup.streams
+        since = streams.condition.since
+        if not isinstance(row, Trade) or not streams.tells_trades or not streams.condition.is_up or since is None:
+            return
+        if to_ms(row.at) > to_ms(since) + self._line.offset_ms:
+            self._untold[row.number] = self._clock.monotonic() + self._setup.plan.deaf_s
+
+    def _look_at_clock(self) -> None:
+        self._line.measure_offset()
+
+    def _look_at_markets(self) -> None:
+        markets = self._line.load_markets(self._setup.prepare)
+        changes: dict[InstrumentKey, str] = {}
+        for listed in self._setup.listed:
+            words = self._changed_rules(listed, markets)
+            if words:
+                changes[listed.instrument.key] = words
+        if changes:
+            self._calls.markets(changes)
+
+    def _changed_rules(self, listed: Listed, markets: Mapping[str, Any]) -> str:
+        instrument, setup = listed.instrument, self._setup
+        try:
+            [now] = read_listed(setup.row, markets, [instrument.symbol], instrument.max_leverage, setup.name)
+        except BadInput as error:
+            return str(error)
+        before, after = self._rules[instrument.key], _rules(now)
+        self._rules[instrument.key] = after
+        return "; ".join(
+            f"{name} is {after[name]} now, it was {before[name]}" for name in after if after[name] != before[name]
+        )
+
+    def _beat(self) -> None:
+        if self._setup.switch is not None:
+            self._setup.switch.beat(self._orders.values(), self._mark)
+
+    def _now_ms(self) -> int:
+        return to_ms(self._clock.now()) + self._setup.line.offset_ms
+
+
+def _rules(listed: Listed) -> dict[str, Any]:
+    instrument = listed.instrument
+    return {
+        "its tick": instrument.tick_size,
+        "its lot": instrument.lot_size,
+        "its least value": instrument.min_notional,
+        "its contract": listed.contract_size,
+        "its highest leverage": instrument.max_leverage,
+    }

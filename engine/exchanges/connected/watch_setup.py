@@ -1,0 +1,175 @@
+"""What a watch is made of, how often it looks, and how it shows what it knows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from engine.domain.conditions import VenueCondition
+from engine.domain.instruments import InstrumentKey
+from engine.domain.portfolio import Balance, VenuePosition
+from engine.exchanges.connected.connection import StreamCondition
+from engine.exchanges.connected.dead_man import DeadMan
+from engine.exchanges.connected.dialects import VenueRow
+from engine.exchanges.connected.inbox import News
+from engine.exchanges.connected.placing import Listed
+from engine.exchanges.connected.stream_client import StreamLine
+
+
+class WatchLine(StreamLine, Protocol):
+    """The line to the exchange, as far as the watch needs it."""
+
+    @property
+    def condition(self) -> VenueCondition:
+        """How the venue is to be dealt with now."""
+
+    def load_markets(self, prepare: Callable[[Any], None] | None = None) -> dict[str, Any]:
+        """The exchange's list of markets, asked anew."""
+
+    def measure_offset(self) -> int:
+        """The exchange's clock less ours, asked anew, ms."""
+
+    def clock_has_jumped(self) -> bool:
+        """Whether our clock was set since the last measurement."""
+
+
+class StreamsView(Protocol):
+    """The venue's streams, as far as the watch needs them; `engine.exchanges.connected.streams.Streams` is one."""
+
+    @property
+    def condition(self) -> StreamCondition:
+        """The private stream as it is now."""
+
+    @property
+    def tells_trades(self) -> bool:
+        """Whether every execution is told."""
+
+    def listen(self, changed: Callable[[StreamCondition], None], doubt: Callable[[], None]) -> None:
+        """Who is told of changes and doubts."""
+
+    def has_heard(self, number: str) -> bool:
+        """Whether an execution was told."""
+
+    def restart(self, reason: str) -> None:
+        """Connect anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class WatchPlan:
+    """How often what is looked at, wall seconds.
+
+    Attributes
+    ----------
+    orders_s, money_s : float
+        Open orders; executions, positions and balances.
+    clock_s, markets_s, key_s : float
+        The exchange's clock, its list of markets, the rights of the key.
+    switch_s : float
+        Heartbeat of the dead-man's switch.
+    deaf_s : float
+        How long after an execution the stream must have told it.
+    asleep_s : float
+        A pause of this process so long, by either clock, means that it slept.
+    beat_s : float
+        Pause between two looks at the plan.
+    """
+
+    orders_s: float = 10.0
+    money_s: float = 30.0
+    clock_s: float = 1800.0
+    markets_s: float = 3600.0
+    key_s: float = 86_400.0
+    switch_s: float = 15.0
+    deaf_s: float = 10.0
+    asleep_s: float = 30.0
+    beat_s: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class WatchCalls:
+    """Who is told what; all are called on the watch's thread and must not wait.
+
+    Attributes
+    ----------
+    gap : callable
+        Something may have been missed, and why: no entries before everything was asked.
+    asked : callable
+        Everything was asked since; entries may go on.
+    markets : callable
+        What has changed in the exchange's rules, in words by instrument.
+    check_key : callable
+        Time to check what the key may do.
+    """
+
+    gap: Callable[[str], None] = lambda _reason: None
+    asked: Callable[[], None] = lambda: None
+    markets: Callable[[Mapping[InstrumentKey, str]], None] = lambda _changes: None
+    check_key: Callable[[], None] = lambda: None
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the venue held when it was last asked; ``at`` is wall time, None before the first time."""
+
+    at: datetime | None = None
+    balances: tuple[Balance, ...] = ()
+    positions: tuple[VenuePosition, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WatchView:
+    """How well a venue is known now.
+
+    Attributes
+    ----------
+    stream : StreamCondition
+    gap : str
+        Why something may have been missed since it was last asked; "" where nothing was.
+    look : Look
+    trouble : str
+        Why the last look failed; "" where it did not.
+    """
+
+    stream: StreamCondition
+    gap: str
+    look: Look
+    trouble: str
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether the stream tells what happens and nothing was missed: only then entries are sent."""
+        return self.stream.is_up and not self.gap
+
+
+@dataclass(frozen=True, slots=True)
+class WatchSetup:
+    """What a watch is made of.
+
+    Attributes
+    ----------
+    row : VenueRow
+    line : WatchLine
+    listed : sequence of Listed
+    streams : StreamsView
+    tell : callable
+        Takes evidence, from any thread (`ConnectedVenue.hear`).
+    name : str
+        Venue name in instrument keys; "" is the row's.
+    plan : WatchPlan
+    switch : DeadMan or None
+        The dead-man's switch, where the trader wants it.
+    prepare : callable or None
+        As for `Line.load_markets`.
+    """
+
+    row: VenueRow
+    line: WatchLine
+    listed: Sequence[Listed]
+    streams: StreamsView
+    tell: Callable[[News], None]
+    name: str = ""
+    plan: WatchPlan = field(default_factory=WatchPlan)
+    switch: DeadMan | None = None
+    prepare: Callable[[Any], None] | None = None
