@@ -82,7 +82,8 @@ class Shapes:
     """The answers of one venue.
 
     ``create``, ``cancel``, ``orders``, ``trades``, ``balance``, ``positions``, ``funding`` are routes with the answer;
-    ``order`` gives the routes for an order in a situation.
+    ``order`` gives the routes for an order in a situation, ``flows`` those for lists of deposits: five of the quote
+    coin, or none.
     """
 
     market: Mapping[str, Any]
@@ -101,6 +102,7 @@ class Shapes:
     stop_create: tuple[str, Json] | None = None
     modes: dict[str, Json] = field(default_factory=dict)
     edit: tuple[str, Json] | None = None
+    flows: Callable[[bool], dict[str, Json]] = lambda _paid: {}
 
 
 def _market(market_id: str, base: str, quote: str, *, contract: bool = False, size: str = "1") -> dict[str, Any]:
@@ -159,6 +161,14 @@ BINANCE = Shapes(
     },
     ("POST /api/v3/order", _SHORT_OF_FUNDS),
     ("stopPrice", "95.5"),
+    flows=lambda paid: {
+        "GET /sapi/v1/capital/deposit/hisrec": [
+            {"id": "d1", "amount": "5", "coin": "USDT", "network": "ETH", "status": 1, "address": "a", "txId": "t",
+             "insertTime": AT_MS, "transferType": 0, "confirmTimes": "1/1"}
+        ] if paid else [],
+        "GET /sapi/v1/capital/withdraw/history": [],
+        "GET /sapi/v1/asset/transfer": {"total": 0, "rows": []},
+    },
 )  # fmt: skip
 
 
@@ -177,6 +187,14 @@ def _algo(status: str = "NEW", actual: str = "", client_id: str = MINE) -> dict[
     }  # fmt: skip
 
 
+def _incomes(kind: str, amount: str) -> Callable[[dict[str, Any]], Json]:
+    row = {
+        "symbol": "ABCUSDT", "incomeType": kind, "income": amount, "asset": "USDT", "time": AT_MS, "info": "",
+        "tranId": 9_689_322_392, "tradeId": "",
+    }  # fmt: skip
+    return lambda query: [row] if query.get("incomeType") == kind else []
+
+
 _USDM_TRADE = {
     "symbol": "ABCUSDT", "id": int(TRADE), "orderId": int(NUMBER), "side": "SELL", "price": "100.0", "qty": "0.2",
     "realizedPnl": "0", "marginAsset": "USDT", "quoteQty": "20.0", "commission": "0.01", "commissionAsset": "USDT",
@@ -193,7 +211,7 @@ BINANCE_PERP = Shapes(
         "GET /fapi/v1/openOrders": [_usdm_order("part"), _usdm_order("open", HIS, orderId=5)],
         "GET /fapi/v1/openAlgoOrders": [],
     },
-    {"GET /fapi/v1/userTrades": [_USDM_TRADE], "GET /fapi/v1/income": []},
+    {"GET /fapi/v1/userTrades": [_USDM_TRADE]},
     {
         "GET /fapi/v3/account": {
             "totalWalletBalance": "70.25", "assets": [
@@ -213,18 +231,13 @@ BINANCE_PERP = Shapes(
              "notional": "-30", "isolatedWallet": "0", "updateTime": AT_MS, "initialMargin": "3", "maintMargin": "1"},
         ]
     },
-    {
-        "GET /fapi/v1/income": [
-            {"symbol": "ABCUSDT", "incomeType": "FUNDING_FEE", "income": "-0.0125", "asset": "USDT", "time": AT_MS,
-             "info": "FUNDING_FEE", "tranId": 9_689_322_392, "tradeId": ""},
-        ],
-        "GET /fapi/v1/userTrades": [],
-    },
+    {"GET /fapi/v1/income": _incomes("FUNDING_FEE", "-0.0125"), "GET /fapi/v1/userTrades": []},
     ("POST /fapi/v1/algoOrder", _algo()),
     {
         "GET /fapi/v1/positionSide/dual": {"dualSidePosition": True},
         "GET /fapi/v1/symbolConfig": [{"symbol": "ABCUSDT", "marginType": "CROSSED", "leverage": 5}],
     },
+    flows=lambda paid: {"GET /fapi/v1/income": _incomes("TRANSFER" if paid else "", "5")},
 )  # fmt: skip
 
 
@@ -270,6 +283,15 @@ def _bybit_execution(kind: str, **more: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _bybit_log(paid: bool) -> Callable[[dict[str, Any]], Json]:
+    row = {
+        "id": "592324", "symbol": "", "side": "None", "funding": "", "orderLinkId": "", "orderId": "", "fee": "0",
+        "change": "5", "cashFlow": "0", "transactionTime": str(AT_MS), "type": "TRANSFER_IN", "qty": "5", "size": "0",
+        "cashBalance": "75.25", "currency": "USDT", "category": "", "tradePrice": "", "tradeId": "",
+    }  # fmt: skip
+    return lambda query: _bybit_list(row) if paid and query.get("type") == "TRANSFER_IN" else _bybit_list()
+
+
 BYBIT = Shapes(
     _market("ABCUSDT", "ABC", "USDT", contract=True),
     "orderLinkId",
@@ -308,6 +330,7 @@ BYBIT = Shapes(
         )
     },
     edit=("POST /v5/order/amend", _bybit({"orderId": NUMBER, "orderLinkId": MINE})),
+    flows=lambda paid: {"GET /v5/account/transaction-log": _bybit_log(paid)},
 )  # fmt: skip
 
 
@@ -362,6 +385,14 @@ KUCOIN = Shapes(
     ("POST /api/v1/orders", Answer({"code": "200004", "msg": "Balance insufficient!"})),
     ("stopPrice", "95.5"),
     stop_create=("POST /api/v1/stop-order", _kucoin({"orderId": NUMBER})),
+    flows=lambda paid: {
+        "GET /api/v1/accounts/ledgers": _kucoin_page(*([
+            {"id": "l1", "currency": "USDT", "amount": "5", "fee": "0", "balance": "75.25", "accountType": "TRADE",
+             "bizType": "Transfer", "direction": "in", "createdAt": AT_MS, "context": ""},
+            {"id": "l2", "currency": "USDT", "amount": "9", "fee": "0", "balance": "84.25", "accountType": "TRADE",
+             "bizType": "Exchange", "direction": "in", "createdAt": AT_MS, "context": ""},
+        ] if paid else []))
+    },
 )  # fmt: skip
 
 
@@ -424,6 +455,11 @@ KUCOIN_PERP = Shapes(
         "GET /api/v2/position/getPositionMode": _kucoin({"positionMode": 1}),
         "GET /api/v2/getCrossUserLeverage": _kucoin({"symbol": "ABCUSDTM", "leverage": "5"}),
     },
+    flows=lambda paid: {
+        "GET /api/v1/transaction-history": _kucoin({"hasMore": False, "dataList": [
+            {"time": AT_MS, "type": "TransferIn", "amount": 5, "fee": 0, "accountEquity": 75.25, "status": "Completed",
+             "remark": "", "offset": 51, "currency": "USDT"}] if paid else []})
+    },
 )  # fmt: skip
 
 
@@ -482,6 +518,11 @@ KRAKEN = Shapes(
     ("POST /0/private/AddOrder", Answer({"error": ["EOrder:Insufficient funds"]})),
     ("price", "95.5"),
     edit=("POST /0/private/AmendOrder", _kraken({"amend_id": "TJSMEH"})),
+    flows=lambda paid: {"POST /0/private/Ledgers": _kraken({"count": 1, "ledger": {
+        "L4UESK": {"refid": "r", "time": AT_MS / 1000, "type": "deposit", "subtype": "", "aclass": "currency",
+                   "asset": "USDT", "amount": "5.5", "fee": "0.5", "balance": "75.25"},
+        "LMKZCZ": {"refid": TRADE, "time": AT_MS / 1000, "type": "trade", "subtype": "", "aclass": "currency",
+                   "asset": "USDT", "amount": "9", "fee": "0", "balance": "84.25"}} if paid else {}})},
 )  # fmt: skip
 
 

@@ -27,6 +27,7 @@ from engine.domain.instruments import Kind
 from engine.domain.market import to_ms
 from engine.domain.orders import (
     Approved,
+    CashFlow,
     Fill,
     FundingPaid,
     Liquidity,
@@ -115,7 +116,7 @@ def shaped(tmp_path: Path) -> Iterator[Callable[[str], Shaped]]:
         listed = read_listed(row, {shapes.market["symbol"]: shapes.market}, [shapes.market["symbol"]])
         case = Shaped(row, shapes, wires, line)
         case.venue = ConnectedVenue(row, line, listed, clock, case.intents.get)
-        wires.routes = dict([shapes.create, shapes.cancel])
+        wires.routes = {**dict([shapes.create, shapes.cancel]), **shapes.flows(False)}
         return case
 
     yield make
@@ -389,6 +390,47 @@ def test_executions_when_funding_was_paid_then_it_is_booked_as_paid(name: str, s
     assert paid.currency == case.shapes.market["quote"]
     assert to_ms(paid.at) == AT_MS
     assert case.venue.executions_since(cursor)[0] == []
+
+
+@pytest.mark.parametrize("name", [name for name in sorted(ROWS) if ROWS[name][1].dialect.flows])
+def test_executions_when_the_trader_paid_in_then_it_is_told_as_his_own(
+    name: str, shaped: Callable[[str], Shaped]
+) -> None:
+    case = shaped(name)
+    case.answer({**_without_rows(case), **case.shapes.flows(True)})
+    [flow], cursor = case.venue.executions_since("")
+    assert isinstance(flow, CashFlow)
+    assert (flow.amount, flow.currency, flow.own) == (Decimal(5), "USDT", True)
+    assert to_ms(flow.at) == AT_MS
+    assert case.venue.executions_since(cursor)[0] == []
+
+
+@pytest.mark.parametrize("name", [name for name in sorted(ROWS) if ROWS[name][1].dialect.flows])
+def test_executions_when_deposits_cannot_be_read_then_fills_are_told_all_the_same(
+    name: str, shaped: Callable[[str], Shaped]
+) -> None:
+    if name == "binance-perp":
+        pytest.skip("funding and transfers are one list there")
+    case = shaped(name)
+    case.submit()
+    case.answer({**case.shapes.trades, **dict.fromkeys(case.shapes.flows(True), HTML)})
+    [fill], _ = case.venue.executions_since("")
+    assert isinstance(fill, Fill)
+
+
+def _without_rows(case: Shaped) -> dict[str, Any]:
+    """Lists of executions with nothing in them."""
+    return {
+        "binance": {"GET /api/v3/myTrades": []},
+        "binance-perp": {"GET /fapi/v1/userTrades": []},
+        "bybit": {"GET /v5/execution/list": {"retCode": 0, "result": {"list": [], "nextPageCursor": ""}}},
+        "kucoin": {"GET /api/v1/fills": {"code": "200000", "data": {"items": []}}},
+        "kucoin-perp": {
+            "GET /api/v1/fills": {"code": "200000", "data": {"items": []}},
+            "GET /api/v1/funding-history": {"code": "200000", "data": {"dataList": []}},
+        },
+        "kraken": {"POST /0/private/TradesHistory": {"error": [], "result": {"trades": {}, "count": 0}}},
+    }[case.row.name]
 
 
 @EVERY

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
+from engine.domain.conditions import VenueCondition
 from engine.domain.errors import OrderNotFound
 from engine.domain.instruments import InstrumentKey, Kind
 from engine.exchanges.connected.dialects import Given, Listing, Look, VenueRow
@@ -31,6 +32,10 @@ class Asks(Protocol):
     @property
     def offset_ms(self) -> int:
         """The exchange's clock less ours, ms."""
+
+    @property
+    def condition(self) -> VenueCondition:
+        """How the venue is to be dealt with now."""
 
 
 @dataclass(frozen=True, slots=True)

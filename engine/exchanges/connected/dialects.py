@@ -125,6 +125,34 @@ class Funding(Enum):
     HISTORY = "a history of its own"
 
 
+@dataclass(frozen=True, slots=True)
+class Flows:
+    """One list of what the trader paid in, took out or moved between wallets, and of other money that is no trade.
+
+    Attributes
+    ----------
+    method : str
+        ccxt method.
+    extra : mapping
+        Further parameters.
+    told_by : str
+        Raw field that tells what a row is; "" where the list holds nothing else.
+    words : tuple of str
+        Its values that count.
+    sign : int
+        +1 where every row came in, -1 where every row went out, 0 where the row tells.
+    until : str
+        Parameter for the end of the time asked for.
+    """
+
+    method: str
+    extra: Parameters = field(default_factory=dict)
+    told_by: str = ""
+    words: tuple[str, ...] = ()
+    sign: int = 0
+    until: str = "until"
+
+
 class Modes(Enum):
     """How position mode and leverage are asked."""
 
@@ -219,6 +247,7 @@ class Dialect:
     funding : Funding
     funding_by_symbol : bool
         Whether the history has to be asked for symbol by symbol.
+    flows : tuple of Flows
     modes : Modes
     positions_per_quote : str
         Parameter of ``fetch_positions`` that takes one quote coin at a time; "" where none is needed.
@@ -250,6 +279,7 @@ class Dialect:
     own_id_extra: Parameters = field(default_factory=dict)
     funding: Funding = Funding.NONE
     funding_by_symbol: bool = False
+    flows: tuple[Flows, ...] = ()
     modes: Modes = Modes.NONE
     positions_per_quote: str = ""
     dead_man: tuple[Parameters, ...] = ()

@@ -11,31 +11,38 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from engine.domain.errors import BadInput
+import structlog
+
+from engine.domain.errors import BadInput, VenueError
 from engine.domain.instruments import Kind
 from engine.domain.market import from_ms, to_ms
-from engine.domain.orders import FundingPaid
+from engine.domain.orders import CashFlow, FundingPaid
 from engine.exchanges.connected.asking import MOST_PAGES, Parts, next_page
 from engine.exchanges.connected.dialects import Funding, Paging, Trades
 from engine.exchanges.connected.fields import Unreadable
 from engine.exchanges.connected.lanes import Lane
 from engine.exchanges.connected.reading import Trade, with_sizes
 
+_log = structlog.get_logger(__name__)
 OVERLAP_MS = 20_000
 FUNDING_OVERLAP_MS = 3_600_000
 FUNDING_ROWS = 100
 QUIET_MS = 3_600_000
 """A list in which nothing happens is taken as read up to so long ago."""
+FLOW_OVERLAP_MS = 86_400_000
+"""A deposit is listed from when it was seen, and counts from when it was confirmed: up to a day later."""
+FLOW_EVERY_MS = 60_000
 _FUNDING_TYPES = ("Funding",)
-Row = Trade | FundingPaid
+Row = Trade | FundingPaid | CashFlow
 
 
 @dataclass(slots=True)
 class _Mark:
-    """How far one list was read: its newest time (ms) and the numbers near it."""
+    """How far one list was read: its newest time (ms), the numbers near it, and where its beginning was (ms)."""
 
     at_ms: int
     seen: tuple[str, ...] = ()
+    begin_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +71,7 @@ class Executions:
         self._trades: Trades = parts.row.dialect.trades
         self._now_ms = now_ms
         self._history_ms = history_ms
+        self._flows_due_ms = 0
 
     def since(self, cursor: str) -> tuple[list[Row], str]:
         """Rows after the cursor, oldest first, and the new cursor; raises `VenueUnreachable`, `BadInput`."""
@@ -73,9 +81,27 @@ class Executions:
             rows += self._list(f"trades {scope}".strip(), scope, marks, now_ms, self._trade_rows, OVERLAP_MS)
         for scope in self._funding_scopes():
             rows += self._list(f"funding {scope}".strip(), scope, marks, now_ms, self._funding_rows, FUNDING_OVERLAP_MS)
+        rows += self._flows(marks, now_ms)
         rows.sort(key=lambda row: row.at)
-        text = json.dumps({name: [mark.at_ms, list(mark.seen)] for name, mark in sorted(marks.items())})
-        return rows, text
+        values = {name: [mark.at_ms, list(mark.seen), mark.begin_ms] for name, mark in sorted(marks.items())}
+        return rows, json.dumps(values)
+
+    def _flows(self, marks: dict[str, _Mark], now_ms: int) -> list[Row]:
+        """Deposits, withdrawals and the like. Where they cannot be read, executions are told all the same: a balance
+        that nothing explains is noticed by whoever compares the books, and the next look explains it.
+        """
+        rows: list[Row] = []
+        if now_ms < self._flows_due_ms:
+            return rows
+        self._flows_due_ms = now_ms + FLOW_EVERY_MS
+        for number, flows in enumerate(self._parts.row.dialect.flows):
+            name = f"flows {number}"
+            try:
+                rows += self._list(name, str(number), marks, now_ms, self._flow_rows, FLOW_OVERLAP_MS)
+            except VenueError:
+                marks.setdefault(name, _Mark(now_ms, (), now_ms))
+                _log.info("flows not read", venue=self._parts.row.name, list=flows.method)
+        return rows
 
     def _list(
         self,
@@ -96,16 +122,17 @@ class Executions:
             since_ms = until_ms + 1
         newest_ms = max([first_ms, now_ms - QUIET_MS, *(to_ms(row.at) for row in found.values())])
         near = {number for number, row in found.items() if to_ms(row.at) >= newest_ms - overlap_ms}
-        marks[name] = _Mark(newest_ms, tuple(sorted(near)))
-        seen = set() if mark is None else set(mark.seen)
-        return [row for number, row in found.items() if number not in seen and to_ms(row.at) >= first_ms]
+        seen, begin_ms = (set(), first_ms) if mark is None else (set(mark.seen), mark.begin_ms)
+        marks[name] = _Mark(newest_ms, tuple(sorted(near)), begin_ms)
+        told_ms = max(first_ms, begin_ms)
+        return [row for number, row in found.items() if number not in seen and to_ms(row.at) >= told_ms]
 
     def _read_cursor(self, cursor: str) -> dict[str, _Mark]:
         if not cursor:
             return {}
         try:
             values = json.loads(cursor)
-            return {name: _Mark(int(at_ms), tuple(seen)) for name, (at_ms, seen) in values.items()}
+            return {name: _Mark(int(at_ms), tuple(seen), int(begin)) for name, (at_ms, seen, begin) in values.items()}
         except (ValueError, TypeError, AttributeError) as error:
             raise BadInput(f"cursor {cursor[:80]!r} is not one of {self._parts.row.name}") from error
 
@@ -179,10 +206,23 @@ class Executions:
 
         return self._parts.line.ask(Lane.STATUS, question, self._parts.row.limits.weights.trades)
 
+    def _flow_rows(self, span: _Span) -> list[Row]:
+        flows = self._parts.row.dialect.flows[int(span.scope)]
+
+        def question(client: Any) -> list[Row]:
+            extra = {**flows.extra, flows.until: span.until_ms}
+            asked = getattr(client, flows.method)(None, span.since_ms, None, extra)
+            told = [self._parts.reader.flow(row, flows) for row in with_sizes(client, asked)]
+            return [row for row in told if row is not None and to_ms(row.at) >= span.since_ms]
+
+        return self._parts.line.ask(Lane.STATUS, question, self._parts.row.limits.weights.trades)
+
 
 def number_of(row: Row) -> str:
-    """The number an execution or payment is known by."""
-    return row.number if isinstance(row, Trade) else row.payment_id
+    """The number an execution, payment or movement of money is known by."""
+    if isinstance(row, Trade):
+        return row.number
+    return row.payment_id if isinstance(row, FundingPaid) else row.flow_id
 
 
 def _parsed(client: Any, row: Any, category: str) -> Any:

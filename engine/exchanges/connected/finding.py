@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from engine.domain.errors import OrderNotFound, VenueUnreachable
 from engine.domain.orders import OrderState, OrderType, OrderUpdate
+from engine.domain.portfolio import VenueOrder
 from engine.domain.ports import Clock
 from engine.exchanges.connected.asking import Asker, Parts
 from engine.exchanges.connected.desk import Desk
@@ -105,6 +106,27 @@ class Foreign:
         self._orders = {engine_id(report.client_id or report.venue_order_id): report for report in reports}
         return [self._update(client_id, report) for client_id, report in self._orders.items()]
 
+    def orders(self) -> tuple[VenueOrder, ...]:
+        """Those last listed, whole; one whose side or quantity the exchange does not tell is left out here."""
+        return tuple(
+            VenueOrder(
+                self._parts.reader.venue,
+                client_id,
+                report.venue_order_id,
+                self._parts.reader.key(report.symbol),
+                report.side,
+                report.quantity,
+                report.filled,
+                report.order_type,
+                report.limit_price,
+                report.stop_price,
+                report.reduce_only,
+                report.at,
+            )
+            for client_id, report in self._orders.items()
+            if report.symbol is not None and report.side is not None and report.quantity is not None
+        )
+
     def cancel(self, client_id: str) -> OrderUpdate:
         """Cancel one; raises as every cancellation, `OrderNotFound` where it was not among the open ones."""
         known = self._orders.get(client_id)
@@ -131,7 +153,7 @@ class Foreign:
         key = self._parts.reader.key(report.symbol or "")
         return OrderUpdate(
             client_id,
-            key.partition(":")[0],
+            self._parts.reader.venue,
             key,
             report.state or OrderState.UNKNOWN,
             report.filled,

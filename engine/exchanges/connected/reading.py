@@ -9,10 +9,10 @@ from decimal import Decimal
 from typing import Any
 
 from engine.domain.instruments import InstrumentKey
-from engine.domain.orders import Fill, FillCause, FundingPaid, Liquidity, OrderState, OrderType, Side
+from engine.domain.orders import CashFlow, Fill, FillCause, FundingPaid, Liquidity, OrderState, OrderType, Side
 from engine.domain.portfolio import Balance, VenuePosition
 from engine.exchanges.connected.causes import cause_of
-from engine.exchanges.connected.dialects import Dialect, Wallet
+from engine.exchanges.connected.dialects import Dialect, Flows, Wallet
 from engine.exchanges.connected.fields import Answer, Fields, Unreadable
 
 ACCOUNT = "main"
@@ -75,20 +75,20 @@ class Reader:
     """
 
     def __init__(self, venue: str, dialect: Dialect, now: Callable[[], datetime]) -> None:
-        self._venue = venue
+        self.venue = venue
         self._dialect = dialect
         self._fields = Fields(venue, now)
 
     def key(self, symbol: str) -> InstrumentKey:
         """The instrument key of a unified symbol."""
-        return InstrumentKey(f"{self._venue}:{symbol}")
+        return InstrumentKey(f"{self.venue}:{symbol}")
 
     def report(self, answer: Any) -> Report:
         """What an order answer says; raises `Unreadable` where it names no order (a page of HTML leaves just that)."""
         order = self._fields.mapping(answer, "an order")
         number = order.get("id")
         if not number:
-            raise Unreadable(f"{self._venue} answered without an order number")
+            raise Unreadable(f"{self.venue} answered without an order number")
         size = _size(order)
         filled = self._fields.amount(order, "filled", least=NONE, default=NONE) * size
         quantity = self._fields.optional(order, "amount")
@@ -116,11 +116,11 @@ class Reader:
         row = self._fields.mapping(answer, "an execution")
         number, symbol, order = row.get("id"), row.get("symbol"), row.get("order")
         if not number or not symbol or not order:
-            raise Unreadable(f"{self._venue} told an execution without number, symbol or order")
+            raise Unreadable(f"{self.venue} told an execution without number, symbol or order")
         fee, fee_currency = self._fee(row)
         raw, trades = self._fields.raw(row), self._dialect.trades
         if trades.price_field and not raw.get(trades.price_field):
-            raise Unreadable(f"{self._venue} told an execution of {symbol} without its price")
+            raise Unreadable(f"{self.venue} told an execution of {symbol} without its price")
         told = raw.get(trades.client_id_field) if trades.client_id_field else None
         return Trade(
             f"{symbol}:{number}" if trades.numbered_by_symbol else str(number),
@@ -140,7 +140,7 @@ class Reader:
     def fill(self, trade: Trade, client_id: str) -> Fill:
         """The execution of the order with that id."""
         return Fill(
-            self._venue,
+            self.venue,
             ACCOUNT,
             trade.number,
             client_id,
@@ -161,11 +161,11 @@ class Reader:
         row = self._fields.mapping(answer, "a funding payment")
         number, symbol, currency = row.get("id"), row.get("symbol"), row.get("code")
         if not number or not symbol or not currency:
-            raise Unreadable(f"{self._venue} told a funding payment without number, symbol or coin")
+            raise Unreadable(f"{self.venue} told a funding payment without number, symbol or coin")
         amount = self._fields.amount(row, "amount")
         rate = self._fields.optional(row, "rate") or self._fields.optional(row, "fundingRate")
         return FundingPaid(
-            self._venue,
+            self.venue,
             ACCOUNT,
             f"{symbol}:funding:{number}",
             self.key(symbol),
@@ -174,6 +174,32 @@ class Reader:
             -amount if paid_is_positive else amount,
             currency,
             self._fields.time(row, "timestamp"),
+        )
+
+    def flow(self, answer: Any, flows: Flows) -> CashFlow | None:
+        """Money that moved beside trades; None for a row that is something else, or has not happened yet."""
+        row = self._fields.mapping(answer, "a movement of money")
+        kind = str(self._fields.raw(row).get(flows.told_by) or "") if flows.told_by else flows.method
+        if flows.told_by and kind not in flows.words:
+            return None
+        if row.get("status") not in (None, "ok"):
+            return None
+        coin, at = row.get("currency"), self._fields.time(row, "timestamp")
+        number = row.get("id") or f"{row['timestamp']}:{row.get('amount')}"
+        if not coin:
+            raise Unreadable(f"{self.venue} told a movement of money without its coin")
+        sign = flows.sign or (-1 if row.get("direction") == "out" else 1)
+        fee = row.get("fee")
+        cost = self._fields.optional(fee, "cost") if isinstance(fee, Mapping) else None
+        amount = abs(self._fields.amount(row, "amount"))
+        return CashFlow(
+            self.venue,
+            f"{flows.method}:{kind}:{number}",
+            coin,
+            amount * sign - (cost or NONE),
+            at,
+            _words(kind),
+            own=True,
         )
 
     def balances(self, answer: Any, wallet: Wallet) -> tuple[Balance, ...]:
@@ -191,9 +217,9 @@ class Reader:
                 for coin in totals
             }
         if not coins:
-            raise Unreadable(f"{self._venue} names no coin at all; an account that is read holds or held some")
+            raise Unreadable(f"{self.venue} names no coin at all; an account that is read holds or held some")
         return tuple(
-            Balance(self._venue, ACCOUNT, coin, total, usable)
+            Balance(self.venue, ACCOUNT, coin, total, usable)
             for coin, (total, usable) in sorted(coins.items())
             if total != 0
         )
@@ -203,16 +229,16 @@ class Reader:
         row = self._fields.mapping(answer, "a position")
         symbol = row.get("symbol")
         if not symbol:
-            raise Unreadable(f"{self._venue} told a position without a symbol")
+            raise Unreadable(f"{self.venue} told a position without a symbol")
         contracts = self._fields.amount(row, "contracts", least=NONE, default=NONE)
         if not contracts:
             return None
         side = row.get("side")
         if side not in ("long", "short"):
-            raise Unreadable(f"{self._venue} told a position of {contracts} {symbol} without its side")
+            raise Unreadable(f"{self.venue} told a position of {contracts} {symbol} without its side")
         sign = 1 if side == "long" else -1
         return VenuePosition(
-            self._venue,
+            self.venue,
             ACCOUNT,
             self.key(symbol),
             contracts * _size(row) * sign,
@@ -238,7 +264,7 @@ class Reader:
             if whole:
                 return OrderState.FILLED
             return OrderState.REJECTED if status == "rejected" and not filled else OrderState.CANCELLED
-        raise Unreadable(f"{self._venue} calls an order {status!r}, which is not known here")
+        raise Unreadable(f"{self.venue} calls an order {status!r}, which is not known here")
 
     def _stop_price(self, order: Answer) -> Decimal | None:
         for name in ("triggerPrice", "stopLossPrice", "stopPrice"):
@@ -252,13 +278,13 @@ class Reader:
         name, raw = self._dialect.traded_as, self._fields.raw(order)
         number = str(raw.get(name) or "") if name else ""
         if not number and name in raw and order.get("status") == "closed":
-            raise Unreadable(f"{self._venue} triggered a stop and does not tell yet what became of it")
+            raise Unreadable(f"{self.venue} triggered a stop and does not tell yet what became of it")
         return number or None
 
     def _fee(self, row: Answer) -> tuple[Decimal, str]:
         fee = row.get("fee")
         if not isinstance(fee, Mapping) or fee.get("cost") is None or not fee.get("currency"):
-            raise Unreadable(f"{self._venue} told an execution of {row.get('symbol')} without its fee")
+            raise Unreadable(f"{self.venue} told an execution of {row.get('symbol')} without its fee")
         field = self._dialect.trades.fee_currency_field
         coin = self._fields.raw(row).get(field) if field else None
         return self._fields.number(fee["cost"], "fee"), str(coin or fee["currency"])
@@ -268,17 +294,26 @@ class Reader:
         rows = raw.get(wallet.rows)
         rows = [rows] if isinstance(rows, Mapping) else rows
         if not isinstance(rows, list):
-            raise Unreadable(f"{self._venue} sent something that is no list of balances")
+            raise Unreadable(f"{self.venue} sent something that is no list of balances")
         coins = {}
         for row in rows:
             coin = self._fields.mapping(row, "balances").get(wallet.coin)
             if not coin:
-                raise Unreadable(f"{self._venue} told a balance without its coin")
+                raise Unreadable(f"{self.venue} told a balance without its coin")
             coins[str(coin)] = (
                 self._fields.number(row.get(wallet.total), wallet.total),
                 self._fields.number(row.get(wallet.free), wallet.free),
             )
         return coins
+
+
+def _words(kind: str) -> str:
+    """An exchange's word for a movement of money as a person reads it.
+
+    >>> _words("TRANSFER_IN"), _words("fetch_deposits"), _words("Deposit")
+    ('transfer in', 'deposits', 'deposit')
+    """
+    return kind.removeprefix("fetch_").replace("_", " ").lower()
 
 
 def with_sizes(client: Any, rows: Sequence[Any]) -> list[dict[str, Any]]:

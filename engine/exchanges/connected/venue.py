@@ -9,11 +9,12 @@ from decimal import Decimal
 from threading import Event
 from typing import Any
 
-from engine.domain.errors import OrderNotFound, VenueAmbiguous, VenueError, VenueRejected, VenueUnreachable
+from engine.domain.conditions import VenueCondition
+from engine.domain.errors import VenueError
 from engine.domain.instruments import Instrument, InstrumentKey
 from engine.domain.market import MarketEvent, from_ms, to_ms
-from engine.domain.orders import ON_REQUEST, Approved, Fill, FundingPaid, OrderState, OrderType, OrderUpdate
-from engine.domain.portfolio import Balance, VenuePosition
+from engine.domain.orders import Approved, CashFlow, Fill, FundingPaid, OrderUpdate
+from engine.domain.portfolio import Balance, VenueOrder, VenuePosition
 from engine.domain.ports import Clock
 from engine.exchanges.connected.asking import Asker, Asks, Parts
 from engine.exchanges.connected.children import Children
@@ -25,6 +26,7 @@ from engine.exchanges.connected.hearing import Hearing
 from engine.exchanges.connected.holdings import Holdings
 from engine.exchanges.connected.inbox import HeardOrder, HeardTrade, Inbox, Message, News
 from engine.exchanges.connected.legs import KeptOrder
+from engine.exchanges.connected.ordering import Ordering
 from engine.exchanges.connected.placing import Listed
 from engine.exchanges.connected.reading import Reader, Report, Trade
 from engine.exchanges.connected.registry import Lookup, Registry
@@ -64,10 +66,21 @@ class ConnectedVenue:
         self._desk = Desk(self._parts, self._asker, self._registry, self._inbox, self._holdings)
         self._children = Children(self._parts, self._desk, self._registry, self._holdings, self._touch)
         self._hearing = Hearing(self._parts, self._desk, self._asker, self._registry, self._holdings)
-        self._finder = Finder(self._parts, self._asker, self._desk, clock)
+        finder = Finder(self._parts, self._asker, self._desk, clock)
         self._foreign = Foreign(self._parts, self._asker, self._desk)
+        self._ordering = Ordering(
+            self._venue,
+            self._parts,
+            self._desk,
+            self._registry,
+            self._children,
+            finder,
+            self._foreign,
+            self._touch,
+        )
         self._executions = Executions(self._parts, lambda: to_ms(self._now()))
         self._touched: dict[str, None] = {}
+        self._gap = ""
         self._looked: dict[str, float] = {}
 
     @property
@@ -79,6 +92,24 @@ class ConnectedVenue:
     def pending(self) -> Event:
         """Set while something waits to be taken by `observe`."""
         return self._inbox.pending
+
+    @property
+    def condition(self) -> VenueCondition:
+        """How the venue is to be dealt with now, as its own answers show it."""
+        return self._line.condition
+
+    @property
+    def needs_resync(self) -> str:
+        """Why books and venue must be compared before anything is opened; "" where nothing was missed since."""
+        return self._gap
+
+    def resync_begins(self) -> None:
+        """A comparison begins: what it answers is not asked for again."""
+        self._gap = ""
+
+    def missed(self, reason: str) -> None:
+        """Something may have been missed, such as by an interrupted stream; from any thread."""
+        self._gap = reason
 
     def instruments(self) -> tuple[Instrument, ...]:
         """What is traded."""
@@ -104,58 +135,14 @@ class ConnectedVenue:
         VenueAmbiguous
             It was sent; it may exist.
         """
-        intent = approved.intent
-        if self._registry.known(intent.client_id) is not None:
-            return self.order(intent.client_id)
-        order = self._registry.add(intent)
-        try:
-            if intent.parent_id is not None or intent.pair_id is not None:
-                self._look_at_parent(intent.parent_id)
-                self._children.take(order)
-            else:
-                self._desk.place(order, order.quantity)
-        except (VenueRejected, VenueUnreachable):
-            self._registry.drop(order)
-            raise
-        return self._told(order)
-
-    def _look_at_parent(self, parent_id: str | None) -> None:
-        """A market entry has mostly filled before its stop is sent: ask, so that the stop goes out with it."""
-        parent = self._registry.known(parent_id or "")
-        if parent is None or parent.leg is None or parent.intent.order_type is not OrderType.MARKET:
-            return
-        with suppress(VenueError):
-            self._desk.refresh(parent, parent.leg)
-            self._touch(parent)
+        return self._ordering.submit(approved)
 
     def cancel(self, client_id: str) -> OrderUpdate:
         """Ask for cancellation; the returned state is the exchange's evidence. Raises as `amend`."""
-        order = self._registry.get(client_id)
-        if order is None:
-            return self._foreign.cancel(client_id)
-        if not order.legs and not order.sleeps:
-            return self._cancel_unseen(order)
-        for leg in [leg for leg in order.legs if not leg.is_over]:
-            self._desk.cancel(order, leg)
-        if order.leg is None and order.sleeps:
-            order.end(OrderState.CANCELLED, ON_REQUEST)
-        self._children.after(order)
-        target = self._registry.target_of(order)
-        if order.is_over and target is not None and target.leg is not None:
-            raise VenueAmbiguous(f"{client_id} has ended, but its target {target.client_id} may still fill")
-        return self._told(order)
-
-    def _cancel_unseen(self, order: KeptOrder) -> OrderUpdate:
-        """An order of before a restart: find it first."""
-        self._finder.find(order)
-        return self.cancel(order.client_id)
+        return self._ordering.cancel(client_id)
 
     def amend(self, client_id: str, quantity: Decimal | None = None, stop_price: Decimal | None = None) -> OrderUpdate:
         """Change a resting order's quantity (base) or the price of its stop (quote); None leaves it as it is.
-
-        Where the exchange cannot change an order, a new one is accepted before the old one ends (perpetuals), or sent
-        once the old one is proven to have ended (spot, where coins can be promised once). An order whose replacement
-        was refused then is told as CANCELLED, one whose replacement got no answer as UNKNOWN.
 
         Raises
         ------
@@ -164,48 +151,15 @@ class ConnectedVenue:
         VenueAmbiguous
             It is not known how it works on.
         """
-        order = self._registry.get(client_id)
-        if order is None:
-            raise OrderNotFound(f"{self._venue} has no order {client_id!r} that is known here")
-        if not order.legs and not order.sleeps:
-            self._finder.find(order)
-        if order.is_over or (quantity is None and not order.is_waiting):
-            return self._amended_late(order, quantity)
-        size = None if quantity is None else self._lots(order, quantity)
-        leg = order.leg
-        if leg is None:
-            order.stop_price = stop_price or order.stop_price
-        else:
-            total = leg.quantity if size is None else min(size - (order.filled - leg.done), size)
-            armed = order.intent.parent_id is not None and size is not None and leg.quantity < order.quantity
-            self._desk.change(order, leg, min(total, leg.quantity) if armed else total, stop_price)
-        if size is not None and not order.is_over:
-            order.quantity, order.resized = size, True
-        self._children.after(order)
-        return self._told(order)
-
-    def _amended_late(self, order: KeptOrder, quantity: Decimal | None) -> OrderUpdate:
-        if quantity is not None and order.is_over:
-            raise VenueRejected(f"{order.client_id} has ended: {order.state.value}, its quantity cannot be changed")
-        return self._told(order)
-
-    def _lots(self, order: KeptOrder, quantity: Decimal) -> Decimal:
-        listed = self._parts.listed.get(order.intent.instrument)
-        return quantity if listed is None else listed.instrument.round_quantity(quantity)
+        return self._ordering.amend(client_id, quantity, stop_price)
 
     # -- evidence -------------------------------------------------------------------------------------------------
 
     def order(self, client_id: str) -> OrderUpdate:
         """State of one order, as the exchange says now. Raises `OrderNotFound`, `VenueUnreachable`."""
-        order = self._registry.get(client_id)
-        if order is None:
-            raise OrderNotFound(f"{self._venue} has no order {client_id!r} that is known here")
-        self._finder.look(order)
-        with suppress(VenueError):
-            self._desk.settle(order)
-        self._children.after(order)
+        told = self._ordering.order(client_id)
         self._touched.pop(client_id, None)
-        return self._told(order)
+        return told
 
     def open_orders(self) -> Sequence[OrderUpdate]:
         """Every order that may still fill: the engine's, those it keeps itself, and the trader's own.
@@ -223,8 +177,14 @@ class ConnectedVenue:
         found |= {order.client_id: self._told(order) for order in self._registry.open() if order.sleeps}
         return (*found.values(), *self._foreign.listed(foreign))
 
-    def executions_since(self, cursor: str) -> tuple[Sequence[Fill | FundingPaid], str]:
-        """Fills and funding after ``cursor``, oldest first, and the new cursor; "" begins a day ago.
+    def foreign_orders(self) -> Sequence[VenueOrder]:
+        """The trader's own open orders, as `open_orders` last listed them; asks nothing."""
+        return self._foreign.orders()
+
+    def executions_since(self, cursor: str) -> tuple[Sequence[Fill | FundingPaid | CashFlow], str]:
+        """Fills, funding and money the trader moved after ``cursor``, oldest first, and the new one.
+
+        The beginning, for which the cursor "" stands, is a day ago.
 
         The stops of entries that have filled are placed before it returns.
 
@@ -240,7 +200,7 @@ class ConnectedVenue:
         fills, orders = self._hearing.trades(trades)
         for order in orders:
             self._children.after(order)
-        told: list[Fill | FundingPaid] = [*fills, *(row for row in rows if isinstance(row, FundingPaid))]
+        told: list[Fill | FundingPaid | CashFlow] = [*fills, *(row for row in rows if not isinstance(row, Trade))]
         return sorted(told, key=lambda each: each.at), following
 
     # -- accounts -------------------------------------------------------------------------------------------------

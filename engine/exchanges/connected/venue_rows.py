@@ -8,6 +8,7 @@ from engine.domain.instruments import Kind
 from engine.exchanges.connected.dialects import (
     Amending,
     Dialect,
+    Flows,
     Funding,
     Given,
     Limits,
@@ -27,6 +28,7 @@ _DAY_MS = 86_400_000
 _BINANCE_DOUBT = ("-1000", "-1001", "-1006", "-1007")
 _BYBIT_DOUBT = ("10000", "10016", "170007", "170146", "170147")
 _FUTURES_REFUSALS = ("wouldNotReducePosition", "selfFill", "tooManySmallOrders", "maxPositionViolation")
+_KUCOIN_FLOWS = ("Deposit", "Withdrawal", "Transfer", "Sub-account transfer", "Airdrop/Rewards")
 _BY_CLIENT_ID = Look()
 _TRIGGER = {"trigger": True}
 
@@ -46,6 +48,12 @@ BINANCE = VenueRow(
             "fetchMargins": False,
         },
         passed_stop=("would trigger immediately", "-2021"),
+        flows=(
+            Flows("fetch_deposits", sign=1),
+            Flows("fetch_withdrawals", sign=-1),
+            Flows("fetch_transfers", {"fromAccount": "spot", "toAccount": "linear"}, sign=-1),
+            Flows("fetch_transfers", {"fromAccount": "linear", "toAccount": "spot"}, sign=1),
+        ),
     ),
     Limits(
         Pace(6000, 60.0),
@@ -74,6 +82,10 @@ BINANCE_PERP = VenueRow(
         stop_cancel_extra=_TRIGGER,
         passed_stop=("would immediately trigger", "-2021"),
         traded_as="actualOrderId",
+        flows=tuple(
+            Flows("fetch_ledger", {"incomeType": kind}, "incomeType", (kind,))
+            for kind in ("TRANSFER", "INSURANCE_CLEAR")
+        ),
         funding=Funding.HISTORY,
         modes=Modes.ASKED,
     ),
@@ -129,6 +141,10 @@ BYBIT = VenueRow(
         amending=Amending.IN_PLACE,
         amend_trigger="triggerPrice",
         own_id_extra={"acknowledged": True},
+        flows=tuple(
+            Flows("fetch_ledger", {"type": kind, "limit": 50}, "type", (kind,), until="endTime")
+            for kind in ("TRANSFER_IN", "TRANSFER_OUT", "BONUS", "INTEREST")
+        ),
         funding=Funding.AMONG_TRADES,
         modes=Modes.IN_POSITIONS,
         positions_per_quote="settleCoin",
@@ -153,6 +169,7 @@ KUCOIN = VenueRow(
         wallets=(Wallet({"type": "trade"}),),
         options={"uta": False, "hf": False, "fetchMarkets": {"types": ["spot"], "fetchTickersFees": False}},
         stop_cancel_extra=_TRIGGER,
+        flows=(Flows("fetch_ledger", {"type": "spot"}, "bizType", _KUCOIN_FLOWS),),
     ),
     Limits(Pace(4000, 30.0), UseHeaders(remaining="gw-ratelimit-remaining", limit="gw-ratelimit-limit")),
 )
@@ -171,6 +188,7 @@ KUCOIN_PERP = VenueRow(
         stop_extra={"triggerPriceType": "last"},
         order_extra={"marginMode": "cross"},
         whole_contracts=True,
+        flows=(Flows("fetch_ledger", {}, "type", ("TransferIn", "TransferOut", "Deposit", "Withdrawal")),),
         funding=Funding.HISTORY,
         funding_by_symbol=True,
         modes=Modes.ASKED,
@@ -188,6 +206,7 @@ KRAKEN = VenueRow(
         trades=Trades(Paging.OFFSET, 50, 365 * _DAY_MS, by_symbol=False),
         amending=Amending.IN_PLACE,
         asks_by_own_id=True,
+        flows=(Flows("fetch_ledger", {}, "type", ("deposit", "withdrawal", "transfer", "staking", "earn", "reward")),),
         dead_man=({},),
     ),
     Limits(
