@@ -15,6 +15,14 @@ from engine.exchanges.connected.venue_rows import (
     KUCOIN,
     KUCOIN_PERP,
 )
+from engine.exchanges.wallet_rows import (
+    BINANCE_WALLETS,
+    BYBIT_WALLETS,
+    COINBASE_WALLETS,
+    KRAKEN_WALLETS,
+    KUCOIN_WALLETS,
+    WalletPlan,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +54,8 @@ class ExchangeRow:
         ccxt method that tells what a key may do.
     permission_check : str
         What is asked and what a good key looks like, for people.
-    wallets : tuple of (label, ccxt account type)
-        Accounts whose balances are read; the first must answer, the others may be closed to the key.
+    wallets : WalletPlan
+        What an account can hold there.
     venues : tuple of VenueRow
         The wallets there that the engine can trade from.
     """
@@ -59,7 +67,7 @@ class ExchangeRow:
     key_fields: tuple[KeyField, ...]
     rights_method: str
     permission_check: str
-    wallets: tuple[tuple[str, str], ...] = (("spot", "spot"),)
+    wallets: WalletPlan
     venues: tuple[VenueRow, ...] = ()
 
     @property
@@ -89,7 +97,7 @@ EXCHANGES: dict[str, ExchangeRow] = {
             _KEY_AND_SECRET,
             "sapiGetAccountApiRestrictions",
             "Make the key with reading and spot trading allowed, withdrawals off, and bound to your IP address.",
-            (("spot", "spot"), ("funding", "funding")),
+            BINANCE_WALLETS,
             (BINANCE, BINANCE_PERP),
         ),
         ExchangeRow(
@@ -100,7 +108,7 @@ EXCHANGES: dict[str, ExchangeRow] = {
             (*_KEY_AND_SECRET, KeyField("passphrase", "Passphrase", "The one you chose when you made the key.")),
             "privateGetUserApiKey",
             "Make the key with General and Spot allowed, Transfer and Withdrawal off, and bound to your IP address.",
-            (("trading", "trade"), ("funding", "main")),
+            KUCOIN_WALLETS,
             (KUCOIN, KUCOIN_PERP),
         ),
         ExchangeRow(
@@ -114,7 +122,8 @@ EXCHANGES: dict[str, ExchangeRow] = {
             ),
             "privatePostGetApiKeyInfo",
             "Make the key with Query Funds, Query Orders & Trades and Modify Orders allowed, Withdraw Funds off.",
-            venues=(KRAKEN, KRAKEN_PERP),
+            KRAKEN_WALLETS,
+            (KRAKEN, KRAKEN_PERP),
         ),
         ExchangeRow(
             "coinbase",
@@ -129,7 +138,8 @@ EXCHANGES: dict[str, ExchangeRow] = {
             ),
             "v3PrivateGetBrokerageKeyPermissions",
             "Make the key with View and Trade allowed and Transfer off.",
-            venues=(COINBASE,),
+            COINBASE_WALLETS,
+            (COINBASE,),
         ),
         ExchangeRow(
             "bybit",
@@ -139,7 +149,7 @@ EXCHANGES: dict[str, ExchangeRow] = {
             _KEY_AND_SECRET,
             "privateGetV5UserQueryApi",
             "Make the key with read and write for spot trading, withdrawals off, and bound to your IP address.",
-            (("trading", "spot"), ("funding", "funding")),
+            BYBIT_WALLETS,
             (BYBIT,),
         ),
     )

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from engine.domain.errors import BadInput, VenueError, VenueUnreachable
+from engine.domain.errors import BadInput, VenueError
 from engine.domain.portfolio import Balance
 from engine.exchanges import ExchangeRow
 from engine.exchanges.client import MIN_SECRET_LENGTH, Credentials, Door, KeyRefused, asking, open_client
+from engine.exchanges.wallets import SilentWallet, read_wallets
+
+_WALLETS_ASKED = 2
+"""The wallet to trade from and the one that deposits go to; `engine.exchanges.wallets` reads all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +113,7 @@ class _Question:
         except VenueError as error:
             rights, unknown_because = Rights(None, None, None), str(error)
         try:
-            balances, silent_wallets = self._balances()
+            read = read_wallets(self.row, self.client, self.credentials.secrets, _WALLETS_ASKED)
         except KeyRefused as error:
             return AccountCheck(True, str(error), (), False, rights.can_withdraw, rights.ip_bound)
         except VenueError as error:
@@ -118,61 +121,14 @@ class _Question:
                 return AccountCheck(False, f"The key could not be checked and is not approved: {error}.")
             message = f"{_verdict(self.row, rights, '')} Balances could not be read: {error}."
             return AccountCheck(True, message, (), rights.can_trade, rights.can_withdraw, rights.ip_bound)
-        message = f"{_verdict(self.row, rights, unknown_because)} {_counted(balances)}{silent_wallets}"
-        return AccountCheck(True, message, balances, rights.can_trade, rights.can_withdraw, rights.ip_bound)
+        told = f"{_counted(read.balances)}{_silent(read.silent)}"
+        message = f"{_verdict(self.row, rights, unknown_because)} {told}"
+        return AccountCheck(True, message, read.balances, rights.can_trade, rights.can_withdraw, rights.ip_bound)
 
     def _rights(self) -> Rights:
         with asking(self.row, self.client, self.credentials.secrets):
             answer = getattr(self.client, self.row.rights_method)()
             return RIGHTS_READERS[self.row.rights_method](answer)
-
-    def _balances(self) -> tuple[tuple[Balance, ...], str]:
-        """Coins above zero of every open wallet, and a sentence about those that gave no answer."""
-        found: list[Balance] = []
-        silent: list[str] = []
-        for number, (label, account_type) in enumerate(self.row.wallets):
-            try:
-                with asking(self.row, self.client, self.credentials.secrets):
-                    answer = self.client.fetch_balance({"type": account_type})
-                    if number == 0 and not isinstance(answer.get("info"), Mapping):
-                        raise VenueUnreachable(f"{self.row.title} sent something that is no account")
-                    found += read_balances(self.row.name, label, answer)
-            except VenueError:
-                if number == 0:
-                    raise
-                silent.append(label)
-        return tuple(found), f" The {', '.join(silent)} wallet could not be read." if silent else ""
-
-
-def read_balances(venue: str, account: str, answer: Mapping[str, Any]) -> tuple[Balance, ...]:
-    """Coins above zero from a ccxt balance, sorted by coin.
-
-    Raises
-    ------
-    VenueUnreachable
-        Where the raw answer is no data (a page of HTML leaves ccxt with an empty balance), or an amount is no number:
-        a balance that cannot be read is not an empty one.
-    """
-    totals, free, raw = answer.get("total"), answer.get("free"), answer.get("info")
-    if not (isinstance(totals, Mapping) and isinstance(free, Mapping) and isinstance(raw, Mapping | list)):
-        raise VenueUnreachable(f"{venue} sent something that is no list of balances")
-    balances = []
-    for currency in sorted(totals):
-        total = _amount(venue, currency, totals[currency])
-        if total != 0:
-            usable = total if free.get(currency) is None else _amount(venue, currency, free[currency])
-            balances.append(Balance(venue, account, currency, total, usable))
-    return tuple(balances)
-
-
-def _amount(venue: str, currency: str, value: Any) -> Decimal:
-    try:
-        amount = Decimal(str(value))
-    except InvalidOperation as error:
-        raise VenueUnreachable(f"{venue} sent {value!r} as the amount of {currency}") from error
-    if not amount.is_finite():
-        raise VenueUnreachable(f"{venue} sent {value!r} as the amount of {currency}")
-    return amount
 
 
 def _require_fields(row: ExchangeRow, credentials: Credentials) -> None:
@@ -199,6 +155,11 @@ def _verdict(row: ExchangeRow, rights: Rights, unknown_because: str) -> str:
 def _counted(balances: Sequence[Balance]) -> str:
     coins = len({balance.currency for balance in balances})
     return "No coins found." if coins == 0 else f"{coins} coin{'s' if coins > 1 else ''} found."
+
+
+def _silent(wallets: Sequence[SilentWallet]) -> str:
+    """A sentence about each wallet that gave no answer."""
+    return "".join(f" The {each.wallet} wallet could not be read." for each in wallets)
 
 
 def _flag(values: Mapping[str, Any], name: str) -> bool | None:

@@ -10,18 +10,21 @@ from typing import Any
 
 import numpy as np
 
-from config.settings import BookSettings
+from config.settings import BookSettings, ConnectedSettings
 from engine.domain.errors import BadInput
 from engine.domain.instruments import InstrumentKey, Kind, venue_of
 from engine.domain.market import FloatArray
-from engine.domain.portfolio import Balance, BookSnapshot
+from engine.domain.portfolio import BookSnapshot
 from engine.domain.views import Figure, FormField, StrategyForm
-from engine.domain.wallet_views import HoldingRow, RiskView, StressRow, WalletOwners, WalletView
+from engine.domain.wallet_views import HoldingRow, MoneyKind, RiskView, StressRow, WalletGroup, WalletView
 from engine.quant.stress import SCENARIOS
 from engine.risk import figures
 from engine.risk.limits import RiskConfig, limit_rows
 from engine.runtime.forms import form_of
 from engine.runtime.records import Records
+from engine.runtime.valuation import Prices
+from engine.runtime.wallet_rows import Appraiser, holdings, owners_of
+from engine.runtime.wallet_shelf import KnownAccounts
 from engine.strategies import STRATEGIES
 
 ZERO = Decimal(0)
@@ -33,48 +36,57 @@ class Portfolio(Records):
     """What is held, where, and what it could lose."""
 
     def wallets(self, currency: str) -> WalletView:
-        """Every balance on every simulated or connected venue, valued in one currency."""
+        """Every balance on every simulated or connected venue, valued in one currency, kind by kind."""
         books = self.snapshot().books
-        rates = self._rates(books)
-        rate = _in_currency(rates, currency)
+        known = self._accounts()
+        appraiser = Appraiser(books, self._connected_prices())
+        base = books[0].base_currency
+        rate = appraiser.rate(base, currency)
         if rate is None:
-            raise BadInput(f"there is no rate for {currency}; choose one of {', '.join(sorted(rates))}")
-        found = [_holding(balance, book, rates, rate) for book in books for balance in book.balances]
-        rows = [row for row in found if row.total]
-        total = sum((row.value for row in rows if row.value is not None), ZERO)
-        shared = tuple(_with_share(row, total) for row in sorted(rows, key=_by_value))
-        priced = [book.market_time for book in books if book.market_time is not None]
+            raise BadInput(f"there is no rate for {currency}; choose one of {', '.join(appraiser.currencies())}")
+        rows = [appraiser.row(row, base, currency) for row in holdings(books, known.holdings)]
+        groups = (self._group(kind, rows, books, rate.price) for kind in MoneyKind)
         return WalletView(
             currency=currency,
+            groups=tuple(group for group in groups if group is not None),
+            accounts=known.reads(),
+            priced_at=max((book.market_time for book in books if book.market_time is not None), default=None),
+        )
+
+    def _group(
+        self, kind: MoneyKind, rows: Iterable[HoldingRow], books: Iterable[BookSnapshot], rate: Decimal
+    ) -> WalletGroup | None:
+        """The rows of one kind with their sums and risk; None where there are none."""
+        mine = [row for row in rows if row.kind is kind]
+        if not mine:
+            return None
+        total = sum((row.value for row in mine if row.value is not None), ZERO)
+        shared = tuple(_with_share(row, total) for row in sorted(mine, key=_by_value))
+        risk = self._risk(books, _wallet_holdings(mine, rate), total / rate, _at_venues(mine, rate))
+        return WalletGroup(
+            kind=kind,
             total=total,
             holdings=shared,
             unpriced=tuple(f"{r.total} {r.currency} at {r.venue}" for r in shared if r.value is None),
             by_coin=_grouped((r.currency, r.value) for r in shared),
             by_venue=_grouped((r.venue, r.value) for r in shared),
-            risk=_of_holdings(self._risk(books, _wallet_holdings(rows, rate), total / rate, _at_venues(rows, rate))),
-            priced_at=max(priced, default=None),
-            owners=_owners(rows, books, rate),
+            risk=_of_holdings(risk),
+            owners=owners_of(kind, mine, books, rate),
         )
 
-    def _rates(self, books: Iterable[BookSnapshot]) -> dict[str, tuple[Decimal, str]]:
-        """Base currency for one coin, and where the price is from; the first venue that lists a coin wins."""
-        rates: dict[str, tuple[Decimal, str]] = {}
-        for book in books:
-            rates.setdefault(book.base_currency, (Decimal(1), "base currency"))
-            marks = dict(book.marks)
-            for instrument in book.instruments:
-                mark = marks.get(instrument.key)
-                if mark is not None:
-                    rates.setdefault(instrument.base, (mark, f"last price of {instrument.key}"))
-        return rates
+    def _accounts(self) -> KnownAccounts:
+        """What connected accounts hold, as last read."""
+        return self._services.wallets.known()
+
+    def _connected_prices(self) -> Prices:
+        """What connected exchanges say that coins are worth, as last read."""
+        return self._services.wallets.prices
 
     def convert(self, amount: Decimal, currency: str) -> tuple[Decimal, str] | None:
         """Base currency to a display currency, with the rate's source."""
-        rates = self._rates(self.snapshot().books)
-        if currency not in rates:
-            return None
-        price, source = rates[currency]
-        return (amount / price, source) if price else None
+        books = self.snapshot().books
+        worth = Appraiser(books, self._connected_prices()).rate(books[0].base_currency, currency)
+        return None if worth is None else (amount * worth.price, worth.source or "base currency")
 
     def risk(self, book: str) -> RiskView:
         """Exposure, tail risk and stress of a book's positions."""
@@ -152,57 +164,17 @@ class Portfolio(Records):
     def _first_settings(self, book: str) -> Mapping[str, Mapping[str, Any]]:
         """What each strategy of a book is set to at the book's first start, by strategy."""
         settings = self._services.settings.settings
-        started: dict[str, BookSettings] = {"demo": settings.demo, "paper": settings.paper}
+        started: dict[str, BookSettings | ConnectedSettings] = {
+            "demo": settings.demo,
+            "paper": settings.paper,
+            "testnet": settings.testnet,
+            "live": settings.live,
+        }
         return started[book].strategy_settings if book in started else {}
-
-
-def _in_currency(rates: Mapping[str, tuple[Decimal, str]], currency: str) -> Decimal | None:
-    """Units of ``currency`` for one unit of base currency."""
-    known = rates.get(currency)
-    return Decimal(1) / known[0] if known and known[0] else None
-
-
-def _holding(
-    balance: Balance, book: BookSnapshot, rates: Mapping[str, tuple[Decimal, str]], rate: Decimal
-) -> HoldingRow:
-    price, source = rates.get(balance.currency, (None, "no price"))
-    return HoldingRow(
-        venue=balance.venue,
-        simulated=_is_simulated(book),
-        account=balance.account,
-        currency=balance.currency,
-        total=balance.total,
-        free=balance.free,
-        price=price * rate if price is not None else None,
-        price_source=source,
-        value=balance.total * price * rate if price is not None else None,
-        share=None,
-        engine_owned=balance.engine_owned,
-    )
 
 
 def _with_share(row: HoldingRow, total: Decimal) -> HoldingRow:
     return replace(row, share=row.value / total if row.value is not None and total else None)
-
-
-def _is_simulated(book: BookSnapshot) -> bool:
-    """Whether a book's balances are play money: paper money on real prices is no holding either."""
-    return book.simulated or book.stage == "paper"
-
-
-def _owners(rows: Iterable[HoldingRow], books: Iterable[BookSnapshot], rate: Decimal) -> tuple[WalletOwners, ...]:
-    """Of each kind of balances: what the engine trades, what is the trader's own, and what explains the equity."""
-    found = []
-    priced = [row for row in rows if row.value is not None and row.price is not None]
-    for simulated in (False, True):
-        kind = [row for row in priced if row.simulated is simulated]
-        total = sum((row.value for row in kind if row.value is not None), ZERO)
-        traded = sum((row.engine_owned * row.price for row in kind if row.price is not None), ZERO)
-        its_books = [book for book in books if _is_simulated(book) is simulated]
-        equity = sum((book.equity * rate for book in its_books), ZERO)
-        if kind and all(book.is_valued for book in its_books):
-            found.append(WalletOwners(simulated, total, traded, total - traded, equity - traded, equity))
-    return tuple(found)
 
 
 def _by_value(row: HoldingRow) -> tuple[Decimal, str, str]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from engine.runtime.jobs import Jobs
     from engine.runtime.research_shelf import ResearchShelf
     from engine.runtime.research_studies_shelf import StudyShelf
+    from engine.runtime.wallet_shelf import WalletShelf
     from engine.security.access import Access
     from engine.security.vault import Vault
 
@@ -48,4 +49,5 @@ class Services:
     backtests: ResearchShelf
     studies: StudyShelf
     taxes: Taxes
+    wallets: WalletShelf
     chain_key: bytes

@@ -15,8 +15,9 @@ from exchange_stand_in import HTML, Answer, Query, StandIn, running_stand_in
 
 from engine.domain.errors import BadInput, VenueUnreachable
 from engine.exchanges import EXCHANGES
-from engine.exchanges.accounts import RIGHTS_READERS, AccountCheck, Rights, check_account, read_balances
+from engine.exchanges.accounts import RIGHTS_READERS, AccountCheck, Rights, check_account
 from engine.exchanges.client import Credentials, Door, open_client, redacted
+from engine.exchanges.wallets import read_balances
 
 KEY, SECRET, PASSPHRASE = (
     "vmPUZE6mv9SD5VNHk4HlWFsOr6aKE2zv",

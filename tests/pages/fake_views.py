@@ -13,9 +13,10 @@ from engine.domain.instruments import InstrumentKey
 from engine.domain.tax_views import TaxKind, TaxReport, TaxRow
 from engine.domain.trail_views import AuditRow, ChainView, JournalRow, LogRow
 from engine.domain.views import EquityCurve, Figure, FillRow, FormField, OrderRow, PageOf, StrategyForm, TradeChart
-from engine.domain.wallet_views import HoldingRow, RiskView, StressRow, WalletOwners, WalletView
+from engine.domain.wallet_views import MoneyKind, RiskView, StressRow, WalletView
 from tests.pages import fake_records as made
 from tests.pages import fake_rows as rows_of
+from tests.pages import fake_wallets as wallets_of
 from tests.pages.fake_base import FakeBase
 
 EMPTY_CURVE = EquityCurve(np.array([], np.int64), np.array([]), np.array([]), (), "USDT", 0)
@@ -82,27 +83,12 @@ class FakeViews(FakeBase):
         self._fail("wallets")
         if currency != "USDT" and self.convert(Decimal(1), currency) is None:
             raise BadInput(f"there is no rate for {currency}")
-        if currency != "USDT" and self.convert(Decimal(1), currency) is None:
-            raise BadInput(f"there is no rate for {currency}")
         if self.empty:
-            return WalletView(currency, Decimal(0), (), (), (), (), self.risk("demo"), None)
-        rows = tuple(_holding(index) for index in range(6))
-        return WalletView(
-            currency,
-            Decimal("10432.18"),
-            rows,
-            ("PEPE",),
-            (("USDT", Decimal("7620.42")), ("BTC", Decimal("2694.93")), ("ETH", Decimal("116.83"))),
-            (("demo-a", Decimal("8022.18")), ("demo-b", Decimal("2410.00"))),
-            self.risk("demo"),
-            made.MARKET_NOW,
-            (
-                WalletOwners(
-                    True, Decimal("10550.21"), Decimal("10432.18"), Decimal("118.03"), Decimal("-13.93"),
-                    Decimal("10418.25"),
-                ),
-            ),
-        )  # fmt: skip
+            return WalletView(currency, (), (), None)
+        kinds = (MoneyKind.SIMULATED,) if not self.connected else (MoneyKind.REAL, MoneyKind.SIMULATED)
+        groups = tuple(wallets_of.group(kind, self.risk("demo")) for kind in kinds)
+        accounts = wallets_of.accounts() if self.connected else ()
+        return WalletView(currency, groups, accounts, made.MARKET_NOW)
 
     def risk(self, book: str) -> RiskView:
         self._fail("risk")
@@ -184,23 +170,4 @@ def _funding(year: int, rows: tuple[TaxRow, ...]) -> tuple[TaxRow, ...]:
         )
         for kind, income, expense in payments
         if rows
-    )  # fmt: skip
-
-
-def _holding(index: int) -> HoldingRow:
-    rows = (
-        ("demo-a", "USDT", "5210.42", "1", "base currency"),
-        ("demo-a", "BTC", "0.0421", "64012.50", "mid"),
-        ("demo-b", "USDT", "2410.00", "1", "base currency"),
-        ("demo-a", "ETH", "0.0374", "3120.44", "mid"),
-        ("demo-a", "SOL", "5.5", "142.118", "last close"),
-        ("demo-a", "PEPE", "1200000", None, "no market"),
-    )
-    venue, coin, total, price, source = rows[index]
-    value = None if price is None else Decimal(total) * Decimal(price)
-    share = None if value is None else value / Decimal("10432.18")
-    held = Decimal(total)
-    return HoldingRow(
-        venue, True, "spot", coin, held, held, None if price is None else Decimal(price), source, value, share,
-        held if coin in {"BTC", "SOL"} else Decimal(0),
     )  # fmt: skip

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.domain.views import FormField
-from engine.domain.wallet_views import WalletOwners
+from engine.domain.wallet_views import MoneyKind, WalletOwners
 from pages import forms, wallets
 from tests.pages.fake_console import FakeConsole
 from tests.pages.page_runner import opened, text
@@ -43,7 +43,7 @@ def test_refusal_when_listed_on_risk_then_names_the_strategy_by_its_title() -> N
 
 
 def owners(own: str, profit: str) -> str:
-    whose = WalletOwners(True, D(100) + D(own), D(100), D(own), D(profit), D(100) + D(profit))
+    whose = WalletOwners(MoneyKind.SIMULATED, D(100) + D(own), D(100), D(own), D(profit), D(100) + D(profit))
     return wallets.owners(whose, "USDT")
 
 

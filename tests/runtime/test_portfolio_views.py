@@ -13,10 +13,12 @@ import pytest
 from config.settings import load
 from engine.domain.instruments import Instrument, InstrumentKey, Kind
 from engine.domain.portfolio import Balance, BookSnapshot
-from engine.domain.wallet_views import WalletOwners
+from engine.domain.wallet_views import MoneyKind, WalletOwners
 from engine.risk.limits import RiskConfig
 from engine.runtime.forms import form_of
 from engine.runtime.portfolio import Portfolio
+from engine.runtime.valuation import Prices
+from engine.runtime.wallet_shelf import AccountHoldings, KnownAccounts
 from engine.strategies import STRATEGIES
 from tests.pages.fake_console import FakeConsole
 
@@ -36,10 +38,18 @@ class Held(Portfolio):
 
     def __init__(self, *books: BookSnapshot) -> None:
         self._books = books
+        self.accounts: tuple[AccountHoldings, ...] = ()
+        self.prices = Prices(())
         self._services: Any = SimpleNamespace(settings=load(environment={}))
 
     def snapshot(self) -> Any:
         return SimpleNamespace(books=self._books, book=lambda name: self._books[0])
+
+    def _accounts(self) -> KnownAccounts:
+        return KnownAccounts(self.accounts)
+
+    def _connected_prices(self) -> Prices:
+        return self.prices
 
     def _history(self, book: str, instrument: InstrumentKey, bars: int) -> Any:
         return SimpleNamespace(timeframe="1h", close=np.linspace(900.0, 1000.0, 50))
@@ -51,15 +61,17 @@ def balance(currency: str, total: str, traded: str) -> Balance:
 
 def test_wallets_when_some_coins_are_the_traders_own_then_the_difference_to_the_equity_is_told() -> None:
     held = Held(book(balance("USDT", "1300", "1000"), balance("BTC", "2", "0.5"), equity="1480"))
-    (owners,) = held.wallets("USDT").owners
-    assert owners == WalletOwners(True, D(3300), D(1500), D(1800), D(-20), D(1480))
+    (group,) = held.wallets("USDT").groups
+    owners = group.owners
+    assert owners is not None
+    assert owners == WalletOwners(MoneyKind.SIMULATED, D(3300), D(1500), D(1800), D(-20), D(1480))
     assert owners.total == owners.traded + owners.own
     assert owners.equity == owners.traded + owners.open_profit
 
 
 def test_wallets_when_risk_is_shown_then_shares_are_of_the_holdings_and_a_books_are_of_its_equity() -> None:
     held = Held(book(balance("USDT", "1300", "1000"), balance("BTC", "2", "0.5")))
-    names = {figure.name for figure in held.wallets("USDT").risk.figures}
+    names = {figure.name for figure in held.wallets("USDT").groups[0].risk.figures}
     assert "Gross exposure of these holdings" in names
     assert not [name for name in names if "equity" in name]
     assert "Gross exposure of equity" in {figure.name for figure in held.risk("demo").figures}
@@ -68,12 +80,19 @@ def test_wallets_when_risk_is_shown_then_shares_are_of_the_holdings_and_a_books_
 def test_wallets_when_simulated_and_real_then_each_kind_has_its_own_sums() -> None:
     simulated = book(balance("USDT", "100", "100"), equity="100")
     real = book(balance("USDT", "70", "50"), equity="50", simulated=False, stage="live", name="live")
-    owners = Held(simulated, real).wallets("USDT").owners
-    assert [(one.simulated, one.total, one.own) for one in owners] == [(False, D(70), D(20)), (True, D(100), D(0))]
+    groups = Held(simulated, real).wallets("USDT").groups
+    assert [(one.kind, one.owners and (one.owners.total, one.owners.own)) for one in groups] == [
+        (MoneyKind.REAL, (D(70), D(20))),
+        (MoneyKind.SIMULATED, (D(100), D(0))),
+    ]
 
 
 def test_wallets_when_a_coin_has_no_price_then_it_belongs_to_no_sum() -> None:
-    (owners,) = Held(book(balance("USDT", "10", "10"), balance("PEPE", "5", "5"), equity="10")).wallets("USDT").owners
+    held = Held(book(balance("USDT", "10", "10"), balance("PEPE", "5", "5"), equity="10"))
+    (group,) = held.wallets("USDT").groups
+    owners = group.owners
+    assert owners is not None
+    assert group.unpriced == ("5 PEPE at demo-a",)
     assert (owners.total, owners.traded, owners.own) == (D(10), D(10), D(0))
 
 

@@ -1,0 +1,149 @@
+"""The wallets an account has at each exchange, as data: how each is asked for, and where its coins stand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Question = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class RawCoins:
+    """Where coins lie in an exchange's own answer, for what ccxt does not read or mixes with open gains.
+
+    Attributes
+    ----------
+    path : tuple of str
+        Keys that lead to the rows; a single row instead of a list is one coin.
+    coin, total, free : str
+        Fields of a row; ``free`` "" means that nothing can be taken out at once.
+    """
+
+    path: tuple[str, ...]
+    coin: str
+    total: str
+    free: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WalletRow:
+    """A wallet of an account.
+
+    Attributes
+    ----------
+    label : str
+        What people call it.
+    questions : tuple of parameters
+        Asked one after the other; their coins are added up.
+    method : str
+        Method of the ccxt client.
+    raw : RawCoins or None
+        None reads ccxt's own figures.
+    venue : str
+        Name of the venue that trades from it; "" where the engine never does.
+    most_rows : int
+        An answer with so many rows may be cut short, and is then not believed; 0 where there is no such limit.
+    """
+
+    label: str
+    questions: tuple[Question, ...] = ({},)
+    method: str = "fetch_balance"
+    raw: RawCoins | None = None
+    venue: str = ""
+    most_rows: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class WalletPlan:
+    """All wallets of an account at one exchange.
+
+    Attributes
+    ----------
+    rows : tuple of WalletRow
+        The first must answer; the others may be closed to the key, or not be opened.
+    earn_endings : tuple of str
+        Endings of coin names that mean "the same coin, lent or staked".
+    earn_beginning : str
+        The same at the beginning of a name.
+    """
+
+    rows: tuple[WalletRow, ...]
+    earn_endings: tuple[str, ...] = ()
+    earn_beginning: str = ""
+    tickers: Question = field(default_factory=dict)
+
+
+_FUTURES_ASSETS = RawCoins(("assets",), "asset", "walletBalance", "availableBalance")
+_PAGE = 100
+
+BINANCE_WALLETS = WalletPlan(
+    (
+        WalletRow("spot", ({"type": "spot"},), venue="binance"),
+        WalletRow("funding", ({"type": "funding"},)),
+        WalletRow("USD-M futures", method="fapiPrivateV3GetAccount", raw=_FUTURES_ASSETS, venue="binance-perp"),
+        WalletRow("COIN-M futures", method="dapiPrivateGetAccount", raw=_FUTURES_ASSETS),
+        WalletRow("cross margin", ({"type": "margin"},)),
+        WalletRow(
+            "earn, flexible",
+            ({"size": _PAGE},),
+            "sapiGetSimpleEarnFlexiblePosition",
+            RawCoins(("rows",), "asset", "totalAmount"),
+            most_rows=_PAGE,
+        ),
+        WalletRow(
+            "earn, locked",
+            ({"size": _PAGE},),
+            "sapiGetSimpleEarnLockedPosition",
+            RawCoins(("rows",), "asset", "amount"),
+            most_rows=_PAGE,
+        ),
+    ),
+    earn_beginning="LD",
+)
+
+KUCOIN_WALLETS = WalletPlan(
+    (
+        WalletRow("trading", ({"type": "trade"},), venue="kucoin"),
+        WalletRow("funding", ({"type": "main"},)),
+        WalletRow("trading, high frequency", ({"type": "trade", "hf": True},)),
+        WalletRow("cross margin", ({"type": "margin"},)),
+        WalletRow(
+            "futures",
+            ({"currency": "USDT"}, {"currency": "XBT"}),
+            "futuresPrivateGetAccountOverview",
+            RawCoins(("data",), "currency", "marginBalance", "availableBalance"),
+            venue="kucoin-perp",
+        ),
+        WalletRow(
+            "earn",
+            ({"pageSize": _PAGE},),
+            "earnGetEarnHoldAssets",
+            RawCoins(("data", "items"), "currency", "holdAmount"),
+            most_rows=_PAGE,
+        ),
+    ),
+)
+
+KRAKEN_WALLETS = WalletPlan(
+    (WalletRow("spot", venue="kraken"),),
+    earn_endings=(".F", ".B", ".M", ".S", ".P"),
+)
+"""Kraken tells staked and lent coins among the others, by an ending of their names. Its futures need other keys."""
+
+COINBASE_WALLETS = WalletPlan((WalletRow("spot", ({"v3": True},), venue="coinbase"),))
+
+BYBIT_WALLETS = WalletPlan(
+    (
+        WalletRow("unified trading", ({"type": "spot"},), venue="bybit"),
+        WalletRow("funding", ({"type": "funding"},)),
+        WalletRow(
+            "earn",
+            ({"category": "FlexibleSaving"}, {"category": "OnChain"}),
+            "privateGetV5EarnPosition",
+            RawCoins(("result", "list"), "coin", "amount"),
+        ),
+    ),
+    tickers={"type": "spot"},
+)
