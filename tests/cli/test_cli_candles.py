@@ -129,7 +129,7 @@ def test_replay_when_real_candles_then_it_trades(capsys: pytest.CaptureFixture[s
         ("backup", "holds no data"),
         ("restore missing.zip", "missing.zip"),
         ("run --stage paper --speed 5", "--speed"),
-        ("run --speed 1001", "demo.speed"),
+        ("run --speed 1001", "--speed 1001"),
         ("users add jo --role admin", "--password-stdin"),
     ],
 )

@@ -39,7 +39,7 @@ def test_status_when_read_by_people_then_it_says_simulated(trading: Engine) -> N
     assert re.search(r"\d\.\d{9}", said) is None, "nothing unrounded"
 
 
-@pytest.mark.parametrize("line", ["run --stage demo", "console", "restore README.md"])
+@pytest.mark.parametrize("line", ["run --stage demo", "restore README.md"])
 def test_command_when_the_folder_is_taken_then_refused_with_who_has_it(trading: Engine, line: str) -> None:
     said = trading(*line.split())
     assert said.code == 3

@@ -11,7 +11,7 @@ import pytest
 from kernel_twin import HOUR, START_MS, candles_of
 
 from engine.domain.commands import TradingState
-from engine.domain.facts import StopStep
+from engine.domain.facts import LatchReleased, StopStep
 from engine.domain.instruments import Instrument, InstrumentKey, Kind
 from engine.domain.market import Bars, Candle, from_ms
 from engine.domain.orders import CashFlow, Fill, Liquidity, OrderIntent, OrderState, OrderType, Purpose, Side
@@ -227,11 +227,12 @@ def test_until_when_the_last_bar_was_lived_then_there_is_none_beyond() -> None:
     assert desk.quiet.until(ROWS - 1, desk.core) == ROWS
 
 
-def test_until_when_a_latch_is_released_without_a_fact_then_the_wish_counts_again() -> None:
+def test_until_when_a_latch_is_released_then_the_wish_counts_again() -> None:
     desk = Desk(1.0)
     desk.book.stopped_out[WHERE] = TAKEN
     assert desk.until() == ROWS - 1
-    del desk.book.stopped_out[WHERE]
+    desk.core.apply(LatchReleased(*WHERE, AT))
+    desk.changes += 1
     assert desk.until() == ROW + 1
 
 
