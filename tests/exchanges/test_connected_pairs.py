@@ -108,3 +108,5 @@ def test_bracket_when_anything_happens_then_the_books_can_follow_and_nothing_is_
     assert not working or protects, "an order works that the books believe dead"
     if exchange.coins and OrderState.UNKNOWN not in (stop.state, target.state) and protects:
         assert working, "the books believe a position protected that is not"
+    if not any(trouble for _, _, troubles in steps for trouble in troubles) and protects:
+        assert sum((each.left for each in working), Decimal(0)) == exchange.coins
