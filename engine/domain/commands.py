@@ -159,6 +159,35 @@ class InjectFault:
     minutes: int
 
 
+@dataclass(frozen=True, slots=True)
+class ArmLive:
+    """Let a book that needs it trade: it has been looked at, and may open positions from now on."""
+
+    book: str
+
+
+@dataclass(frozen=True, slots=True)
+class Promote:
+    """Give a strategy, as it is configured in one book, a place in the book of a later stage."""
+
+    strategy: str
+    from_book: str
+    to_book: str
+
+    @property
+    def book(self) -> str:
+        """The book that is changed."""
+        return self.to_book
+
+
+@dataclass(frozen=True, slots=True)
+class Demote:
+    """Take a strategy's place in a book back: it pauses there, and its positions keep their stops."""
+
+    strategy: str
+    book: str
+
+
 CommandBody = (
     EmergencyStop
     | Rearm
@@ -172,6 +201,9 @@ CommandBody = (
     | ConfigureRisk
     | SetSpeed
     | InjectFault
+    | ArmLive
+    | Promote
+    | Demote
 )
 
 REQUIRED_ROLE: dict[type[CommandBody], Role] = {
@@ -187,6 +219,9 @@ REQUIRED_ROLE: dict[type[CommandBody], Role] = {
     ConfigureRisk: Role.ADMIN,
     SetSpeed: Role.OPERATOR,
     InjectFault: Role.OPERATOR,
+    ArmLive: Role.OPERATOR,
+    Promote: Role.OPERATOR,
+    Demote: Role.OPERATOR,
 }
 
 

@@ -28,6 +28,7 @@ from engine.domain.operations_views import (
 )
 from engine.domain.portfolio import EngineSnapshot
 from engine.domain.research import Research
+from engine.domain.stage_views import CandidateView, StageView
 from engine.domain.studies import Studies
 from engine.domain.tax_views import TaxReport
 from engine.domain.trail_views import AuditRow, ChainView, JournalRow, LogRow
@@ -255,6 +256,20 @@ class Operations(Protocol):
 
     def stop_paper_feed(self) -> None:
         """Disconnect it."""
+
+    def stages(self) -> tuple[StageView, ...]:
+        """Testnet and live, whether they run or not: their accounts, and what they need."""
+
+    def start_stage(
+        self, stage: str, connection: str, symbols: Sequence[str], timeframe: str, capital: Decimal
+    ) -> None:
+        """Start a stage's book at a connected account (live: after a step-up); raises why it cannot run so."""
+
+    def stop_stage(self, stage: str) -> None:
+        """Stop a stage's book; its positions, and the stops that lie at the exchange, stay."""
+
+    def candidates(self, to_book: str) -> tuple[CandidateView, ...]:
+        """Strategies that might be promoted into a book: what they have shown, and why not."""
 
     def convert(self, amount: Decimal, currency: str) -> tuple[Decimal, str] | None:
         """Base currency to a display currency, with the rate's source; None where there is no rate."""

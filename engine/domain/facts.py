@@ -7,6 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from enum import Enum
 
+from engine.domain.baskets import Basket, BasketMoved
 from engine.domain.commands import Command, Receipt, TradingState
 from engine.domain.instruments import InstrumentKey
 from engine.domain.orders import Approved, CashFlow, Fill, FundingPaid, OrderIntent, OrderUpdate, Refused
@@ -152,6 +153,66 @@ class ProtectionGap:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class CoinPriced:
+    """What a coin is worth in the book's base currency, noted because a fee was charged in it."""
+
+    coin: str
+    price: Decimal
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a strategy has shown in a book since it was last set up there.
+
+    Attributes
+    ----------
+    trades : int
+        Round trips that ended flat.
+    days : int
+        UTC market days on which it ran.
+    net_return : Decimal or None
+        Result after all costs as a share of its capital there; None where it has none.
+    drawdown : Decimal or None
+        Largest fall of its result from its best, as a share of its capital and that best.
+    since : datetime
+        Market time from which it counts.
+    """
+
+    trades: int
+    days: int
+    net_return: Decimal | None
+    drawdown: Decimal | None
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Promotion:
+    """A strategy was given a place in this book, or lost it (``promoted`` False), by ``by``.
+
+    ``values`` is the JSON of the configuration that was promoted, ``evidence`` what it rested on.
+    """
+
+    strategy: str
+    promoted: bool
+    from_book: str
+    values: str
+    evidence: Evidence | None
+    by: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Armed:
+    """A book that needs arming was armed, or has lost it; ``installation`` names the engine that may trade by it."""
+
+    armed: bool
+    installation: str
+    reason: str
+    at: datetime
+
+
 Fact = (
     OrderIntent
     | OrderUpdate
@@ -169,6 +230,11 @@ Fact = (
     | BestPrice
     | LatchReleased
     | ProtectionGap
+    | CoinPriced
+    | Promotion
+    | Armed
+    | Basket
+    | BasketMoved
 )
 
 

@@ -105,6 +105,8 @@ class OrderIntent:
     trail_distance : Decimal or None
         For a stop that follows the market: quote, positive; how far it stays behind the best price. The engine moves
         it, at closes; the venue does not.
+    basket_id : str or None
+        The basket it is a leg of, or repairs: whose unwind rule, decided before, takes the place of a stop.
     """
 
     client_id: str
@@ -123,6 +125,7 @@ class OrderIntent:
     reason: str = ""
     pair_id: str | None = None
     trail_distance: Decimal | None = None
+    basket_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,12 +180,22 @@ class Liquidity(Enum):
     TAKER = "taker"
 
 
+class FillCause(Enum):
+    """Why an execution happened: because an order met another, or because the venue made it happen."""
+
+    TRADE = "trade"
+    LIQUIDATION = "liquidation"
+    DELEVERAGING = "automatic deleveraging"
+    SETTLEMENT = "settlement"
+
+
 @dataclass(frozen=True, slots=True)
 class Fill:
     """An execution; the only thing that moves a position. Unique by `identity`: some venues number the trades of every
     symbol on their own.
 
-    ``fee`` is positive when paid, in ``fee_currency``; ``price`` in quote; ``quantity`` in base, positive.
+    ``fee`` is positive when paid, in ``fee_currency``; ``price`` in quote; ``quantity`` in base, positive. What the
+    venue itself did to a position, without an order of anybody's, says so in ``cause``.
     """
 
     venue: str
@@ -198,6 +211,7 @@ class Fill:
     fee_currency: str
     liquidity: Liquidity
     at: datetime
+    cause: FillCause = FillCause.TRADE
 
     @property
     def identity(self) -> tuple[str, str, InstrumentKey, str]:
@@ -222,7 +236,10 @@ class FundingPaid:
 
 @dataclass(frozen=True, slots=True)
 class CashFlow:
-    """Capital given to (positive) or taken from (negative) a book's account at a venue."""
+    """Capital given to (positive) or taken from (negative) a book's account at a venue.
+
+    ``own`` is what the trader moved beside the book's capital: deposits, withdrawals, transfers that the venue tells.
+    """
 
     venue: str
     flow_id: str
@@ -230,3 +247,4 @@ class CashFlow:
     amount: Decimal
     at: datetime
     reason: str
+    own: bool = False

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
+from engine.domain.baskets import BasketView, Opportunity
 from engine.domain.commands import TradingState
-from engine.domain.facts import StopStep
+from engine.domain.conditions import VenueCondition
+from engine.domain.facts import Evidence, Promotion, StopStep
 from engine.domain.instruments import Instrument, InstrumentKey
 from engine.domain.orders import OrderState, OrderType, Purpose, Refused, Side
 
@@ -26,13 +28,37 @@ class Balance:
 
 @dataclass(frozen=True, slots=True)
 class VenuePosition:
-    """A derivative position as the venue reports it; ``quantity`` signed base."""
+    """A derivative position as the venue reports it; ``quantity`` signed base, prices in quote."""
 
     venue: str
     account: str
     instrument: InstrumentKey
     quantity: Decimal
     entry_price: Decimal
+    mark_price: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VenueOrder:
+    """An open order at a venue that no engine placed: the trader's own. Quantities in base, prices in quote."""
+
+    venue: str
+    client_id: str
+    venue_order_id: str
+    instrument: InstrumentKey
+    side: Side
+    quantity: Decimal
+    filled: Decimal
+    order_type: OrderType
+    limit_price: Decimal | None
+    stop_price: Decimal | None
+    reduce_only: bool
+    at: datetime
+
+    @property
+    def remaining(self) -> Decimal:
+        """Base quantity that may still fill."""
+        return max(Decimal(0), self.quantity - self.filled)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +67,8 @@ class Position:
 
     ``unrealised`` is None while there is no trustworthy mark. ``stop_price`` and ``target_price`` are where its latest
     stop and take-profit lie now; ``trails`` whether that stop follows the market. ``unprotected`` (base, positive) is a
-    part that no stop can cover, ``warnings`` say in words what its protection lacks.
+    part that no stop can cover, ``warnings`` say in words what its protection lacks; ``managed`` is False while its
+    venue accepts no key of ours, so that nothing can be done about it.
     """
 
     sleeve: str
@@ -61,6 +88,7 @@ class Position:
     trails: bool = False
     unprotected: Decimal = Decimal(0)
     warnings: tuple[str, ...] = ()
+    managed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +143,7 @@ class SleeveView:
     trades: int
     wins: int
     ideas: tuple[Idea, ...]
+    evidence: Evidence | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +164,8 @@ class FeedView:
     """A venue: online, when its market data last came (market and wall), and how its order calls fared.
 
     ``latency_s`` is how long its last order call took; ``calls`` and ``failures`` count them since the start.
+    ``condition`` is a real venue as its own answers show it, None for a simulated one; ``awaits`` why nothing is opened
+    there until books and venue have been compared, "" where they have.
     """
 
     venue: str
@@ -146,11 +177,16 @@ class FeedView:
     latency_s: float | None
     calls: int = 0
     failures: int = 0
+    condition: VenueCondition | None = None
+    awaits: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class StopView:
-    """An emergency stop or brake: the steps proven so far. ``flat`` is True only after VERIFIED FLAT."""
+    """An emergency stop or brake: the steps proven so far. ``flat`` is True only after VERIFIED FLAT.
+
+    ``exposure`` is what is still open, positions and orders at worst, in base currency; None while a price is unknown.
+    """
 
     stop_id: str
     reason: str
@@ -159,6 +195,7 @@ class StopView:
     steps: tuple[tuple[StopStep, str, datetime], ...]
     flat: bool
     waiting_for: str
+    exposure: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +213,9 @@ class BookSnapshot:
 
     ``is_valued`` is False while something held has no price, as in the first moments after a start: ``equity``,
     ``unrealised``, ``drawdown`` and ``pnl`` then rest on what was known before, and are to be shown as unknown.
+    ``obstacles`` are what keeps a book that needs arming from being armed: name and reason.
+    ``opportunities`` are the last ways whose prices lay apart, newest first, traded or not; ``baskets`` those under way
+    and the last that ended.
     """
 
     name: str
@@ -214,6 +254,12 @@ class BookSnapshot:
     fills: int
     unpriced: tuple[str, ...]
     is_valued: bool = True
+    needs_arming: bool = False
+    armed: bool = False
+    obstacles: tuple[tuple[str, str], ...] = ()
+    promotions: tuple[Promotion, ...] = ()
+    opportunities: tuple[Opportunity, ...] = ()
+    baskets: tuple[BasketView, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

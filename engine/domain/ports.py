@@ -6,13 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
+from engine.domain.baskets import BasketTerms, MarketView, Opportunity
+from engine.domain.conditions import VenueCondition
 from engine.domain.facts import Fact, Notice
 from engine.domain.instruments import Instrument, InstrumentKey
 from engine.domain.market import CandleArrays, FloatArray, MarketEvent
-from engine.domain.orders import Approved, Fill, FundingPaid, OrderUpdate
-from engine.domain.portfolio import Balance, VenuePosition
+from engine.domain.orders import Approved, CashFlow, Fill, FundingPaid, OrderUpdate
+from engine.domain.portfolio import Balance, VenueOrder, VenuePosition
 
 
 class Clock(Protocol):
@@ -41,6 +43,17 @@ class Strategy(Protocol):
 
     def stop_distances(self, candles: CandleArrays) -> FloatArray:
         """float64[n], quote currency, positive: how far from the entry the protective stop lies."""
+
+
+class BasketStrategy(Protocol):
+    """A pure view of many markets at one instant: ways of several legs that stand or fall together."""
+
+    @property
+    def terms(self) -> BasketTerms:
+        """How its baskets are to be handled, the unwind rule included."""
+
+    def baskets(self, view: MarketView) -> Sequence[Opportunity]:
+        """Every opportunity there is; one without a reason against it is wished, in the order given."""
 
 
 class Orders(Protocol):
@@ -77,8 +90,10 @@ class Evidence(Protocol):
     def open_orders(self) -> Sequence[OrderUpdate]:
         """Every order that may still fill."""
 
-    def executions_since(self, cursor: str) -> tuple[Sequence[Fill | FundingPaid], str]:
-        """Fills and funding after ``cursor`` ("" is the beginning), oldest first, and the new cursor."""
+    def executions_since(self, cursor: str) -> tuple[Sequence[Fill | FundingPaid | CashFlow], str]:
+        """Fills, funding and the trader's own flows after ``cursor`` ("" is the beginning), oldest first, and the new
+        cursor.
+        """
 
 
 class Accounts(Protocol):
@@ -86,6 +101,9 @@ class Accounts(Protocol):
 
     def balances(self) -> Sequence[Balance]:
         """Every coin, the trader's own holdings included."""
+
+    def known_balances(self) -> Sequence[Balance]:
+        """What `balances` last told, without asking a venue that is far away; for readers that look often."""
 
     def positions(self) -> Sequence[VenuePosition]:
         """Every derivative position."""
@@ -96,6 +114,27 @@ class Matching(Protocol):
 
     def observe(self, event: MarketEvent) -> Sequence[OrderUpdate | Fill | FundingPaid]:
         """Match resting orders against the event; what happened, in order."""
+
+
+@runtime_checkable
+class Connected(Protocol):
+    """Only venues at the end of a real line: how it stands there. Nothing here asks the venue; any call is quick."""
+
+    @property
+    def condition(self) -> VenueCondition:
+        """As its own answers show it."""
+
+    @property
+    def needs_resync(self) -> str:
+        """Why books and venue must be compared before anything is opened there, such as a stream that was interrupted;
+        "" where nothing has happened since `resync_begins`.
+        """
+
+    def resync_begins(self) -> None:
+        """A comparison begins: what it answers is not asked for again."""
+
+    def foreign_orders(self) -> Sequence[VenueOrder]:
+        """The trader's own open orders, as `open_orders` last listed them."""
 
 
 class Gateway(Orders, Evidence, Accounts, Protocol):

@@ -215,7 +215,8 @@ class BacktestView:
     says when and after how many days; ``curve`` ends there. ``price_steps`` are those of the instruments, where
     known. The verdict is as of ``judged_at`` and knows nothing of ``tried_since``: distinct settings of the
     strategy tried on these days later, None where not known. ``remarks`` say what its candles lack, or what was done to
-    their rows; none where every row was taken as it stood.
+    their rows; none where every row was taken as it stood. ``below_minimum`` counts wishes to open a position whose
+    order would have been below the venue's minimum, None where they were not counted.
     """
 
     row: BacktestRow
@@ -236,6 +237,7 @@ class BacktestView:
     judged_at: datetime | None = None
     tried_since: int | None = None
     remarks: tuple[str, ...] = ()
+    below_minimum: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,7 @@ class ClientIds:
     def __init__(self, book: str, installation: str, epoch: int) -> None:
         if len(book) != 2 or len(installation) != 5 or set(book + installation) - set(_DIGITS):
             raise BadInput(f"book {book!r} must be 2 and installation {installation!r} 5 characters of 0-9a-z")
+        self.installation = installation
         self._prefix = f"{book}{installation}"
         self.epoch = epoch
         self._epoch = base36(epoch, 4)

@@ -5,7 +5,8 @@ Realised P&L is by average cost and gross of fees; fees and funding are kept bes
     equity = capital flows + realised + unrealised - fees + funding
 
 holds to the last digit (a property test shows it). Balances are in the currency moved; a fee is booked in the
-currency it was charged in.
+currency it was charged in. A fee in a third coin is owed in that coin, a negative balance, until `Ledger.settle_fee`
+says what it was worth: whoever gave the coin is paid in base currency.
 """
 
 from __future__ import annotations
@@ -33,6 +34,25 @@ class FillEffect:
 
     realised: Decimal
     closed_trade: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CoinFee:
+    """A fee of ``amount`` in a third coin at ``price`` (base currency for one), for a trade of this sleeve."""
+
+    coin: str
+    amount: Decimal
+    price: Decimal
+    sleeve: str
+    instrument: InstrumentKey
+    is_late: bool = False
+
+
+def is_third_coin(fill: Fill, instrument: Instrument) -> bool:
+    """Whether the fee of a fill is in neither coin of its instrument."""
+    if fill.fee_currency == instrument.quote or not fill.fee:
+        return False
+    return fill.fee_currency != instrument.base or instrument.kind is not Kind.SPOT
 
 
 @dataclass(slots=True)
@@ -111,6 +131,43 @@ class Ledger:
         self._count(effect, holding, sleeve)
         return effect
 
+    def settle_fee(self, venue: str, fee: CoinFee) -> None:
+        """Pay for a fee in a third coin: the coin comes from somebody else, what it was worth is the sleeve's cost.
+
+        Called before the fill it belongs to; one that is settled later counts in its trade only while that lasts.
+        """
+        with localcontext(EXACT):
+            value = fee.amount * fee.price
+            self._move(venue, fee.coin, fee.amount)
+            self._move(venue, self.base_currency, -value)
+            self._totals(fee.sleeve).fees += value
+            holding = self.holdings.setdefault((fee.sleeve, fee.instrument), Holding())
+            holding.fees += value
+            holding.trade_pnl -= value if holding.quantity or not fee.is_late else ZERO
+
+    def take_over(self, sleeve: str, key: InstrumentKey, quantity: Decimal, price: Decimal) -> None:
+        """Begin with a derivative position (signed base) that was there before, as if opened at ``price`` (quote)."""
+        with localcontext(EXACT):
+            self._account(key, quantity, price)
+            holding = self.holdings.setdefault((sleeve, key), Holding())
+            booked = book_change(holding.quantity, holding.cost, quantity, price)
+            holding.quantity, holding.cost = booked.quantity, booked.cost
+
+    def give_up(self, sleeve: str, key: InstrumentKey, quantity: Decimal, price: Decimal) -> None:
+        """Let ``quantity`` (base, positive) of a sleeve's coins go at ``price`` (quote), without an execution: a venue
+        took them as a fee. What they are worth is booked as if they had been sold.
+        """
+        with localcontext(EXACT):
+            instrument, holding = self._known(key), self.holdings[(sleeve, key)]
+            self._account(key, -quantity, price)
+            booked = book_change(holding.quantity, holding.cost, -quantity, price)
+            holding.quantity, holding.cost = booked.quantity, booked.cost
+            holding.realised += booked.realised
+            holding.trade_pnl += booked.realised
+            self._totals(sleeve).realised += booked.realised
+            self._move(instrument.venue, instrument.base, -quantity)
+            self._move(instrument.venue, instrument.quote, quantity * price)
+
     def apply_netting(self, netted: Netted) -> None:
         """Close a long sleeve's and a short sleeve's quantity against each other; cash and account stay as they are."""
         with localcontext(EXACT):
@@ -118,7 +175,7 @@ class Ledger:
 
     def _net(self, netted: Netted) -> None:
         for sleeve, sign in ((netted.long_sleeve, -1), (netted.short_sleeve, 1)):
-            holding = self.holdings[(sleeve, netted.instrument)]
+            holding = self.holdings.setdefault((sleeve, netted.instrument), Holding())
             booked = book_change(holding.quantity, holding.cost, netted.quantity * sign, netted.price)
             holding.quantity, holding.cost = booked.quantity, booked.cost
             holding.realised += booked.realised
@@ -138,6 +195,8 @@ class Ledger:
 
     def _charge(self, fill: Fill, holding: Holding, sleeve: str, instrument: Instrument) -> None:
         self._move(fill.venue, fill.fee_currency, -fill.fee)
+        if is_third_coin(fill, instrument):
+            return
         in_quote = fill.fee
         if fill.fee and fill.fee_currency == instrument.base and instrument.kind is Kind.SPOT:
             in_quote = fill.fee * fill.price

@@ -10,6 +10,7 @@ RULES: dict[str, Rule] = {
     "state": rules.trading_state,
     "instrument": rules.known_instrument,
     "venue": rules.venue_online,
+    "venue ready": rules.venue_ready,
     "price age": rules.fresh_price,
     "price band": rules.price_band,
     "precision": rules.precision,

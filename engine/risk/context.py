@@ -71,6 +71,8 @@ class GateContext:
         One-day 95 % value at risk of the present holdings, share of equity; None blocks nothing.
     base_currency : str
         Of the book; named in what a refusal says.
+    obstacle : str or None
+        Why the venue is not to be given new risk now, in words; "" where nothing speaks against it.
     """
 
     now: datetime
@@ -99,6 +101,7 @@ class GateContext:
     quote_rate: Decimal | None = ONE
     daily_var: Decimal | None = None
     base_currency: str = ""
+    obstacle: str | None = ""
 
     def money(self, value: Decimal) -> str:
         """An amount of the book for people, with its currency."""

@@ -69,6 +69,15 @@ def venue_online(intent: OrderIntent, context: GateContext, config: RiskConfig) 
     return Breach("offline", "online", "the venue does not answer, so nothing new may be opened there")
 
 
+def venue_ready(intent: OrderIntent, context: GateContext, config: RiskConfig) -> Breach | None:
+    """The venue is ONLINE and reconciled, nothing on the instrument cools down or is UNKNOWN on the order's side."""
+    if context.obstacle == "":
+        return None
+    if context.obstacle is None:
+        return unknown("how the venue stands", "ready")
+    return Breach("not ready", "ready", f"nothing may be opened there now: {context.obstacle}")
+
+
 def fresh_price(intent: OrderIntent, context: GateContext, config: RiskConfig) -> Breach | None:
     """The mark is at most ``max_price_age_bars`` bars old and not from the future."""
     allowed_s = config.max_price_age_bars * context.bar.seconds

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from engine.domain.baskets import Basket, BasketMoved
 from engine.domain.codec import decode_fact, plain
 from engine.domain.commands import Command, EmergencyStop, PlaceOrder, SetTrading
 from engine.domain.errors import StorageError
 from engine.domain.facts import (
+    Armed,
     BestPrice,
     BookConfigured,
+    CoinPriced,
     CommandDone,
     EquityMark,
     Fact,
     LatchReleased,
     Netted,
+    Promotion,
     ProtectionGap,
     SleeveConfigured,
     StateChanged,
@@ -24,9 +28,13 @@ from engine.domain.orders import CashFlow, Fill, FundingPaid, OrderIntent, Order
 from engine.runtime.titles import title_of, with_titles
 
 KIND_WORDS = {
+    "Armed": "Arming",
+    "Basket": "Basket decided",
+    "BasketMoved": "Basket news",
     "BestPrice": "Best price",
     "BookConfigured": "Limits of the book",
     "CashFlow": "Cash moved",
+    "CoinPriced": "Price for fees",
     "Command": "Order of a person",
     "CommandDone": "Answer to a person",
     "EquityMark": "Equity noted",
@@ -36,6 +44,7 @@ KIND_WORDS = {
     "Netted": "Set off",
     "OrderIntent": "Order decided",
     "OrderUpdate": "Order news",
+    "Promotion": "Promotion",
     "ProtectionGap": "Protection",
     "SleeveConfigured": "Strategy set up",
     "StateChanged": "Trading state",
@@ -56,6 +65,11 @@ ACTION_WORDS = {
     "ConfigureRisk": "Changed the limits",
     "SetSpeed": "Changed the market's speed",
     "InjectFault": "Made a simulated fault",
+    "ArmLive": "Armed a book",
+    "Promote": "Promoted a strategy",
+    "Demote": "Demoted a strategy",
+    "book_off": "Stopped a book",
+    "book_on": "Started a book",
     "alert_muted": "Muted an alert",
     "backtest_deleted": "Deleted a backtest",
     "backtest_noted": "Wrote a note on a backtest",
@@ -143,8 +157,22 @@ def sentence_of(fact: Fact) -> str:
             way = "running" if running else "paused"
             share = f"{_rounded(weight * 100)} % of the capital"
             return f"{title_of(name)} is {way} with {share} on {len(instruments)} instruments"
+        case Armed() | Promotion():
+            return _about_permission(fact)
         case _:
             return _about_money(fact)
+
+
+def _about_permission(fact: Armed | Promotion) -> str:
+    match fact:
+        case Armed(armed=armed, reason=reason):
+            return f"The book is {'armed' if armed else 'no longer armed'}: {with_titles(reason)}"
+        case Promotion(strategy=name, promoted=True, from_book=book, by=by, evidence=evidence):
+            made = f"{_rounded(evidence.net_return * 100)} %" if evidence and evidence.net_return is not None else "?"
+            shown = f"{evidence.trades} trades on {evidence.days} days, {made}" if evidence is not None else "nothing"
+            return f"{by} promoted {title_of(name)} out of {book}, where it had shown: {shown}"
+        case Promotion(strategy=name, by=by):
+            return f"{by} took back the promotion of {title_of(name)}"
 
 
 def _about_orders(
@@ -178,12 +206,21 @@ def _about_orders(
 
 def _about_money(fact: Fact) -> str:
     match fact:
+        case Basket(sleeve=sleeve, legs=legs, leg_timer_s=timer_s, unwind=rule):
+            parts = ", ".join(f"{one.side.value} {plain(one.quantity)} {market_name(one.instrument)}" for one in legs)
+            return f"{title_of(sleeve)} wants together: {parts}; after {timer_s} s the rule is to {rule.value}"
+        case BasketMoved(basket_id=basket_id, state=state, reason=reason, result=result):
+            made = "unknown" if result is None else _rounded(result)
+            return f"Basket {basket_id} is {state.value}: {with_titles(reason)}; result so far {made}"
         case FundingPaid(instrument=key, amount=amount, currency=coin, rate=rate):
             did = "Received" if amount > 0 else "Paid"
             paid = f"{_rounded(abs(amount), 8)} {coin} funding"
             return f"{did} {paid} on {market_name(key)} at {_rounded(rate * 100, 6)} %"
-        case CashFlow(amount=amount, currency=coin):
-            return f"{'Received' if amount > 0 else 'Took out'} {plain(abs(amount))} {coin}"
+        case CashFlow(amount=amount, currency=coin, own=own, venue=venue, reason=reason):
+            moved = f"{'Received' if amount > 0 else 'Took out'} {plain(abs(amount))} {coin}"
+            return f"{moved} at {venue}, the trader's own: {reason}" if own else moved
+        case CoinPriced(coin=coin, price=price):
+            return f"One {coin} counted as {plain(price)} for fees charged in it"
         case EquityMark(equity=equity, peak=peak):
             return f"Equity {_rounded(equity)}; highest value of one unit {_rounded(peak, 6)}"
         case BookConfigured():

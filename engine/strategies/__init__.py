@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
+import numpy as np
 from pydantic import BaseModel
 
-from engine.domain.ports import Strategy
+from engine.domain.market import CandleArrays, FloatArray
+from engine.domain.ports import BasketStrategy, Strategy
+from engine.strategies.arbitrage import Arbitrage, ArbitrageConfig
 from engine.strategies.breakout import Breakout, BreakoutConfig
 from engine.strategies.mean_reversion import MeanReversion, MeanReversionConfig
 from engine.strategies.momentum import Momentum, MomentumConfig
@@ -78,15 +82,78 @@ BACKTESTS: dict[str, StrategyType] = STRATEGIES | REFERENCES
 """Every strategy that can be backtested."""
 
 
+@dataclass(frozen=True, slots=True)
+class BasketType:
+    """A strategy that trades baskets on quotes; fields as in `StrategyType`, built to another protocol."""
+
+    name: str
+    title: str
+    summary: str
+    config: type[BaseModel]
+    build: Callable[[Any], BasketStrategy]
+
+
+_ARBITRAGE = BasketType(
+    "arbitrage",
+    "Arbitrage",
+    "Buys a coin at one venue and sells it at another at the same time, from money and coins that lie there already, "
+    "where quotes differ by more than all fees; shows what it sees even where it cannot trade it.",
+    ArbitrageConfig,
+    Arbitrage,
+)
+
+BASKETS: dict[str, BasketType] = {kind.name: kind for kind in (_ARBITRAGE,)}
+"""Strategies that decide on quotes and whose legs stand or fall together; candles say too little to backtest them."""
+
+TRADED: dict[str, StrategyType | BasketType] = {**STRATEGIES, **BASKETS}
+"""Every strategy a book may run, in the order the console shows them."""
+
+
+@lru_cache(maxsize=64)
+def basket_strategy(name: str, values: str) -> BasketStrategy:
+    """A basket strategy as the JSON of its configuration says; pydantic's ValidationError where it is refused."""
+    kind = BASKETS[name]
+    return kind.build(kind.config.model_validate_json(values))
+
+
+@dataclass(frozen=True, slots=True)
+class NoView:
+    """What a basket strategy says about candles: nothing. It is never asked."""
+
+    lookback_bars: int = 1
+
+    def convictions(self, candles: CandleArrays) -> FloatArray:
+        """NaN throughout."""
+        return np.full(len(candles), np.nan)
+
+    def stop_distances(self, candles: CandleArrays) -> FloatArray:
+        """NaN throughout."""
+        return np.full(len(candles), np.nan)
+
+
 def why_not_traded(name: str) -> str:
     """Why no book may trade a strategy of that name; "" where one may.
 
     >>> why_not_traded("momentum")
     ''
     """
-    if name in STRATEGIES:
+    if name in TRADED:
         return ""
-    known = ", ".join(sorted(STRATEGIES))
+    known = ", ".join(sorted(TRADED))
     if name in REFERENCES:
         return f"strategy {name!r} has no stop and can only be backtested; books may trade {known}"
+    return f"no strategy {name!r}; there are {known}"
+
+
+def why_not_backtested(name: str) -> str:
+    """Why no backtest or replay may run a strategy of that name; "" where one may.
+
+    >>> why_not_backtested("momentum")
+    ''
+    """
+    if name in BACKTESTS:
+        return ""
+    known = ", ".join(sorted(BACKTESTS))
+    if name in BASKETS:
+        return f"strategy {name!r} trades on quotes, candles hold none: it cannot be backtested; others can: {known}"
     return f"no strategy {name!r}; there are {known}"

@@ -26,8 +26,12 @@ from engine.risk.brake import BrakeWatch
 from engine.risk.counters import ErrorWindow, FailedTrades
 from engine.risk.limits import RiskConfig
 from engine.risk.sizing import is_dust
+from engine.trading.basket_runs import Baskets
 from engine.trading.config import BookConfig
 from engine.trading.emergency import StopRun
+from engine.trading.feeds import Feed
+from engine.trading.licence import Licence
+from engine.trading.outside import Outside
 from engine.trading.records import DailyRecords
 from engine.trading.sleeves import Sleeve, dump, restored
 from engine.trading.unit_value import UnitValue
@@ -42,20 +46,6 @@ REMEMBERED_COMMANDS = 2000
 REMEMBERED_PAYMENTS = 2000
 REMEMBERED_REFUSALS = 200
 WINDOW_BARS = 6000
-
-
-@dataclass(slots=True)
-class Feed:
-    """What is known of a venue's market data."""
-
-    online: bool = False
-    detail: str = "no data yet"
-    spoke: bool = False
-    last_market_time: datetime | None = None
-    last_wall_time: datetime | None = None
-    latency_s: float | None = None
-    calls: int = 0
-    failures: int = 0
 
 
 @dataclass(slots=True)
@@ -101,6 +91,9 @@ class Book:
     records: DailyRecords = field(default_factory=DailyRecords)
     speed: int | None = None
     catching_up: bool = False
+    licence: Licence = field(default_factory=Licence)
+    baskets: Baskets = field(default_factory=Baskets)
+    outside: Outside = field(default_factory=Outside)
 
     def add_instrument(self, instrument: Instrument) -> None:
         """Make an instrument tradable in this book."""
@@ -123,9 +116,12 @@ class Book:
         return mark.price if mark else None
 
     def venue_state(self, key: InstrumentKey) -> TradingState:
-        """The more restrictive of book and venue."""
+        """The more restrictive of book and venue; a book that is not armed as it must be opens nothing."""
+        if self.outside.is_locked(venue_of(key)):
+            return TradingState.LOCKED
         errors = self.venue_errors.get(venue_of(key))
-        if errors and self.now and errors.tripped(self.now):
+        unarmed = self.config.needs_arming and self.licence.armed is None
+        if unarmed or (errors and self.now and errors.tripped(self.now)):
             return max(self.state, TradingState.CLOSE_ONLY, key=lambda state: state.severity)
         return self.state
 
@@ -296,6 +292,9 @@ class Book:
             "payments": list(self.payments),
             "external": [[v, c, str(a)] for (v, c), a in sorted(self.external.items())],
             "cursors": dict(self.cursors),
+            "licence": self.licence.state(),
+            "baskets": self.baskets.state(),
+            "outside": self.outside.state(),
             "brake_tripped_at": self.brake_tripped_at.isoformat() if self.brake_tripped_at else None,
         }
 
@@ -335,6 +334,9 @@ class Book:
         self.payments = dict.fromkeys(state["payments"])
         self.external = {(v, c): Decimal(a) for v, c, a in state["external"]}
         self.cursors = dict(state["cursors"])
+        self.licence = Licence.restored(state.get("licence"))
+        self.baskets = Baskets.restored(state.get("baskets"))
+        self.outside = Outside.restored(state.get("outside"))
         tripped = state["brake_tripped_at"]
         self.brake_tripped_at = datetime.fromisoformat(tripped) if tripped else None
 

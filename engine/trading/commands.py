@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from decimal import Decimal
 
 from engine.domain.commands import (
+    ArmLive,
     CancelOrder,
     ClosePosition,
     Command,
     CommandStatus,
     ConfigureRisk,
     ConfigureStrategy,
+    Demote,
     EmergencyStop,
     PlaceOrder,
+    Promote,
     Rearm,
     SetAllocation,
     SetStrategy,
@@ -22,16 +24,13 @@ from engine.domain.commands import (
     TradingState,
 )
 from engine.domain.errors import BadInput, CommandRefused
-from engine.domain.facts import BookConfigured, CancelRequest, CommandDone, Fact, Notice, Outcome, Severity
-from engine.domain.instruments import Instrument, InstrumentKey, venue_of
+from engine.domain.facts import Armed, CancelRequest, CommandDone, Outcome, Severity
+from engine.domain.instruments import venue_of
 from engine.domain.orders import OrderType, Purpose
-from engine.risk.allocation import AllocationMethod, fixed_weights
-from engine.risk.limits import Sizer, read_config
-from engine.strategies import why_not_traded
 from engine.trading.book import CLOSED_BY
-from engine.trading.core import TradingCore, outcome_of
-from engine.trading.decisions import Decider
-from engine.trading.sleeves import Sleeve, build_strategy
+from engine.trading.core import NOT_ARMED, TradingCore, outcome_of
+from engine.trading.graduation import Candidate
+from engine.trading.strategy_commands import StrategyCommands
 
 STALE_AFTER_S = 60.0
 """Wall seconds after which a command that could add risk is not carried out any more."""
@@ -39,7 +38,13 @@ MOST_DIGITS = 24
 """Before or after the decimal point; what is larger or smaller is no price and no quantity."""
 
 
-def carry_out(core: TradingCore, command: Command, at: datetime, wall: datetime | None = None) -> Outcome:
+def carry_out(
+    core: TradingCore,
+    command: Command,
+    at: datetime,
+    wall: datetime | None = None,
+    candidate: Candidate | None = None,
+) -> Outcome:
     """Carry out a command once; a refusal changes nothing and says why.
 
     Parameters
@@ -52,6 +57,8 @@ def carry_out(core: TradingCore, command: Command, at: datetime, wall: datetime 
         Wall time now: a command that could add risk is refused once it is `STALE_AFTER_S` old, because whoever gave
         it saw another market, and so is an order by hand on prices that no data has confirmed for as long as an
         entry may rest on. None looks at neither.
+    candidate : Candidate, optional
+        Of a promotion: the strategy as it stands in the book it comes from.
 
     Returns
     -------
@@ -61,7 +68,7 @@ def carry_out(core: TradingCore, command: Command, at: datetime, wall: datetime 
     """
     if command.command_id in core.book.commands:
         return Outcome()
-    handler = _Handler(core, command, at)
+    handler = _Handler(core, command, at, candidate)
     try:
         if wall is not None:
             _require_recent(core, command, wall)
@@ -81,7 +88,7 @@ def carry_out(core: TradingCore, command: Command, at: datetime, wall: datetime 
 def _require_recent(core: TradingCore, command: Command, wall: datetime) -> None:
     body, book = command.body, core.book
     opens = isinstance(body, PlaceOrder) and not body.reduce_only
-    adds_risk = opens or isinstance(body, Rearm)
+    adds_risk = opens or isinstance(body, Rearm | ArmLive | Promote)
     adds_risk |= isinstance(body, SetTrading) and body.state is TradingState.ACTIVE
     adds_risk |= isinstance(body, SetStrategy) and body.running
     age_s = (wall - command.at).total_seconds()
@@ -98,14 +105,7 @@ def _require_recent(core: TradingCore, command: Command, wall: datetime) -> None
             raise CommandRefused(f"its market was last heard {silent}, {allowed_s} s are allowed; wait for data")
 
 
-class _Handler:
-    def __init__(self, core: TradingCore, command: Command, at: datetime) -> None:
-        self._core, self._command, self._at = core, command, at
-        self._book = core.book
-        self.decider = Decider(core.book, at)
-        self.facts: list[Fact] = []
-        self.notices: list[Notice] = []
-
+class _Handler(StrategyCommands):
     def run(self) -> str:
         """What was done, in words; raises what refuses it."""
         match self._command.body:
@@ -129,6 +129,12 @@ class _Handler:
                 return self._set_allocation(body)
             case ConfigureRisk(values=values):
                 return self._configure_risk(values)
+            case ArmLive():
+                return self._arm()
+            case Promote():
+                return self._promote()
+            case Demote(strategy=strategy):
+                return self._demote(strategy)
             case other:
                 raise CommandRefused(f"{type(other).__name__} is not for the book {self._book.config.name}")
 
@@ -148,9 +154,31 @@ class _Handler:
         if self._book.stop is not None and not self._book.stop.is_flat:
             waiting = self._book.stop.waiting_for or "the stop has not been carried to VERIFIED FLAT"
             raise CommandRefused(f"NOT FLAT: {waiting}; re-arm after VERIFIED FLAT")
-        self.notices += self._core.good_news(self._at)
+        waits = self._book.config.needs_arming
+        if not waits:
+            self.notices += self._core.good_news(self._at)
         self.facts += self._core.rearm(self._at, self._command.reason or "re-armed")
+        if waits:
+            return "the stop is released, drawdown counts from here; HALTED until the book is armed"
         return "re-armed: ACTIVE, drawdown counts from here"
+
+    def _arm(self) -> str:
+        book, actor = self._book, self._command.actor
+        if not book.config.needs_arming:
+            raise CommandRefused(f"{book.config.name} needs no arming")
+        if book.latched:
+            raise CommandRefused(f"{book.config.name} is latched ({book.state_reason}); release the stop first")
+        self._require_clear("not armed")
+        by = f"{self._command.reason or 'armed'} by {actor.name}"
+        self._fold(Armed(True, book.ids.installation, by, self._at))
+        self.notices += self._core.good_news(self._at)
+        self.facts += self._core.move_state(TradingState.ACTIVE, by, self._at)
+        return "armed: ACTIVE, it opens positions from now on"
+
+    def _require_clear(self, what: str) -> None:
+        obstacles = self._book.licence.obstacles
+        if obstacles:
+            raise CommandRefused(f"{what}: {'; '.join(why for _, why in sorted(obstacles.items()))}")
 
     def _set_trading(self, state: TradingState) -> str:
         if self._book.latched:
@@ -159,16 +187,13 @@ class _Handler:
             raise CommandRefused("LOCKED is set by the engine alone, when credentials stop working")
         reason = f"{self._command.reason or 'set'} by {self._command.actor.name}"
         if state is TradingState.ACTIVE:
+            if self._book.config.needs_arming and self._book.licence.armed is None:
+                raise CommandRefused(f"{self._book.config.name} is {NOT_ARMED}; arm it, which makes it ACTIVE")
+            self._require_clear("not now")
             self.notices += self._core.good_news(self._at)
         self.facts += self._core.move_state(state, reason, self._at)
         self.decider.withdraw_entries()
         return f"now {state.value}"
-
-    def _instrument(self, key: InstrumentKey) -> Instrument:
-        instrument = self._book.ledger.instruments.get(key)
-        if instrument is None:
-            raise CommandRefused(f"{key} is not an instrument of the book {self._book.config.name}")
-        return instrument
 
     def _close(self, body: ClosePosition) -> str:
         instrument = self._instrument(body.instrument)
@@ -213,67 +238,6 @@ class _Handler:
             refusal = self.decider.decided.refused[-1]
             raise CommandRefused(f"{refusal.rule}: {refusal.detail}")
         return f"{body.side.value} {body.quantity} {instrument.base} sent"
-
-    # -- strategies ----------------------------------------------------------------------------------------------
-
-    def _sleeve(self, name: str) -> Sleeve:
-        sleeve = self._book.sleeves.get(name)
-        if sleeve is None:
-            raise CommandRefused(why_not_traded(name) or f"no strategy {name!r} in {self._book.config.name}")
-        return sleeve
-
-    def _set_strategy(self, body: SetStrategy) -> str:
-        sleeve = self._sleeve(body.strategy)
-        sleeve.running = body.running
-        if body.running:
-            sleeve.quarantined, sleeve.errors = "", 0
-        else:
-            self.decider.pause(sleeve.name)
-        self._record(sleeve)
-        return f"{body.strategy} is {'running' if body.running else 'paused; its positions keep their stops'}"
-
-    def _configure_strategy(self, body: ConfigureStrategy) -> str:
-        sleeve = self._sleeve(body.strategy)
-        strategy, values = build_strategy(body.strategy, body.values)
-        for key in body.instruments or ():
-            self._instrument(key)
-        sleeve.strategy, sleeve.values = strategy, values
-        if body.instruments is not None:
-            sleeve.instruments = tuple(sorted(body.instruments))
-        self._record(sleeve)
-        return f"{body.strategy} configured"
-
-    def _set_allocation(self, body: SetAllocation) -> str:
-        try:
-            method = AllocationMethod(body.method)
-        except ValueError:
-            raise CommandRefused(f"allocation {body.method!r} is neither fixed nor performance") from None
-        weights = dict(body.weights)
-        if len(weights) != len(body.weights):
-            raise CommandRefused("a strategy is named twice; give each one weight")
-        fixed_weights({name: s.weight for name, s in self._book.sleeves.items()} | weights)
-        sleeves = [self._sleeve(name) for name in weights]
-        for sleeve in sleeves:
-            sleeve.weight = weights[sleeve.name]
-            self._record(sleeve)
-        self._book.allocation = method
-        self._record_book()
-        return "allocation set"
-
-    def _configure_risk(self, values: str) -> str:
-        config = read_config(values)
-        if config.sizer is Sizer.WEIGHTS:
-            raise CommandRefused("sizer weights has no risk limits and is for replays only")
-        self._book.set_risk(config)
-        self._record_book()
-        return "limits set"
-
-    def _record(self, sleeve: Sleeve) -> None:
-        self.facts.append(sleeve.fact(self._at))
-
-    def _record_book(self) -> None:
-        risk = json.dumps(self._book.risk.model_dump(mode="json"), sort_keys=True)
-        self.facts.append(BookConfigured(risk, self._book.allocation.value, self._at))
 
 
 def _plausible(what: str, number: Decimal | None) -> Decimal | None:

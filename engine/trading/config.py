@@ -17,6 +17,45 @@ class BrakeMode(Enum):
     RESET = "reset-after"
 
 
+class StopScope(Enum):
+    """What an emergency stop is about; chosen in advance, not while it burns."""
+
+    ACCOUNT = "everything on the account"
+    ENGINE = "what the engine opened"
+
+
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """How often a book looks at its venues, in wall seconds.
+
+    Attributes
+    ----------
+    orders_s, money_s : float
+        Between two looks at open orders, and at positions, balances and executions.
+    ask_again_s : float
+        Before an order without proof, or a step of an emergency stop, is asked about again.
+    second_look_s : float
+        Before a difference at the start is looked at again.
+    lists_orders : bool
+        Whether open orders are asked for in one call, and only those missing there one by one.
+    settles_rounded : bool
+        Whether venues round what a derivative position realises, so that each execution may leave 1e-8 of a difference.
+    """
+
+    orders_s: float = 10.0
+    money_s: float = 10.0
+    ask_again_s: float = 0.0
+    second_look_s: float = 0.05
+    lists_orders: bool = False
+    settles_rounded: bool = False
+
+
+EAGER = Looks()
+"""For venues in the same process: asking costs nothing."""
+PATIENT = Looks(10.0, 30.0, 1.0, 2.0, lists_orders=True, settles_rounded=True)
+"""For real venues, whose limits count every question."""
+
+
 @dataclass(frozen=True, slots=True)
 class BookConfig:
     """Fixed properties of a book.
@@ -44,6 +83,16 @@ class BookConfig:
         Wall seconds between the two looks that prove a flat account.
     not_found_window_s : float
         Wall seconds between the two looks that prove an order was never placed.
+    taker_bps : Decimal
+        Fee of an order that takes, basis points of its value.
+    needs_arming : bool
+        Whether a person must arm it before it opens anything.
+    needs_promotion : bool
+        Whether only strategies run that were promoted into it.
+    on_trial : bool
+        Whether it gathers evidence about its strategies.
+    looks : Looks
+    stop_scope : StopScope
     """
 
     name: str
@@ -57,3 +106,9 @@ class BookConfig:
     brake_reset_days: int = 0
     look_gap_s: float = 2.0
     not_found_window_s: float = 2.0
+    taker_bps: Decimal = Decimal(10)
+    needs_arming: bool = False
+    needs_promotion: bool = False
+    on_trial: bool = False
+    looks: Looks = EAGER
+    stop_scope: StopScope = StopScope.ACCOUNT

@@ -20,11 +20,15 @@ from engine.domain.instruments import InstrumentKey
 from engine.domain.market import Bars, Detail, FeedStatus, FundingRate, MarketEvent, Quotes, to_ms
 from engine.market.marks import RejectedPrice
 from engine.risk.brake import Brake, BrakeAdvice, BrakeVerdict
-from engine.trading.book import Book, Feed
+from engine.strategies import BASKETS
+from engine.trading.basket_look import looked
+from engine.trading.book import Book
 from engine.trading.config import BrakeMode
 from engine.trading.decisions import Decider
 from engine.trading.external import netted_external
+from engine.trading.feeds import Feed
 from engine.trading.folding import Folding
+from engine.trading.graduation import watch_trials
 from engine.trading.orchestrator import turn_day
 from engine.trading.ordering import Decided
 from engine.trading.sleeves import LiveOpinions, Opinions, Sleeve
@@ -32,6 +36,7 @@ from engine.trading.sleeves import LiveOpinions, Opinions, Sleeve
 ZERO = Decimal(0)
 _NOTHING = Outcome()
 TRADES_FAILED = "failed trades in a row"
+NOT_ARMED = "not armed"
 LOOK_FIRST = "Look at the orders on the Positions page"
 BRAKE_WAIT = "equity is unknown or a drawdown waits for confirmation"
 OVER_WHEN_ACTIVE = ("brake-wait", "failed-trades", "brake", "stop")
@@ -69,11 +74,12 @@ class TradingCore(Folding):
             case Bars():
                 return self._on_bars(event)
             case Quotes():
-                self._reject(len(self.book.marks.apply(event)))
+                rejections = self.book.marks.apply(event)
+                self._reject(len(rejections))
                 self.book.reach(event.at)
                 for top in event.tops:
                     self._see(event.at, top.instrument)
-                return _NOTHING
+                return outcome_of(looked(self, event, {each.instrument for each in rejections}), [], [])
             case FeedStatus():
                 return self._on_feed(event)
             case FundingRate():
@@ -116,6 +122,8 @@ class TradingCore(Folding):
             mark = book.units.observe(book.equity, bars.at)
             facts += [mark] if mark else []
             self._watch_sleeves()
+            if book.config.on_trial:
+                watch_trials(book, bars.at)
             facts += turn_day(book, bars.at)
         self._look_at_brake(bars.at, facts, notices)
         self._look_at_failures(bars.at, facts, notices)
@@ -147,13 +155,11 @@ class TradingCore(Folding):
             pnl = self.book.sleeve_pnl(name)
             self.book.sleeve_peaks[name] = max(self.book.sleeve_peaks.get(name, ZERO), pnl)
 
-    def _ask_strategies(
-        self, closed: list[tuple[InstrumentKey, int]], decider: Decider, notices: list[Notice]
-    ) -> None:
+    def _ask_strategies(self, closed: list[tuple[InstrumentKey, int]], decider: Decider, notices: list[Notice]) -> None:
         """Ask about every candle that closed, named by instrument and open time (ms UTC)."""
         for name in sorted(self.book.sleeves):
             sleeve = self.book.sleeves[name]
-            if not sleeve.running or sleeve.quarantined:
+            if not sleeve.running or sleeve.quarantined or name in BASKETS:
                 continue
             universe = frozenset(sleeve.instruments)
             for key, opened_at_ms in closed:
@@ -312,10 +318,13 @@ class TradingCore(Folding):
         return facts
 
     def rearm(self, at: datetime, reason: str) -> list[Fact]:
-        """Release the latch; drawdown is measured from here on."""
+        """Release the latch; drawdown is measured from here on. A book that needs arming waits for that."""
         book = self.book
         book.units.reset_peak()
-        facts: list[Fact] = [StateChanged(TradingState.ACTIVE, False, reason, at)]
+        change = StateChanged(TradingState.ACTIVE, False, reason, at)
+        if book.config.needs_arming:
+            change = StateChanged(TradingState.HALTED, False, f"{NOT_ARMED}; {reason}", at)
+        facts: list[Fact] = [change]
         facts.append(book.units.mark(book.last_equity, at))
         for fact in facts:
             self.apply(fact)

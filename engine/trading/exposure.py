@@ -6,7 +6,8 @@ from datetime import datetime
 from decimal import Decimal
 
 from engine.domain.instruments import Instrument, InstrumentKey, Kind
-from engine.domain.orders import OrderIntent, Purpose, Side
+from engine.domain.orders import OrderIntent, OrderState, Purpose, Side
+from engine.domain.portfolio import VenueOrder
 from engine.risk.gate import GateContext
 from engine.trading.book import Book
 
@@ -84,19 +85,37 @@ def context_for(book: Book, intent: OrderIntent, now: datetime, exposures: Expos
         day_loss=book.units.day_loss if book.equity is not None else None,
         drawdown=book.units.drawdown if book.equity is not None else None,
         sleeve_drawdown=sleeve_drawdown(book, intent.sleeve),
-        stop_attached=intent.purpose is not Purpose.ENTRY or (intent.sleeve, key) in book.stop_prices,
+        stop_attached=_is_guarded(book, intent),
         fee_bps=book.config.reserve_bps,
         pending_exits=book.tracker.pending_exits(key, None if flatten else intent.sleeve),
         working_entries=working,
         parent_quantity=_parent_quantity(book, intent),
         base_currency=book.config.base_currency,
+        obstacle=why_not_opened(book, key, intent.side) if intent.purpose is Purpose.ENTRY else "",
     )
+
+
+def _is_guarded(book: Book, intent: OrderIntent) -> bool:
+    """Whether a stop lies behind an entry, or the unwind rule of its basket, decided before."""
+    if intent.purpose is not Purpose.ENTRY or intent.basket_id is not None:
+        return True
+    return (intent.sleeve, intent.instrument) in book.stop_prices
+
+
+def why_not_opened(book: Book, key: InstrumentKey, side: Side) -> str:
+    """What speaks against a new position there, beside the trading state; "" where nothing does."""
+    for order in book.tracker.open_on(key):
+        if order.state is OrderState.UNKNOWN and order.intent.side is side:
+            return f"order {order.intent.client_id} on the same side is UNKNOWN until the venue gives proof"
+    return book.outside.why_closed(key, book.now)
 
 
 def free_quote(book: Book, instrument: Instrument) -> Decimal:
     """Quote currency at the venue that nothing claims: cash less reserved buys, margin in use and open losses."""
-    venue, free = instrument.venue, ZERO
-    free += book.ledger.balances.get((venue, instrument.quote), ZERO)
+    venue, quote = instrument.venue, instrument.quote
+    free = book.ledger.balances.get((venue, quote), ZERO)
+    his = book.external.get((venue, quote), ZERO) - _claimed_by_trader(book, venue, quote)
+    free += min(ZERO, his)  # what the trader took, or has promised beyond his own, is not there to be spent
     for key, other in book.ledger.instruments.items():
         if other.venue == venue and other.kind is Kind.PERPETUAL:
             position, mark = book.ledger.account_position(key), book.price(key)
@@ -115,6 +134,23 @@ def free_quote(book: Book, instrument: Instrument) -> Decimal:
     return free
 
 
+def _claimed_by_trader(book: Book, venue: str, quote: str) -> Decimal:
+    """Quote that the trader's own open orders at a venue may take."""
+    total = ZERO
+    for order in book.outside.orders.get(venue, ()):
+        instrument = book.ledger.instruments.get(order.instrument)
+        if instrument is None or instrument.quote != quote or not _may_open(order, instrument):
+            continue
+        price = order.limit_price or order.stop_price or book.price(order.instrument) or ZERO
+        total += order.remaining * price / instrument.max_leverage
+    return total
+
+
+def _may_open(order: VenueOrder, instrument: Instrument) -> bool:
+    """Whether an order of the trader may add risk: on spot he sells what is his."""
+    return not order.reduce_only and (instrument.kind is Kind.PERPETUAL or order.side is Side.BUY)
+
+
 def gross_exposure(book: Book) -> Decimal | None:
     """See `Exposures.gross`."""
     return Exposures(book).gross()
@@ -128,7 +164,12 @@ def coin_exposure(book: Book, coin: str) -> Decimal | None:
 def _exposure(book: Book, key: InstrumentKey) -> tuple[Decimal, Decimal, Decimal] | None:
     """Position notional (signed), unfilled entries (absolute, signed); None without a mark for them."""
     position = book.ledger.account_position(key)
-    entries = [o for o in book.tracker.open_on(key) if o.intent.purpose is Purpose.ENTRY]
+    entries = [
+        (o.remaining, o.intent.side) for o in book.tracker.open_on(key) if o.intent.purpose is Purpose.ENTRY
+    ]
+    if book.outside.orders:
+        instrument = book.ledger.instruments[key]
+        entries += [(o.remaining, o.side) for o in book.outside.orders_on(key) if _may_open(o, instrument)]
     if not position and not entries:
         return _NO_EXPOSURE
     mark = book.price(key)
@@ -136,8 +177,8 @@ def _exposure(book: Book, key: InstrumentKey) -> tuple[Decimal, Decimal, Decimal
         return None
     if not entries:
         return position * mark, ZERO, ZERO
-    unsigned = sum((o.remaining for o in entries), ZERO) * mark
-    signed = sum((o.remaining * o.intent.side.sign for o in entries), ZERO) * mark
+    unsigned = sum((size for size, _ in entries), ZERO) * mark
+    signed = sum((size * side.sign for size, side in entries), ZERO) * mark
     return position * mark, unsigned, signed
 
 

@@ -8,11 +8,14 @@ from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 
+from engine.domain.baskets import Basket, BasketMoved
 from engine.domain.codec import plain
 from engine.domain.commands import Command, TradingState
 from engine.domain.facts import (
+    Armed,
     BestPrice,
     BookConfigured,
+    CoinPriced,
     CommandDone,
     EquityMark,
     Fact,
@@ -20,6 +23,7 @@ from engine.domain.facts import (
     LatchReleased,
     Netted,
     Notice,
+    Promotion,
     ProtectionGap,
     Severity,
     SleeveConfigured,
@@ -32,6 +36,7 @@ from engine.domain.orders import (
     ON_REQUEST,
     CashFlow,
     Fill,
+    FillCause,
     FundingPaid,
     OrderIntent,
     OrderState,
@@ -43,10 +48,13 @@ from engine.execution.tracker import TrackedOrder
 from engine.risk.allocation import AllocationMethod
 from engine.risk.limits import RiskConfig
 from engine.trading.book import BY_HAND, CLOSED_BY, TAKEN, Book
+from engine.trading.coin_fees import apply_price, book_coin_fee
 from engine.trading.emergency import StopRun
-from engine.trading.external import EXTERNAL, book_external
+from engine.trading.external import EXTERNAL, book_external, book_flow, book_funding, is_wholly_his
+from engine.trading.graduation import begin_trial
 from engine.trading.sleeves import sleeve_from
 
+_FORCED = (FillCause.LIQUIDATION, FillCause.DELEVERAGING)
 FAILURES_NAMED = 5
 """How many of the last failed orders an alert names."""
 
@@ -77,12 +85,14 @@ class Folding:
             case OrderIntent():
                 self._apply_intent(fact)
             case FundingPaid():
-                book.ledger.apply_funding(fact)
+                book_funding(book, fact)
                 book.note_payment(fact.venue, fact.payment_id)
                 book.reach(fact.at)
             case CashFlow():
-                book.ledger.apply_flow(fact)
+                book_flow(book, fact)
                 book.reach(fact.at)
+            case CoinPriced():
+                self._touched.update(apply_price(book, fact))
             case Netted():
                 self._apply_netting(fact)
             case BestPrice():
@@ -108,6 +118,12 @@ class Folding:
             case BookConfigured():
                 book.set_risk(RiskConfig.model_validate_json(fact.risk))
                 book.allocation = AllocationMethod(fact.allocation)
+            case Promotion() | Armed():
+                book.licence.apply(fact)
+            case Basket():
+                book.baskets.open(fact)
+            case BasketMoved():
+                book.baskets.move(fact)
             case Command():
                 pass
 
@@ -122,12 +138,15 @@ class Folding:
             book.aim(intent)
         if intent.purpose is Purpose.ENTRY:
             book.entry_times.append(intent.created_at)
+        if intent.basket_id is not None:
+            book.baskets.note_intent(intent)
 
     def _apply_state(self, change: StateChanged) -> None:
         book = self.book
         if book.latched and not change.latched:
             book.brake = replace(book.brake, tripped_since=None, unknown_since=None)
         book.state, book.latched, book.state_reason = change.state, change.latched, change.reason
+        book.licence.lapse(change)
         book.reach(change.at)
         if not change.latched:
             book.stop = None
@@ -135,6 +154,11 @@ class Folding:
         if change.state is TradingState.ACTIVE:
             book.failed_trades = book.failed_trades.succeeded()
             self._failures.clear()
+
+    def take_news(self) -> list[Notice]:
+        """What has happened since it was last told."""
+        news, self._news = self._news, []
+        return news
 
     def see_best_prices(self, bars: Bars, bad: Collection[InstrumentKey], notices: list[Notice]) -> list[Fact]:
         """Take in what completed candles did to the best prices of positions whose stops trail; facts to journal.
@@ -184,13 +208,17 @@ class Folding:
         if book.stop is not None and book.stop.is_flat:
             book.stop.reopen(f"a late fill of {fill.client_id} arrived after VERIFIED FLAT")
         if order is None:
+            self._tell_of_external(fill)
             book_external(book, fill)
             book.note_external(fill)
             self._touched.add((EXTERNAL, fill.instrument))
-            self._tell_of_external(fill)
+            if fill.cause in _FORCED:
+                book.outside.cool(fill.instrument, fill.at)
             return
         sleeve = order.intent.sleeve
+        self._book_coin_fee(fill, sleeve)
         effect = book.ledger.apply_fill(fill, sleeve)
+        book.baskets.book(fill)
         self._touched.add((sleeve, fill.instrument))
         book.failed_trades = book.failed_trades.succeeded()
         self._failures.clear()
@@ -200,6 +228,16 @@ class Folding:
         if order.filled > order.quantity:
             what = f"{fill.client_id} asked for {order.quantity} and got {order.filled}; booked as the venue says"
             self._news.append(self.notice("overfill", Severity.CRITICAL, "A venue filled too much", what, fill.at))
+
+    def _book_coin_fee(self, fill: Fill, sleeve: str) -> None:
+        """Book a fee in a third coin; one that nothing says the worth of is told."""
+        owed = len(self.book.outside.owed)
+        self._touched.update(book_coin_fee(self.book, fill, sleeve))
+        if len(self.book.outside.owed) > owed:
+            what = f"{plain(fill.fee)} {fill.fee_currency} at {fill.venue} for {fill.client_id}"
+            title, then = "A fee has no price", "it counts in no result until the coin has one"
+            key = f"unpriced-fee-{fill.fee_currency}"
+            self._news.append(self.notice(key, Severity.WARNING, title, f"{what}: {then}", fill.at))
 
     def _latch(self, order: TrackedOrder, fill: Fill) -> None:
         """Note that a position was left, so that its strategy does not buy it right back; an entry ends the note."""
@@ -216,10 +254,16 @@ class Folding:
                 self.book.best_prices.pop(where, None)  # it counts from the candle of the latest entry that trails
 
     def _tell_of_external(self, fill: Fill) -> None:
-        traded = f"{fill.side.value} {fill.quantity} {fill.instrument} at {fill.price}"
+        traded = f"{fill.side.value} {plain(fill.quantity)} {fill.instrument} at {plain(fill.price)}"
         what = f"{fill.venue} reports {traded}, order {fill.client_id}"
-        title = "An execution that is not ours"
-        self._news.append(self.notice("external", Severity.CRITICAL, title, what, fill.at))
+        if fill.cause is not FillCause.TRADE:
+            title = f"{fill.venue} closed a position: {fill.cause.value}"
+            then = "; nothing is opened on it for 24 hours" if fill.cause in _FORCED else ""
+            key = f"forced-{fill.instrument}"
+            self._news.append(self.notice(key, Severity.CRITICAL, title, f"{what}{then}", fill.at))
+            return
+        severity = Severity.WARNING if is_wholly_his(self.book, fill) else Severity.CRITICAL
+        self._news.append(self.notice("external", severity, "An execution that is not ours", what, fill.at))
 
     def _apply_update(self, update: OrderUpdate) -> None:
         book = self.book
@@ -255,6 +299,7 @@ class Folding:
             if not fact.running:
                 sleeve.quarantined, sleeve.errors = known.quarantined, known.errors
         self.book.sleeves[fact.strategy] = sleeve
+        begin_trial(self.book, fact, sleeve.values)
 
     def notice(self, key: str, severity: Severity, title: str, detail: str, at: datetime) -> Notice:
         """A notice of this book."""

@@ -8,27 +8,46 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
+from threading import Event
+from typing import Protocol, runtime_checkable
 
-from engine.domain.commands import Command
-from engine.domain.errors import OrderNotFound, VenueError
-from engine.domain.facts import CancelRequest, CommandDone, Fact, Notice, Outcome, Severity
-from engine.domain.instruments import venue_of
+from engine.domain.codec import plain
+from engine.domain.commands import Command, TradingState
+from engine.domain.errors import VenueError
+from engine.domain.facts import CancelRequest, CommandDone, Fact, Notice, Outcome, Severity, StateChanged
 from engine.domain.market import MarketEvent
-from engine.domain.orders import CashFlow, Fill, FundingPaid, OrderState, OrderUpdate, Purpose
+from engine.domain.orders import CashFlow, Fill, FundingPaid, OrderUpdate, Purpose
 from engine.domain.ports import Clock, Journal
-from engine.execution.tracker import TrackedOrder
+from engine.trading.baskets import driven
+from engine.trading.coin_fees import news_of_prices
 from engine.trading.commands import carry_out
-from engine.trading.core import TradingCore
+from engine.trading.core import TradingCore, outcome_of
+from engine.trading.external import TAKEN_FROM_ENGINE, flow_number, taken_from_engine, words_of_flow
+from engine.trading.graduation import Candidate
+from engine.trading.resolving import Resolver
 from engine.trading.sending import MarketVenue, Sender
+from engine.trading.standing import VenueWatch
 
 CHECKPOINT_FACTS = 400
-CANCEL_AGAIN_S = 2.0
-"""Wall seconds before a cancellation that brought no proof is sent once more."""
-_UNSENT = (OrderState.INTENT, OrderState.SENT, OrderState.UNKNOWN)
+BASKET_STEPS = 3
+"""Most steps of a basket at one instant: withdrawn, answered, repaired."""
 
 Observer = Callable[[MarketEvent | Command | None, Outcome], None]
+
+
+@runtime_checkable
+class Telling(Protocol):
+    """A venue that tells by itself what happens there."""
+
+    @property
+    def pending(self) -> Event:
+        """Set while something waits."""
+
+    def drain(self) -> Sequence[OrderUpdate | Fill | FundingPaid]:
+        """What has come since the last time."""
 
 
 class TradingLoop:
@@ -50,16 +69,18 @@ class TradingLoop:
         self._clock = clock
         self._observer = observer
         self._since_checkpoint = 0
-        self._not_found: dict[str, float] = {}
-        self._asked_again: dict[str, float] = {}
         self._checkpoint_day: date | None = None
         self._sender = Sender(self.book, self.venues, clock)
+        self.resolver = Resolver(self, self._sender, clock)
+        self.watch = VenueWatch(self, clock)
 
     # -- one event -----------------------------------------------------------------------------------------------
 
     def step(self, event: MarketEvent) -> None:
         """Take one market event: match at simulated venues, decide, make durable, submit."""
         self._sender.require_place()
+        if self.watch.venues:
+            self.watch.look()
         happened: list[Fact] = []
         for venue in self.venues.values():
             happened.extend(venue.observe(event))
@@ -76,15 +97,19 @@ class TradingLoop:
         """
         if outcome.cancels or any(approved.intent.purpose is Purpose.EXIT for approved in outcome.approved):
             self.protect()
+        self.drive_baskets()
 
     def retire(self) -> None:
         """Never touch a venue again: another loop has taken over. Safe from any thread."""
         self._sender.retire()
 
-    def command(self, command: Command) -> CommandDone | None:
-        """Carry out a command once; what became of it (None where it had been done before)."""
+    def command(self, command: Command, candidate: Candidate | None = None) -> CommandDone | None:
+        """Carry out a command once; what became of it (None where it had been done before).
+
+        ``candidate`` is the strategy that a promotion is about, as it stands in the book it comes from.
+        """
         at = self.market_time()
-        outcome = carry_out(self.core, command, at, self._clock.now())
+        outcome = carry_out(self.core, command, at, self._clock.now(), candidate)
         self._act(command, outcome, at)
         self._look_again(outcome)
         return self.book.commands.get(command.command_id)
@@ -99,6 +124,7 @@ class TradingLoop:
         new = [fact for fact in facts if not self._is_repeat(fact, seen)]
         if not new:
             return
+        new = [*news_of_prices(self.book, (fact for fact in new if isinstance(fact, Fill)), at), *new]
         left_out = {id(fact) for fact in self._record(new, at)}
         for fact in new:
             if id(fact) not in left_out:
@@ -163,18 +189,57 @@ class TradingLoop:
             One does not answer; all others have been asked.
         """
         silent: VenueError | None = None
-        for name, venue in self.venues.items():
+        for name in self.venues:
             try:
-                executions, cursor = venue.executions_since(self.book.cursors.get(name, ""))
+                self.pull_from(name)
             except VenueError as error:
                 silent = silent or error
-                continue
-            self.take(executions, self.market_time())
-            self.book.cursors[name] = cursor
-            self._hear_of(venue, dict.fromkeys(e.client_id for e in executions if isinstance(e, Fill)))
         if silent is not None:
             raise silent
         self.book.forget_payments()
+
+    def pull_from(self, name: str) -> None:
+        """The same of one venue; raises `VenueError` where it does not answer."""
+        venue = self.venues[name]
+        executions, cursor = venue.executions_since(self.book.cursors.get(name, ""))
+        flows = [each for each in executions if isinstance(each, CashFlow)]
+        self.take([each for each in executions if not isinstance(each, CashFlow)], self.market_time())
+        for flow in flows:
+            self._take_flow(replace(flow, own=True))
+        self.book.cursors[name] = cursor
+        self._hear_of(venue, dict.fromkeys(e.client_id for e in executions if isinstance(e, Fill)))
+        self.tell_news()
+
+    def hear(self) -> None:
+        """Take in what connected venues have told by themselves since the last event."""
+        for venue in self.venues.values():
+            if isinstance(venue, Telling) and venue.pending.is_set():
+                self.take(venue.drain(), self.market_time())
+        self.tell_news()
+        self.protect()
+
+    def tell_news(self) -> None:
+        """Tell what facts have brought up, without waiting for the next close."""
+        for notice in self.core.take_news():
+            self.tell(notice)
+
+    def _take_flow(self, flow: CashFlow) -> None:
+        """Book money of the trader's own. Where he takes the engine's, it opens nothing any more."""
+        if self.book.has_payment(flow.venue, flow_number(flow)):
+            return
+        at, words = self.market_time(), words_of_flow(flow)
+        taken = taken_from_engine(self.book, flow)
+        facts: list[Fact] = [flow]
+        if taken and self.book.state is TradingState.ACTIVE:
+            facts.append(StateChanged(TradingState.CLOSE_ONLY, False, f"{words}: {TAKEN_FROM_ENGINE}", at))
+        self.take(facts, at)
+        if taken:
+            then = "Pay it back, then set the book ACTIVE"
+            what = f"{words}; {plain(taken)} {flow.currency} of it was the engine's. {then}"
+            self.alarm(f"taken-{flow.venue}-{flow.currency}", "Money of the engine was withdrawn", what)
+        else:
+            key = f"flow-{flow.venue}-{flow.currency}"
+            self.tell(self.core.notice(key, Severity.WARNING, "Money of your own moved", words, at))
 
     def _hear_of(self, venue: MarketVenue, client_ids: Iterable[str]) -> None:
         """Record the venue's own word on orders whose fills came by asking, so that no record lags behind its fills."""
@@ -185,46 +250,8 @@ class TradingLoop:
                     self.take([venue.order(client_id)], self.market_time())
 
     def resolve(self, *, everything: bool = False) -> bool:
-        """Ask the venues about every order without proof (or about every open one); True when no doubt is left.
-
-        An order that is not found twice, `not_found_window_s` apart, was never placed and is ABANDONED, never sent
-        again.
-        """
-        at, now = self.market_time(), self._clock.monotonic()
-        open_ = [o for o in self.book.tracker.open_orders() if not o.is_settled]
-        doubtful = [o for o in open_ if everything or o.state in _UNSENT or o.state is OrderState.PENDING_CANCEL]
-        ids = {order.intent.client_id for order in doubtful}
-        self._asked_again = {client_id: at_s for client_id, at_s in self._asked_again.items() if client_id in ids}
-        for order in doubtful:
-            client_id = order.intent.client_id
-            try:
-                self.take([self.venues[venue_of(order.intent.instrument)].order(client_id)], at)
-                self._not_found.pop(client_id, None)
-                self._cancel_again(order, now)
-            except OrderNotFound:
-                first = self._not_found.setdefault(client_id, now)
-                if now - first >= self.book.config.not_found_window_s and first != now:
-                    self._not_found.pop(client_id)
-                    self.take(self._sender.not_found(order, at), at)
-            except VenueError:
-                self.book.venue_failed(venue_of(order.intent.instrument), at)
-        self._fetch_late_fills()
-        return not any(o.state in _UNSENT for o in self.book.tracker.open_orders())
-
-    def _cancel_again(self, order: TrackedOrder, now: float) -> None:
-        """A cancellation without proof whose order still works is asked for once more, a little later."""
-        client_id = order.intent.client_id
-        if order.state is not OrderState.PENDING_CANCEL:
-            return
-        if now - self._asked_again.setdefault(client_id, now) >= CANCEL_AGAIN_S:
-            self._asked_again[client_id] = now
-            self.send_cancel(CancelRequest(client_id, "the first request brought no proof"))
-
-    def _fetch_late_fills(self) -> None:
-        """Executions a venue counts and never told: the order has ended, its fills are still to be booked."""
-        if any(o.reported > o.filled for o in self.book.tracker.open_orders()):
-            with suppress(VenueError):
-                self.pull()
+        """See `Resolver.resolve`."""
+        return self.resolver.resolve(everything=everything)
 
     # -- start and checkpoints -----------------------------------------------------------------------------------
 
@@ -271,6 +298,16 @@ class TradingLoop:
         """Give every position the stop it lacks now, where something has happened since the last look."""
         if self.core.is_unsure and not self.book.latched:
             self.send(self.core.protect(self.market_time()))
+
+    def drive_baskets(self) -> None:
+        """Take every basket under way as far as the venues' answers allow now."""
+        for _ in range(BASKET_STEPS):
+            if not self.book.baskets.running:
+                return
+            decided = driven(self.core, self.market_time(), self._clock.monotonic())
+            if not (decided.facts or decided.approved or decided.cancels):
+                return
+            self.send(outcome_of(decided, [], []))
 
     def tell(self, notice: Notice) -> None:
         """Hand a notice to the observer."""

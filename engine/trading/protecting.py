@@ -15,6 +15,9 @@ from engine.domain.orders import OrderIntent, OrderState, OrderType, Purpose
 from engine.execution.tracker import TrackedOrder, side_of
 from engine.risk.limits import Sizer
 from engine.risk.sizing import is_dust
+from engine.strategies import BASKETS
+from engine.trading.config import StopScope
+from engine.trading.external import EXTERNAL
 from engine.trading.gaps import Gaps
 
 ZERO = Decimal(0)
@@ -234,9 +237,10 @@ class Protecting(Gaps):
     def _close_unprotected(self, sleeve: str, instrument: Instrument, size: Decimal) -> bool:
         """A strategy's position that no decision opened, so that no stop is known for it, is not kept.
 
-        Manual positions have no stop; nor have those of the ``weights`` sizer, which only replays use.
+        Manual positions have no stop; nor have what baskets left, which their unwind rules guard, and the positions of
+        the ``weights`` sizer, which only replays use.
         """
-        if sleeve not in self._book.sleeves or self._book.risk.sizer is Sizer.WEIGHTS:
+        if sleeve not in self._book.sleeves or sleeve in BASKETS or self._book.risk.sizer is Sizer.WEIGHTS:
             return True
         if self._is_dust(instrument, size):
             self._tell_remainder(sleeve, instrument, size, "neither a stop is known, nor an order")
@@ -259,7 +263,7 @@ class Protecting(Gaps):
         for key, instrument in book.ledger.instruments.items():
             if instrument.venue not in venues:
                 continue
-            account = book.ledger.account_position(key)
+            account = self._to_flatten(key)
             left = instrument.round_quantity(abs(account) - book.tracker.pending_exits(key))
             if (not account or self._is_dust(instrument, account)) and not book.tracker.pending_exits(key):
                 netted += self._net(key)
@@ -270,8 +274,16 @@ class Protecting(Gaps):
                     left -= size if self._pass(intent) else ZERO
         return netted
 
+    def _to_flatten(self, key: InstrumentKey) -> Decimal:
+        """The account's position, without what is the trader's own where a stop spares that."""
+        account, his = self._book.ledger.account_position(key), self._book.ledger.held(EXTERNAL, key)
+        return account - his if self._spares(EXTERNAL) and his * account > 0 else account
+
+    def _spares(self, sleeve: str) -> bool:
+        return sleeve == EXTERNAL and self._book.config.stop_scope is StopScope.ENGINE
+
     def _on_side(self, key: InstrumentKey, account: Decimal) -> list[tuple[str, Decimal]]:
-        held = [(s, h.quantity) for s, k, h in self._book.ledger.open_holdings() if k == key]
+        held = [(s, h.quantity) for s, k, h in self._book.ledger.open_holdings() if k == key and not self._spares(s)]
         free = [(s, abs(q) - self._book.tracker.pending_exits(key, s)) for s, q in held if q * account > 0]
         return [(sleeve, quantity) for sleeve, quantity in free if quantity > 0]
 

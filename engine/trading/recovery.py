@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
 
-from engine.domain.codec import plain
 from engine.domain.commands import TradingState
 from engine.domain.errors import VenueError
 from engine.domain.facts import StateChanged
-from engine.domain.instruments import InstrumentKey, Kind
+from engine.domain.portfolio import Balance, VenuePosition
 from engine.domain.ports import Clock
-from engine.domain.positions import CENT, Booked
-from engine.ledger.ledger import EXACT, FLAT
+from engine.domain.positions import Booked
+from engine.ledger.ledger import EXACT
 from engine.trading.book import Book
+from engine.trading.comparing import Difference, compare, differences
+from engine.trading.external import EXTERNAL, coins_of
 from engine.trading.loop import TradingLoop
 
+__all__ = ["Reconciler", "Recovered", "compare", "halt", "recover", "take_baseline"]
+
 ZERO = Decimal(0)
-_FLAT = (ZERO, ZERO)
-RECONCILE_EVERY_S = 10.0
-"""Wall seconds between two comparisons of books and venues."""
+MOST_DOUBTS = 4
+"""Looks at something that changes each time, before it is believed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,8 @@ def recover(loop: TradingLoop, wait: Callable[[float], None], patience_s: float 
     patience_s : float
         Wall seconds to wait for proof; orders still in doubt stay UNKNOWN and block their instrument.
     """
+    loop.watch.await_all("the engine has just started")
+    loop.watch.begin()
     asked = sum(1 for _ in loop.book.tracker.open_orders())
     fills = loop.book.ledger.fills
     with suppress(VenueError):  # asked again below, where silence is told
@@ -56,19 +60,37 @@ def recover(loop: TradingLoop, wait: Callable[[float], None], patience_s: float 
         wait(0.05)
         waited += 0.05
         done = loop.resolve()
-    try:
-        loop.pull()
-        differences = compare(loop)
-        if differences:
-            wait(0.05)
-            differences = compare(loop)  # nothing is concluded from one odd answer
-    except VenueError as error:
-        differences = [f"a venue did not answer: {error}"]
-    if differences:
-        halt(loop, differences)
+    found = _compare_twice(loop, wait)
     loop.core.look_at_all()
     loop.protect()
-    return Recovered(loop.sequence, asked, tuple(differences), loop.book.ledger.fills - fills)
+    loop.drive_baskets()
+    return Recovered(loop.sequence, asked, tuple(found), loop.book.ledger.fills - fills)
+
+
+def _compare_twice(loop: TradingLoop, wait: Callable[[float], None]) -> list[str]:
+    """Every difference that two looks find; the book is halted for it. Nothing is concluded from one odd answer.
+
+    A connected venue that does not answer halts nothing: nothing is opened there until it has been compared.
+    """
+    looks = loop.book.config.looks
+    try:
+        loop.pull()
+        found = compare(loop)
+        if found:
+            wait(looks.second_look_s)
+            if looks.lists_orders:
+                loop.pull()
+                loop.resolve(everything=True)
+            found = compare(loop)
+    except VenueError as error:
+        found = [f"a venue did not answer: {error}"]
+        if looks.lists_orders:
+            return found
+    if found:
+        halt(loop, found)
+    for name in loop.venues if not found and not loop.resolver.silent else ():
+        loop.watch.passed(name)
+    return found
 
 
 def halt(loop: TradingLoop, differences: Sequence[str]) -> None:
@@ -82,126 +104,111 @@ def halt(loop: TradingLoop, differences: Sequence[str]) -> None:
 class Reconciler:
     """Compares books and venues over and over while the engine runs; one odd answer is looked at again first."""
 
-    def __init__(self, loop: TradingLoop, clock: Clock, every_s: float = RECONCILE_EVERY_S) -> None:
+    def __init__(self, loop: TradingLoop, clock: Clock) -> None:
         self._loop = loop
         self._clock = clock
-        self._every_s = every_s
-        self._due = clock.monotonic() + every_s
-        self._doubt: list[str] = []
-        self._told: list[str] = []
+        self._looks = loop.book.config.looks
+        now = clock.monotonic()
+        self._due, self._orders_due = now + self._looks.money_s, now + self._looks.orders_s
+        self._again_due, self._pause_s = now, loop.book.config.look_gap_s
+        self._doubts: dict[tuple[str, str], tuple[Decimal, int]] = {}
+        self._told: set[tuple[str, str]] = set()
 
     def drive(self) -> None:
-        """Look if it is time; a venue that does not answer proves nothing."""
+        """Look if it is time, or if something asks for it; a venue that does not answer proves nothing."""
         now = self._clock.monotonic()
-        if now < self._due:
-            return
-        self._due = now + self._every_s
-        try:
-            self._loop.pull()
+        self._loop.watch.look()
+        if now >= self._due or (self._loop.watch.is_awaiting and now >= self._again_due):
+            self._look(now)
+            self._loop.watch.look()
+        elif now >= self._orders_due:
+            self._orders_due = now + self._looks.orders_s
             self._loop.resolve(everything=True)
-            found = compare(self._loop)
-        except VenueError:
-            return
+            self._loop.protect()
+
+    def _look(self, now: float) -> None:
+        self._due, self._orders_due = now + self._looks.money_s, now + self._looks.orders_s
+        self._loop.watch.begin()
+        silent = set()
+        for name in self._loop.venues:
+            try:
+                self._loop.pull_from(name)
+            except VenueError:
+                silent.add(name)
+        if not silent:
+            self._loop.book.forget_payments()
+        self._loop.resolve(everything=True)
+        silent |= self._loop.resolver.silent
+        found: list[Difference] = []
+        for name in sorted(self._loop.venues.keys() - silent):
+            try:
+                found += differences(self._loop, name)
+            except VenueError:
+                silent.add(name)
         self._loop.protect()
-        if found and not self._doubt:
+        self._conclude(now, found, silent)
+
+    def _conclude(self, now: float, found: list[Difference], silent: set[str]) -> None:
+        differing = {each.venue for each in found}
+        for name in self._loop.venues.keys() - silent - differing:
+            self._loop.watch.passed(name)
+        self._pause_s = min(2 * self._pause_s, self._looks.orders_s) if silent else self._loop.book.config.look_gap_s
+        self._again_due = now + self._pause_s
+        lasting = [each for each in found if self._is_lasting(each)]
+        self._doubts = {key: doubt for key, doubt in self._doubts.items() if key[0] in silent} | {
+            (each.venue, each.subject): (each.gap, self._looks_at(each) + 1) for each in found
+        }
+        if len(lasting) < len(found):
             self._due = now + self._loop.book.config.look_gap_s
-        elif found and (found != self._told or self._loop.book.state is TradingState.ACTIVE):
-            halt(self._loop, found)
-            self._told = found
-        elif not found:
-            self._told = []
-        self._doubt = found
+        names = {(each.venue, each.subject) for each in lasting}
+        if lasting and (not names <= self._told or self._loop.book.state is TradingState.ACTIVE):
+            halt(self._loop, [each.text for each in lasting])
+            self._told = names
+        elif not found and not silent:
+            self._told = set()
 
+    def _looks_at(self, found: Difference) -> int:
+        return self._doubts.get((found.venue, found.subject), (ZERO, 0))[1]
 
-def compare(loop: TradingLoop) -> list[str]:
-    """Every difference between books and venues, in words; the trader's own coins are the baseline."""
-    with localcontext(EXACT):
-        return [*_compare_money(loop), *_unknown_orders(loop)]
-
-
-def _unknown_orders(loop: TradingLoop) -> list[str]:
-    """Orders in our name that the books do not know: of a record that was lost, or of another engine."""
-    book, found = loop.book, []
-    for name, venue in loop.venues.items():
-        for update in venue.open_orders():
-            known = book.tracker.get(update.client_id)
-            if not book.ids.owns(update.client_id) or (known is not None and not known.state.is_final):
-                continue
-            if known is not None:
-                found.append(f"{name} works order {update.client_id}, which the books believe {known.state.value}")
-                continue
-            newer = book.ids.epoch_of(update.client_id) > book.ids.epoch
-            whose = "another engine that trades this account" if newer else "a record that was lost"
-            found.append(f"{name} works order {update.client_id} of {whose}")
-    return found
-
-
-def _compare_money(loop: TradingLoop) -> list[str]:
-    found = []
-    for name, venue in loop.venues.items():
-        totals = {balance.currency: balance.total for balance in venue.balances()}
-        reported = {p.instrument: (p.quantity, p.entry_price) for p in venue.positions()}
-        for key, ours in _perpetuals(loop.book, name):
-            quantity, _ = reported.get(key, _FLAT)
-            if quantity != ours.quantity:
-                found.append(f"{key}: the venue has {quantity}, the books say {ours.quantity}")
-        found += _compare_coins(loop.book, name, totals, _Open.at(loop.book, name, reported))
-    return found
-
-
-@dataclass(frozen=True, slots=True)
-class _Open:
-    """Derivative positions by quote coin: their cost in the books less that at the venue, and how exact it can be.
-
-    Which part of a result is realised depends on the order of the executions, and so does the balance. Balance less
-    cost does not: it is what every execution, fee and payment has moved, whatever came first.
-    """
-
-    ahead: Mapping[str, Decimal]
-    rounding: Mapping[str, Decimal]
-
-    @classmethod
-    def at(cls, book: Book, venue: str, reported: Mapping[InstrumentKey, tuple[Decimal, Decimal]]) -> _Open:
-        ahead, rounding = dict[str, Decimal](), dict[str, Decimal]()
-        for key, ours in _perpetuals(book, venue):
-            coin, (quantity, entry_price) = book.ledger.instruments[key].quote, reported.get(key, _FLAT)
-            ahead[coin] = ahead.get(coin, ZERO) + ours.cost - quantity * entry_price
-            rounding[coin] = rounding.get(coin, ZERO) + abs(quantity) * CENT
-        return cls(ahead, rounding)
-
-
-def _perpetuals(book: Book, venue: str) -> list[tuple[InstrumentKey, Booked]]:
-    """The account's position in every derivative of a venue."""
-    accounts = dict(book.ledger.accounts())
-    perpetuals = (i for i in book.ledger.instruments.values() if i.venue == venue and i.kind is Kind.PERPETUAL)
-    return [(one.key, accounts.get(one.key, FLAT)) for one in perpetuals]
-
-
-def _compare_coins(book: Book, name: str, totals: Mapping[str, Decimal], open_: _Open) -> list[str]:
-    found = []
-    coins = {c for (v, c) in book.ledger.balances if v == name} | {c for (v, c) in book.external if v == name}
-    for coin in sorted(coins):
-        own = book.ledger.balances.get((name, coin), ZERO) + book.external.get((name, coin), ZERO)
-        total, expected = totals.get(coin, ZERO), own - open_.ahead.get(coin, ZERO)
-        if abs(total - expected) > open_.rounding.get(coin, ZERO):
-            ours = str(own) if expected == own else _shown(expected)
-            found.append(f"{name} holds {total} {coin}, the books say {ours}")
-    return found
-
-
-def _shown(expected: Decimal) -> str:
-    return f"{plain(expected.quantize(CENT))}, given what its open positions cost there"
+    def _is_lasting(self, found: Difference) -> bool:
+        """Whether the last look found the same; one that changes from look to look is believed at the fifth."""
+        before = self._doubts.get((found.venue, found.subject))
+        return before is not None and (before[0] == found.gap or before[1] >= MOST_DOUBTS)
 
 
 def take_baseline(loop: TradingLoop) -> None:
     """Note what the accounts hold beyond the book's own, and what they did before it began.
 
-    Those are the trader's coins and executions: the engine neither touches nor books them.
+    Those are the trader's coins and executions: the engine neither touches nor books them. A derivative position is the
+    account's; one in an instrument of the book is taken over at its mark, under the name of nobody's strategy.
+
+    Raises
+    ------
+    VenueError
+        A venue does not answer.
     """
-    book: Book = loop.book
     for name, venue in loop.venues.items():
-        _, book.cursors[name] = venue.executions_since("")
-        for balance in venue.balances():
-            rest = balance.total - book.ledger.balances.get((name, balance.currency), ZERO)
-            if rest:
-                book.external[(name, balance.currency)] = rest
+        for _ in range(MOST_DOUBTS):
+            _, cursor = venue.executions_since("")
+            balances, positions = venue.balances(), venue.positions()
+            meanwhile, _ = venue.executions_since(cursor)
+            if not meanwhile:
+                break
+        loop.book.cursors[name] = cursor
+        with localcontext(EXACT):
+            _note_own(loop.book, name, balances, positions)
+
+
+def _note_own(book: Book, name: str, balances: Sequence[Balance], positions: Sequence[VenuePosition]) -> None:
+    own = {b.currency: b.total - book.ledger.balances.get((name, b.currency), ZERO) for b in balances}
+    for position in positions:
+        key, quote = position.instrument, coins_of(position.instrument)[1]
+        if key not in book.ledger.instruments:
+            book.outside.positions[key] = Booked(position.quantity, position.quantity * position.entry_price, ZERO)
+            continue
+        price = position.mark_price or position.entry_price
+        book.ledger.take_over(EXTERNAL, key, position.quantity, price)
+        own[quote] = own.get(quote, ZERO) + position.quantity * (price - position.entry_price)
+    for coin, amount in own.items():
+        if amount:
+            book.external[(name, coin)] = amount

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 
 from engine.domain.commands import TradingState
 from engine.domain.facts import Gap
-from engine.domain.instruments import Instrument, InstrumentKey, Kind
+from engine.domain.instruments import Instrument, InstrumentKey, Kind, venue_of
+from engine.domain.orders import OrderState, Purpose
 from engine.domain.portfolio import (
     Balance,
     BookSnapshot,
@@ -15,15 +17,19 @@ from engine.domain.portfolio import (
     LimitUse,
     Position,
     SleeveView,
+    StopView,
     WorkingOrder,
 )
 from engine.execution.tracker import TrackedOrder
 from engine.ledger.holdings import Holding, SleeveTotals
 from engine.risk.limits import limit_rows
 from engine.trading.book import Book
+from engine.trading.coin_fees import unpriced_fees
 from engine.trading.core import TRADES_FAILED
 from engine.trading.exposure import coin_exposure, gross_exposure, sleeve_drawdown
+from engine.trading.external import EXTERNAL
 from engine.trading.gaps import lasting_gaps
+from engine.trading.graduation import evidence_of
 
 ZERO = Decimal(0)
 _CHECKED_PER_ORDER = frozenset({"price_band", "brake_confirm_s", "brake_unknown_s"})
@@ -60,7 +66,7 @@ def report(book: Book, balances: tuple[Balance, ...], published_at: datetime, se
         pnl=units.pnl(),
         speed=book.speed,
         positions=positions,
-        orders=tuple(_order(o) for o in book.tracker.open_orders() if not o.state.is_final),
+        orders=(*(_order(o) for o in book.tracker.open_orders() if not o.state.is_final), *_own_orders(book)),
         sleeves=tuple(_sleeve(book, name, equity) for name in _names(book)),
         allocation=book.allocation.value,
         balances=balances,
@@ -70,10 +76,16 @@ def report(book: Book, balances: tuple[Balance, ...], published_at: datetime, se
         limits=_limits(book),
         risk=book.risk.model_dump_json(),
         refused=tuple(reversed(book.refused)),
-        stop=book.stop.view() if book.stop else None,
+        stop=_stop(book),
         fills=book.ledger.fills,
-        unpriced=tuple(dict.fromkeys(unpriced)),
+        unpriced=(*dict.fromkeys(unpriced), *unpriced_fees(book)),
         is_valued=equity is not None,
+        needs_arming=book.config.needs_arming,
+        armed=book.licence.armed is not None,
+        obstacles=tuple(sorted(book.licence.obstacles.items())),
+        promotions=tuple(book.licence.promotions.values()),
+        opportunities=tuple(reversed(book.baskets.sighted.values())),
+        baskets=book.baskets.views(),
     )
 
 
@@ -100,8 +112,16 @@ def _position(
         target_price=targets[-1].intent.limit_price if targets else None,
         trails=bool(stops) and stops[-1].intent.trail_distance is not None,
         unprotected=bare.quantity if bare is not None else ZERO,
-        warnings=tuple(lasting_gaps(book.gaps, sleeve, key)),
+        warnings=(*_unmanaged(book, key), *lasting_gaps(book.gaps, sleeve, key)),
+        managed=not book.outside.is_locked(venue_of(key)),
     )
+
+
+def _unmanaged(book: Book, key: InstrumentKey) -> tuple[str, ...]:
+    venue = venue_of(key)
+    if not book.outside.is_locked(venue):
+        return ()
+    return (f"UNMANAGED: {venue} does not accept the key; its stop may still work there, nothing else does",)
 
 
 def _order(order: TrackedOrder) -> WorkingOrder:
@@ -121,6 +141,37 @@ def _order(order: TrackedOrder) -> WorkingOrder:
         sleeve=intent.sleeve,
         created_at=intent.created_at,
     )
+
+
+def _own_orders(book: Book) -> list[WorkingOrder]:
+    """The trader's own orders at the venues: in sight, and nobody's business but his."""
+    return [
+        WorkingOrder(
+            client_id=order.client_id,
+            venue_order_id=order.venue_order_id,
+            instrument=order.instrument,
+            side=order.side,
+            quantity=order.quantity,
+            filled=order.filled,
+            order_type=order.order_type,
+            limit_price=order.limit_price,
+            stop_price=order.stop_price,
+            state=OrderState.PARTIAL if order.filled else OrderState.WORKING,
+            purpose=Purpose.EXIT if order.reduce_only else Purpose.ENTRY,
+            sleeve=EXTERNAL,
+            created_at=order.at,
+        )
+        for orders in book.outside.orders.values()
+        for order in orders
+    ]
+
+
+def _stop(book: Book) -> StopView | None:
+    """The stop with what is still open while it is not flat."""
+    if book.stop is None:
+        return None
+    view = book.stop.view()
+    return view if view.flat else replace(view, exposure=gross_exposure(book))
 
 
 def _names(book: Book) -> list[str]:
@@ -147,6 +198,7 @@ def _sleeve(book: Book, name: str, equity: Decimal | None) -> SleeveView:
         trades=totals.trades,
         wins=totals.wins,
         ideas=tuple(ideas),
+        evidence=evidence_of(book, name),
     )
 
 
@@ -154,7 +206,10 @@ def _feed(book: Book, venue: str) -> FeedView:
     feed = book.feeds[venue]
     market, wall = feed.last_market_time, feed.last_wall_time
     told = (feed.online, feed.detail, market, wall, feed.latency_s, feed.calls, feed.failures)
-    return FeedView(venue, book.config.simulated, *told)
+    outside = book.outside
+    return FeedView(
+        venue, book.config.simulated, *told, outside.conditions.get(venue), outside.awaiting.get(venue, "")
+    )
 
 
 def _limits(book: Book) -> tuple[LimitUse, ...]:

@@ -13,10 +13,11 @@ from engine.domain.errors import Fenced, OrderNotFound, VenueAmbiguous, VenueErr
 from engine.domain.facts import AmendRequest, Fact, Outcome
 from engine.domain.instruments import InstrumentKey, venue_of
 from engine.domain.market import MarketEvent
-from engine.domain.orders import ON_REQUEST, Approved, Fill, FundingPaid, OrderState, OrderUpdate, Purpose
+from engine.domain.orders import ON_REQUEST, Approved, Fill, FundingPaid, OrderState, OrderType, OrderUpdate, Purpose
 from engine.domain.ports import Clock, Gateway
 from engine.execution.tracker import RefusedMove, TrackedOrder
-from engine.trading.book import Book, Feed
+from engine.trading.book import Book
+from engine.trading.feeds import Feed
 
 _PLACED = (OrderState.WORKING, OrderState.PARTIAL, OrderState.FILLED)
 
@@ -86,12 +87,16 @@ class Sender:
             if intent.parent_id in dead or intent.pair_id in dead:
                 answers.append(_ended(order, OrderState.ABANDONED, at, "its entry or its stop was not placed"))
                 continue
+            basket_id = intent.basket_id if intent.order_type is OrderType.LIMIT else None  # repairs go on their own
+            if basket_id in dead:
+                answers.append(_ended(order, OrderState.ABANDONED, at, "not sent: another leg was not placed"))
+                continue
             if intent.purpose is Purpose.EXIT and (intent.sleeve, intent.instrument) in doubtful:
                 answers.append(_ended(order, OrderState.ABANDONED, at, "not sent: its stop may still sell the same"))
                 continue
             answer = self._submit(order, at)
             if answer.state not in _PLACED:
-                dead.add(intent.client_id)
+                dead.update((intent.client_id, basket_id or intent.client_id))
             answers.append(answer)
         return answers
 

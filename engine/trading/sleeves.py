@@ -19,7 +19,7 @@ from engine.domain.market import FloatArray
 from engine.domain.portfolio import Idea
 from engine.domain.ports import Strategy
 from engine.market.windows import CandleWindow
-from engine.strategies import BACKTESTS
+from engine.strategies import BACKTESTS, BASKETS, NoView, why_not_backtested
 
 ERRORS_UNTIL_QUARANTINE = 3
 
@@ -112,14 +112,16 @@ def build_strategy(name: str, values: str) -> tuple[Strategy, str]:
         Unknown name, or a value the configuration refuses (each is named).
     """
     kind = BACKTESTS.get(name)
-    if kind is None:
-        raise BadInput(f"no strategy {name!r}; there are {', '.join(sorted(BACKTESTS))}")
+    known = BASKETS.get(name) if kind is None else kind
+    if known is None:
+        raise BadInput(why_not_backtested(name))
     try:
-        config = kind.config.model_validate_json(values or "{}")
+        config = known.config.model_validate_json(values or "{}")
     except ValidationError as error:
-        problems = "; ".join(_problem(one, kind.config) for one in error.errors(include_url=False))
+        problems = "; ".join(_problem(one, known.config) for one in error.errors(include_url=False))
         raise BadInput(f"{name}: {problems}") from error
-    return kind.build(config), json.dumps(config.model_dump(mode="json"), sort_keys=True)
+    strategy: Strategy = NoView() if kind is None else kind.build(config)
+    return strategy, json.dumps(config.model_dump(mode="json"), sort_keys=True)
 
 
 def _problem(problem: Mapping[str, Any], config: type[BaseModel]) -> str:

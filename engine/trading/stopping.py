@@ -5,20 +5,29 @@ from __future__ import annotations
 from contextlib import suppress
 from decimal import Decimal
 
-from engine.domain.errors import OrderNotFound, VenueError
-from engine.domain.facts import CancelRequest, StopProgress, StopStep
+from engine.domain.codec import plain
+from engine.domain.errors import OrderNotFound, VenueAmbiguous, VenueError, VenueRejected
+from engine.domain.facts import CancelRequest, Notice, Severity, StopProgress, StopStep
 from engine.domain.instruments import Kind, venue_of
-from engine.domain.orders import OrderState, Purpose
+from engine.domain.orders import OrderState, OrderUpdate, Purpose
 from engine.domain.ports import Clock
 from engine.execution.tracker import TrackedOrder
+from engine.risk.context import rounded
 from engine.risk.sizing import is_dust
+from engine.trading.config import StopScope
 from engine.trading.core import outcome_of
 from engine.trading.decisions import Decider
 from engine.trading.emergency import StopRun
+from engine.trading.exposure import gross_exposure
+from engine.trading.external import EXTERNAL
 from engine.trading.loop import TradingLoop
 from engine.trading.sending import MarketVenue
 
 FLATTEN_PAUSE_S = 0.5
+LONGEST_SILENCE_S = 10.0
+"""Wall seconds between two attempts at a venue that does not answer, at most; there is no last one."""
+TOLD_AGAIN_S = (60.0, 300.0, 900.0)
+"""Wall seconds after which a stop that is not flat is told again; from then on whenever the last has passed again."""
 LONGEST_PAUSE_S = 30.0
 """Wall seconds between two rounds of flattening orders, doubled while every round brings no fill: a venue that refuses
 is not flooded."""
@@ -36,14 +45,29 @@ class StopDriver:
         self._flatten_due = self._sweep_due = float("-inf")
         self._pause_s = FLATTEN_PAUSE_S
         self._fills = 0
+        self._due, self._silence_s = float("-inf"), 0.0
+        self._since: float | None = None
+        self._told: list[str] = []
 
     def drive(self) -> None:
         """Prove as many steps as the venues' evidence allows now; what is missing is left in ``waiting_for``."""
-        run = self._book.stop
+        run, now = self._book.stop, self._clock.monotonic()
         if run is None or not self._book.latched:
             self._first_look.clear()
             self._flatten_due, self._pause_s = float("-inf"), FLATTEN_PAUSE_S
+            self._due = float("-inf")
+            self._tell_flat()
             return
+        self._escalate(run, now)
+        if now < self._due:
+            return
+        answered = self._advance(run)
+        again_s = self._book.config.looks.ask_again_s
+        self._silence_s = again_s if answered else min(2 * self._silence_s + again_s, LONGEST_SILENCE_S)
+        self._due = now + self._silence_s if again_s else now
+
+    def _advance(self, run: StopRun) -> bool:
+        """One round; False where a venue did not answer."""
         try:
             self._loop.pull()
             self._loop.resolve()
@@ -52,12 +76,53 @@ class StopDriver:
             while (step := run.next_step) is not None:
                 proof = self._prove(step)
                 if proof is None:
-                    return
+                    return True
                 self._record(run, step, proof)
         except VenueError as error:
             self._first_look.clear()
-            run.waiting_for = f"a venue that does not answer: {error}"
+            run.waiting_for = f"a venue that does not answer: {error}; open there or elsewhere: {self._exposure()}"
             self._go_ahead()
+            return False
+        return True
+
+    def _exposure(self) -> str:
+        """What is still open, positions and orders at worst, in words."""
+        total = gross_exposure(self._book)
+        if total is not None:
+            return f"{rounded(total)} {self._book.config.base_currency}"
+        rows = [f"{plain(h.quantity)} {key}" for _, key, h in self._book.ledger.open_holdings()]
+        return f"{', '.join(rows)}, not all of it with a price"
+
+    def _escalate(self, run: StopRun, now: float) -> None:
+        """Tell again, and again, that an emergency stop is not flat."""
+        if run.is_flat:
+            self._tell_flat()
+            return
+        self._since = now if self._since is None else self._since
+        after_s = _next_after(len(self._told))
+        if now - self._since < after_s:
+            return
+        minutes = int(after_s // 60)
+        self._told.append(f"stop-not-flat-{minutes}")
+        detail = f"{run.reason}: still open {self._exposure()}. It waits for {run.waiting_for or 'proof'}"
+        self._tell(self._told[-1], Severity.CRITICAL, f"NOT FLAT {minutes} min after the emergency stop", detail)
+
+    def _tell_flat(self) -> None:
+        """End what was told about a stop that is over."""
+        for key in self._told:
+            self._tell(key, Severity.INFO, "The emergency stop is flat", "no open order and no position is left")
+        self._since, self._told = None, []
+
+    def _tell(self, key: str, severity: Severity, title: str, detail: str) -> None:
+        book = self._book.config.name
+        self._loop.tell(Notice(f"{book}:{key}", severity, title, detail, book, self._loop.market_time()))
+
+    def _is_spared(self, update: OrderUpdate) -> bool:
+        """Whether an order at a venue is to be left: it flattens, or is the trader's own where those are kept."""
+        order = self._book.tracker.get(update.client_id)
+        if order is not None:
+            return order.intent.purpose is Purpose.FLATTEN
+        return self._book.config.stop_scope is StopScope.ENGINE and not self._book.ids.owns(update.client_id)
 
     def _go_ahead(self) -> None:
         """One venue is silent: cancel and flatten at those that answer, and claim no step for it."""
@@ -110,10 +175,9 @@ class StopDriver:
     def _cancel_at(self, venue: MarketVenue) -> int:
         cancelled = 0
         for update in venue.open_orders():
-            order = self._book.tracker.get(update.client_id)
-            if order is not None and order.intent.purpose is Purpose.FLATTEN:
+            if self._is_spared(update):
                 continue
-            with suppress(OrderNotFound):
+            with suppress(OrderNotFound, VenueRejected, VenueAmbiguous):
                 self._loop.take([venue.cancel(update.client_id)], self._loop.market_time())
                 cancelled += 1
         return cancelled
@@ -140,9 +204,10 @@ class StopDriver:
         found: list[str] = []
         for venue in self._loop.venues.values():
             for update in venue.open_orders():
-                order = self._book.tracker.get(update.client_id)
-                if order is None or order.intent.purpose is not Purpose.FLATTEN:
-                    found.append(update.client_id)
+                if self._is_spared(update):
+                    continue
+                found.append(update.client_id)
+                with suppress(OrderNotFound, VenueRejected, VenueAmbiguous):
                     self._loop.take([venue.cancel(update.client_id)], self._loop.market_time())
         return found
 
@@ -177,6 +242,7 @@ class StopDriver:
         self._pause_s = FLATTEN_PAUSE_S if filled else min(2 * self._pause_s, LONGEST_PAUSE_S)
         self._fills = self._book.ledger.fills
         self._flatten_due = now + self._pause_s
+        venues = frozenset(name for name in venues if not self._book.outside.is_locked(name))
         decider = Decider(self._book, at)
         netted = decider.flatten(venues)
         self._loop.take(netted, at)
@@ -188,8 +254,11 @@ class StopDriver:
     def _positions(self) -> list[str]:
         book = self._book
         left = []
+        spared = EXTERNAL if book.config.stop_scope is StopScope.ENGINE else ""
         for sleeve, key, holding in book.ledger.open_holdings():
             price = book.price(key)
+            if sleeve == spared:
+                continue
             if price is None or not is_dust(holding.quantity, book.ledger.instruments[key], price):
                 left.append(f"{sleeve} {holding.quantity} {key}")
         for venue in self._loop.venues.values():
@@ -205,3 +274,12 @@ class StopDriver:
         rest = [f"{h.quantity} {key}" for _, key, h in self._book.ledger.open_holdings() if h.quantity != Decimal(0)]
         return f"flat except dust: {', '.join(rest)}" if rest else ""
 
+
+def _next_after(told: int) -> float:
+    """Wall seconds after which a stop that was told again so often is told once more.
+
+    >>> [_next_after(n) for n in range(5)]
+    [60.0, 300.0, 900.0, 1800.0, 2700.0]
+    """
+    last = len(TOLD_AGAIN_S) - 1
+    return TOLD_AGAIN_S[told] if told <= last else TOLD_AGAIN_S[last] * (told - last + 1)

@@ -75,6 +75,7 @@ def test_encode_when_a_fill_then_decimals_keep_their_text_and_times_are_utc() ->
         "fee_currency": "USDT",
         "liquidity": "taker",
         "at": "2026-03-04T05:06:07.000089Z",
+        "cause": "trade",
     }
 
 

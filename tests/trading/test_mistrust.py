@@ -29,7 +29,6 @@ from engine.domain.instruments import Instrument, Kind
 from engine.domain.orders import Fill, Liquidity, OrderState, OrderType, Side
 from engine.domain.ports import Appended
 from engine.exchanges.paper.faults import Call, Fault
-from engine.trading import recovery
 from engine.trading.core import BRAKE_WAIT
 from engine.trading.recovery import Reconciler
 from tests.trading.harness import SPOT, D, Desk
@@ -174,23 +173,27 @@ def test_rearm_when_the_book_had_been_restricted_then_its_alerts_end() -> None:
 # --- differences
 
 
-def test_reconciler_when_a_difference_comes_again_then_halted_and_told_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    desk, there = Desk(SPOT), ["demo holds 0 BTC, the books say 1"]
+def test_reconciler_when_a_difference_comes_again_then_halted_and_told_again() -> None:
+    desk = Desk(SPOT)
     desk.bar("100")
-    monkeypatch.setattr(recovery, "compare", lambda loop: list(there))
-    reconciler = Reconciler(desk.loop, desk.clock, 1.0)
+    reconciler = Reconciler(desk.loop, desk.clock)
 
     def look(times: int = 4) -> None:
         for _ in range(times):
-            desk.pass_time(3)
+            desk.pass_time(10)
             reconciler.drive()
+
+    def differ(by: int) -> None:
+        desk.book.external["v", "BTC"] += by
+
+    differ(1)
 
     look(8)
     assert (desk.book.state, desk.notices.count("Books and venues differ")) == (TradingState.HALTED, 1)
-    there.clear()
+    differ(-1)
     look()
     desk.command(SetTrading("test", TradingState.ACTIVE), "on")
-    there.append("demo holds 0 BTC, the books say 1")
+    differ(1)
     look()
     assert (desk.book.state, desk.notices.count("Books and venues differ")) == (TradingState.HALTED, 2)
     desk.command(SetTrading("test", TradingState.ACTIVE), "on-2")  # while the difference is still there

@@ -1,0 +1,114 @@
+"""What a book knows of its venues beyond prices: how they stand, what the trader does there, and what fees are owed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from engine.domain.conditions import VenueCondition, VenueState
+from engine.domain.instruments import InstrumentKey, venue_of
+from engine.domain.portfolio import VenueOrder
+from engine.domain.positions import Booked
+
+COOL_DOWN = timedelta(hours=24)
+"""Market time after a liquidation in which nothing is opened on its instrument."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwedFee:
+    """A fee charged in a coin that has had no price yet: ``amount`` of it, for a trade of this sleeve."""
+
+    venue: str
+    coin: str
+    amount: Decimal
+    sleeve: str
+    instrument: InstrumentKey
+
+
+@dataclass(slots=True)
+class Outside:
+    """The venues of one book. What rests on facts is in checkpoints; the rest is asked anew after a start.
+
+    Attributes
+    ----------
+    conditions : dict
+        By venue; simulated ones have none.
+    awaiting : dict
+        By venue: why nothing is opened there until books and venue have been compared.
+    orders : dict
+        By venue: the trader's own open orders.
+    coin_prices : dict
+        Base currency for a coin that fees were charged in, as last noted.
+    owed : list of OwedFee
+    cooling : dict
+        By instrument: until when (market time) nothing is opened after a liquidation.
+    positions : dict
+        The trader's own derivative positions in instruments that the book does not trade.
+    """
+
+    conditions: dict[str, VenueCondition] = field(default_factory=dict)
+    awaiting: dict[str, str] = field(default_factory=dict)
+    orders: dict[str, tuple[VenueOrder, ...]] = field(default_factory=dict)
+    coin_prices: dict[str, Decimal] = field(default_factory=dict)
+    owed: list[OwedFee] = field(default_factory=list)
+    cooling: dict[InstrumentKey, datetime] = field(default_factory=dict)
+    positions: dict[InstrumentKey, Booked] = field(default_factory=dict)
+
+    def is_locked(self, venue: str) -> bool:
+        """Whether the venue accepts no key of ours."""
+        condition = self.conditions.get(venue)
+        return condition is not None and condition.state is VenueState.LOCKED
+
+    def why_closed(self, key: InstrumentKey, now: datetime | None) -> str:
+        """Why nothing may be opened on an instrument now (market time), in words; "" where nothing is against it."""
+        venue = venue_of(key)
+        condition = self.conditions.get(venue)
+        if condition is not None and condition.state is not VenueState.ONLINE:
+            said = f" ({condition.detail})" if condition.detail else ""
+            return f"{venue} is {condition.state.value}: it {condition.state.words}{said}"
+        if venue in self.awaiting:
+            return f"{venue} waits for a reconciliation: {self.awaiting[venue]}"
+        until = self.cooling.get(key)
+        if until is not None and now is not None and now < until:
+            return f"{key} was liquidated; nothing is opened on it before {until.isoformat(timespec='minutes')}"
+        return ""
+
+    def cool(self, key: InstrumentKey, since: datetime) -> None:
+        """Open nothing on an instrument for a while."""
+        self.cooling[key] = max(self.cooling.get(key, since), since + COOL_DOWN)
+
+    def list_orders(self, venue: str, orders: Iterable[VenueOrder]) -> list[VenueOrder]:
+        """Take over the trader's open orders at a venue; those that were not there before."""
+        known = {order.client_id for order in self.orders.get(venue, ())}
+        self.orders[venue] = listed = tuple(orders)
+        return [order for order in listed if order.client_id not in known]
+
+    def orders_on(self, key: InstrumentKey) -> list[VenueOrder]:
+        """The trader's own open orders on an instrument."""
+        return [order for order in self.orders.get(venue_of(key), ()) if order.instrument == key]
+
+    def state(self) -> dict[str, Any]:
+        """JSON values of what facts have added up to."""
+        return {
+            "coin_prices": {coin: str(price) for coin, price in sorted(self.coin_prices.items())},
+            "owed": [[o.venue, o.coin, str(o.amount), o.sleeve, o.instrument] for o in self.owed],
+            "cooling": {key: until.isoformat() for key, until in sorted(self.cooling.items())},
+            "positions": [[key, str(p.quantity), str(p.cost)] for key, p in sorted(self.positions.items())],
+        }
+
+    @classmethod
+    def restored(cls, state: Mapping[str, Any] | None) -> Outside:
+        """From a checkpoint; None is one made before there were connected venues."""
+        if state is None:
+            return cls()
+        return cls(
+            coin_prices={coin: Decimal(price) for coin, price in state["coin_prices"].items()},
+            owed=[OwedFee(v, c, Decimal(a), s, InstrumentKey(k)) for v, c, a, s, k in state["owed"]],
+            cooling={InstrumentKey(key): datetime.fromisoformat(until) for key, until in state["cooling"].items()},
+            positions={
+                InstrumentKey(key): Booked(Decimal(q), Decimal(c), Decimal(0)) for key, q, c in state["positions"]
+            },
+        )
