@@ -270,6 +270,7 @@ def _costs(view: BacktestView) -> None:
         st.caption("Already deducted from every figure of this run; funding below zero was received.")
         st.subheader("Why trades ended", anchor=False)
         tables.draw(_exit_columns(unit), view.exits, "No trade ended.")
+        st.caption(below_minimum(view.below_minimum))
     with right:
         st.subheader("Results of trades", anchor=False)
         if len(view.distribution.counts):
@@ -278,6 +279,19 @@ def _costs(view: BacktestView) -> None:
             st.caption("Number of trades by their result after costs, as a share of what was paid at entry")
         else:
             parts.notice("No trade has a result.")
+
+
+def below_minimum(count: int | None) -> str:
+    """How many wishes were too small for the venue, or that nobody counted them."""
+    if count is None:
+        return "How many orders would have been below the venue's minimum was not counted in this run."
+    if count == 0:
+        return "No wish to open a position came to nothing because its order would have been below the venue's minimum."
+    wishes = "1 wish" if count == 1 else f"{count:,} wishes"
+    return (
+        f"{wishes} to open a position came to nothing: the largest order that risk allows would have been below the "
+        "venue's minimum. A wish counts once until it changes."
+    )
 
 
 def _of_costs(share: float | None) -> str:

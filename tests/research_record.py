@@ -68,6 +68,7 @@ def record(**changes: Any) -> dict[str, Any]:
     steady = {"net_return": figure(0.47), "sharpe": figure(1.71), "max_drawdown": figure(-0.129)}
     made = {
         "id": "b-1", "made_at": "2026-03-14T09:00:00.000000Z", "revision": "0.1.0+1a2b3c", "engine": "kernel",
+        "below_minimum": 3,
         "strategy": "momentum", "settings": {"fast_ema_bars": 24, "slow_ema_bars": 72}, "series": series,
         "from": "", "to": "", "costs": {"name": "default", "taker_bps": "10"}, "risk": {"mode": "conservative"},
         "brake": "latch", "cash": "10000", "currency": "USDT", "seed": 7, "bars": 20_160, "seconds": 1.4, "study": None,

@@ -46,6 +46,7 @@ def record_of(run: BacktestRun, evaluation: Evaluation) -> dict[str, Any]:
         "days": _days(evaluation),
         "refused": run.refused,
         "rejected_prices": run.rejected_prices,
+        "below_minimum": run.below_minimum,
         **inside_record(run.detail),
         "trades": [trade_record(trade, run.setup.strategy) for trade in run.trades],
         "open_trades": [trade_record(trade, run.setup.strategy) for trade in run.open_trades],

@@ -105,6 +105,7 @@ def view_of(record: Record, row: BacktestRow, curve: StoredCurve, trades: Sequen
         price_steps=_price_steps(record),
         judged_at=_instant(record.get("made_at")),
         remarks=remarks_of(record["series"]),
+        below_minimum=record.get("below_minimum"),
     )
 
 

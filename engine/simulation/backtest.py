@@ -69,6 +69,10 @@ class BacktestRun:
         When the brake latched for good.
     refused, rejected_prices : int
         Orders the risk gate refused, and candles whose price was not believed.
+    below_minimum : int or None
+        Wishes to open a position that came to nothing because the order, as large as risk allows, would have been below
+        the venue's minimum; one counts until it changes. None where it is not counted: by the replay, which passes over
+        candles on which nothing happens, and by the pass for strategies that go all in.
     seconds : float
         Wall time, the strategy's included.
     """
@@ -91,6 +95,7 @@ class BacktestRun:
     stopped_at: datetime | None
     refused: int
     rejected_prices: int
+    below_minimum: int | None
     seconds: float
 
     @property
@@ -182,6 +187,7 @@ def _told(job: _Job, outcome: Outcome, seconds: float) -> BacktestRun:
         stopped_at=outcome.stopped_at,
         refused=outcome.refused,
         rejected_prices=outcome.rejected_prices,
+        below_minimum=outcome.below_minimum,
         seconds=seconds,
     )
 

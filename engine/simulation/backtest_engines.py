@@ -57,6 +57,7 @@ class Outcome:
     stopped_at: datetime | None
     refused: int
     rejected_prices: int
+    below_minimum: int | None = None
 
 
 def by_kernel(
@@ -136,7 +137,7 @@ def _kernel_outcome(result: KernelResult) -> Outcome:
     return Outcome(
         fills, result.at_ms, result.equity, np.maximum(result.drawdown, 0.0), money(result.final_equity),
         sum((fill.fee for fill in fills), ZERO), money(result.funding), result.stopped_at, result.refused,
-        result.rejected_prices,
+        result.rejected_prices, result.below_minimum,
     )  # fmt: skip
 
 

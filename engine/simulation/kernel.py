@@ -58,6 +58,7 @@ class KernelResult:
     stopped_at: datetime | None
     refused: int
     rejected_prices: int
+    below_minimum: int
 
 
 def run_kernel(request: KernelRequest, progress: Progress | None = None) -> KernelResult | None:
@@ -118,4 +119,5 @@ def _result(request: KernelRequest, memory: Memory) -> KernelResult:
         stopped_at=None if stopped == layout.NEVER else from_ms(stopped),
         refused=int(book["refused"]),
         rejected_prices=int(book["rejected"]),
+        below_minimum=int(book["below_minimum"]),
     )

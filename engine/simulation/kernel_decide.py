@@ -40,9 +40,11 @@ def follow(run: Records, k: int, m: int) -> None:
         else:
             pair.latch = 0
     if pair.held == 0 and working(run, k, m) == 0 and (wished == 0.0 or (wished < 0.0 and not market.is_perpetual)):
+        pair.too_small = 0
         return
     target = target_lots(run, k, m, wished, view.distance)
     lots = order_lots(market, target, pair.held, working(run, k, m))
+    _count_too_small(run, k, m, _too_small(run, market, wished, target, view.distance))
     if lots == 0 or _cancels_opposing(run, k, m, lots):
         return
     if pair.held != 0 and (pair.held > 0) != (lots > 0):
@@ -50,6 +52,27 @@ def follow(run: Records, k: int, m: int) -> None:
             _close(run, k, m, min(abs(lots), abs(pair.held)))
     else:
         _enter(run, k, m, lots, view)
+
+
+@part
+def _count_too_small(run: Records, k: int, m: int, sign: int) -> None:
+    """Count a wish whose order would be too small, where nothing is held or works; until it changes, it is one."""
+    pair = pair_at(run, k, m)
+    if sign != 0 and (working(run, k, m) != 0 or not is_dust(market_at(run, m), pair.held)):
+        sign = 0
+    if sign != 0 and pair.too_small != sign:
+        run.below_minimum += 1
+    pair.too_small = sign
+
+
+@part
+def _too_small(run: Records, market: Records, wished: float, target: int, distance: float) -> int:
+    """The sign of a wish to open a position for which an order is below the venue's minimum, else 0."""
+    if wished == 0.0 or (wished < 0.0 and not market.is_perpetual) or not is_dust(market, target):
+        return 0
+    if not run.weights and (distance < 1.0 or (wished > 0.0 and market.mark - distance < 1.0)):
+        return 0  # there is no stop to size it by
+    return 1 if wished > 0.0 else -1
 
 
 @part

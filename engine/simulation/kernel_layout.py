@@ -76,10 +76,11 @@ has just closed, of all instruments' candles; less ``first`` it is the row of th
 the finer candles to come. ``half_*`` is half the spread as a share of the price; ``take_steps`` is what an order that
 takes pays in 1e-8 of the price, before impact."""
 
-Pair = np.dtype(_whole("held stop target trail best latch is_touched is_doubtful") + _real("cost trade"))
+Pair = np.dtype(_whole("held stop target trail best latch is_touched is_doubtful too_small") + _real("cost trade"))
 """A strategy's place in an instrument: ``latch`` is the sign of a position that was stopped out, times 3 of one that a
 target took; ``stop`` and ``target`` are where those lie, ``trail`` how far the stop stays behind ``best``, 0 for none;
-``is_doubtful`` while a step's withdrawal of a stop has brought no proof; ``trade`` is what the round trip has made."""
+``is_doubtful`` while a step's withdrawal of a stop has brought no proof; ``too_small`` is the sign of a wish whose
+order would be below the minimum, 0 for none; ``trade`` is what the round trip has made."""
 
 Sleeve = np.dtype(_whole("trades wins") + _real("weight tie booked pnl peak"))
 """``booked`` is realised P&L less fees plus funding; ``pnl`` the same with what is open, at the last close. ``tie`` is
@@ -149,7 +150,7 @@ Run = np.dtype(
     + _whole(
         "next next_stamp now_ms fills fill_count state is_latched waits tripped_ms unknown_ms braked_ms failed "
         "has_stop is_flat flatten_due_ms pause_ms fills_seen stopped_ms refused cancels amends moves approved entries "
-        "day rejected"
+        "day rejected below_minimum"
     )
     + _real("equity capital value peak day_start funding")
 )

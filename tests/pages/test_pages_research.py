@@ -68,6 +68,7 @@ def test_figures_when_one_is_undefined_then_a_dash_and_its_reason() -> None:
         ("Trades", ("Entered, UTC", "105 rows", "▼ −42.50", "40,000.10")),
         ("Periods", ("By year", "Rising market", "2024", "▲ +15.90 %")),
         ("Costs and exits", ("Spread, slippage and impact", "66.7 % of all costs", "Stop 35 ▼ −1,487.50")),
+        ("Costs and exits", ("3 wishes to open a position came to nothing",)),
         ("Conditions", ("Version of the program 0.1.0+1a2b3c", "Fast trend average (bars) 24", "sha256 ab12")),
     ],
 )
@@ -75,6 +76,14 @@ def test_part_when_opened_then_shows_its_rows(tab: str, words: tuple[str, ...]) 
     at = opened("research", FakeConsole(), research__parts=tab)
     assert problems(at) == ""
     assert [word for word in words if word not in text(at)] == []
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [(None, "was not counted"), (0, "No wish"), (1, "1 wish to open"), (1200, "1,200 wishes to open")],
+)
+def test_wishes_below_the_minimum_when_told_then_never_a_number_nobody_counted(count: int | None, words: str) -> None:
+    assert words in research_result.below_minimum(count)
 
 
 def test_hidden_parts_when_the_page_is_drawn_then_nothing_is_read_for_them() -> None:

@@ -176,6 +176,15 @@ def test_engines_when_candles_are_real_then_every_fill_trade_and_close_agree(nam
     assert_equal(fast, slow)
 
 
+def test_wishes_below_the_minimum_when_a_run_has_no_money_for_them_then_counted_or_said_not_to_be() -> None:
+    setup = setup_of("momentum", dict([recorded("BTC", 3_000)]))
+    setup = replace(setup, config=replace(setup.config, cash=Decimal(4)))
+    fast, slow = (run(setup, engine) for engine in (BacktestEngine.KERNEL, BacktestEngine.REPLAY))
+    assert not fast.fills
+    assert fast.below_minimum
+    assert slow.below_minimum is None
+
+
 def test_engines_when_the_brake_latches_then_both_stop_at_that_close() -> None:
     series = dict([recorded("BTC", 9_000)])
     setup = setup_of("sma_cross", series, BrakeMode.LATCH)
