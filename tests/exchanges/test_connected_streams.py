@@ -10,8 +10,10 @@ import pytest
 from connected_case import client_id, intent, until
 from streaming_case import OFTEN, streaming
 
+from engine.domain.market import BookTop
 from engine.domain.orders import Fill, OrderState, OrderType, Purpose, Side
 from engine.exchanges.connected.dialects import VenueRow
+from engine.exchanges.connected.quotes import QuoteFeed
 from engine.exchanges.connected.venue_rows import BINANCE, BINANCE_PERP, BYBIT
 from tests.standin.client import StandIn, running
 
@@ -163,5 +165,5 @@ def test_close_when_everything_ran_then_no_thread_of_the_streams_is_left(exchang
     until(lambda: not any("stream" in t.name or "watch" in t.name for t in threading.enumerate()))
 
 
-def _tops(feed: object) -> list[object]:
-    return [top for each in feed.listed if (top := feed.top(each.instrument.key)) is not None]  # type: ignore[attr-defined]
+def _tops(feed: QuoteFeed) -> list[BookTop]:
+    return [top for each in feed.listed if (top := feed.top(each.instrument.key)) is not None]

@@ -13,6 +13,7 @@ from contextlib import suppress
 from threading import Lock
 from typing import Any, TypeVar
 
+from engine.domain.conditions import VenueCondition
 from engine.domain.errors import VenueError
 from engine.domain.orders import OrderIntent, Purpose
 from engine.exchanges.connected.asking import Asks
@@ -135,6 +136,11 @@ class GuardedLine:
     def offset_ms(self) -> int:
         """As the line."""
         return self._line.offset_ms
+
+    @property
+    def condition(self) -> VenueCondition:
+        """As the line."""
+        return self._line.condition
 
 
 def _bound(timeout_ms: int, way: Parameters) -> Callable[[Any], Any]:

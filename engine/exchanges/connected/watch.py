@@ -7,7 +7,7 @@ to the venue as evidence like every other; it concludes nothing from absence and
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from threading import Event, Lock, Thread
 from typing import Any
@@ -61,12 +61,13 @@ class Watch:
         reader = Reader(setup.name or setup.row.name, setup.row.dialect, lambda: from_ms(self._now_ms()))
         parts = Parts(setup.row, setup.line, reader, {each.instrument.key: each for each in setup.listed})
         self._asker = Asker(parts)
-        self._executions = Executions(parts, self._now_ms, history_ms=FIRST_LOOK_MS)
+        no_flows = replace(setup.row, dialect=replace(setup.row.dialect, flows=()))
+        self._executions = Executions(replace(parts, row=no_flows), self._now_ms, history_ms=FIRST_LOOK_MS)
         self._holdings = Holdings(parts)
         self._cursor = ""
         self._orders: dict[str, Report] = {}
         self._mark = 0
-        self._untold: dict[str, float] = {}
+        self._untold: dict[str, tuple[float, int]] = {}
         self._rules = {each.instrument.key: _rules(each) for each in setup.listed}
         self._look, self._trouble, self._gap = Look(), "", STARTED
         self._gap_count = 0
@@ -133,7 +134,7 @@ class Watch:
             wall, monotonic = self._clock.now(), self._clock.monotonic()
             self._wake.wait(self._setup.plan.beat_s)
             self._wake.clear()
-            self._notice_sleep(wall, monotonic)
+            self.notice_sleep(wall, monotonic)
 
     def beat(self) -> None:
         """Do what is due now; a failure is told by `view`, and tried again."""
@@ -178,8 +179,11 @@ class Watch:
         if was in _AWAY and state not in _AWAY:
             self.note_gap(f"the venue was {was.value}")
 
-    def _notice_sleep(self, wall: datetime, monotonic: float) -> None:
-        """A process that slept knows old prices and an old clock; it asks, and makes up for nothing."""
+    def notice_sleep(self, wall: datetime, monotonic: float) -> None:
+        """Find out whether this process slept since a moment (by both clocks), which was to be a short while ago.
+
+        A process that slept knows old prices and an old clock: it asks, and makes up for nothing.
+        """
         slept_s = max((self._clock.now() - wall).total_seconds(), self._clock.monotonic() - monotonic)
         if slept_s > self._setup.plan.asleep_s:
             self._jobs["clock"].due = float("-inf")
@@ -190,14 +194,16 @@ class Watch:
             self.note_gap("this computer's clock was set")
 
     def _notice_deafness(self) -> None:
-        """An execution that the exchange has and its stream never told."""
+        """An execution that the exchange has and its stream never told, nor anything since."""
         now = self._clock.monotonic()
-        late = [number for number, due in self._untold.items() if now >= due]
-        missed = [number for number in late if not self._setup.streams.has_heard(number)]
-        for number in late:
+        for number, (due, at_ms) in list(self._untold.items()):
+            if now < due:
+                continue
             del self._untold[number]
-        if missed and self._setup.streams.condition.is_up:
-            self._setup.streams.restart(f"connected, but it did not tell execution {missed[0]}")
+            told = self._setup.streams.condition.last_event_at
+            is_alive = told is not None and to_ms(told) + self._line.offset_ms >= at_ms
+            if not is_alive and self._setup.streams.condition.is_up and not self._setup.streams.has_heard(number):
+                self._setup.streams.restart(f"connected, but it did not tell execution {number}")
 
     # -- looks ----------------------------------------------------------------------------------------------------
 
@@ -241,7 +247,7 @@ class Watch:
         if not isinstance(row, Trade) or not streams.tells_trades or not streams.condition.is_up or since is None:
             return
         if to_ms(row.at) > to_ms(since) + self._line.offset_ms:
-            self._untold[row.number] = self._clock.monotonic() + self._setup.plan.deaf_s
+            self._untold[row.number] = (self._clock.monotonic() + self._setup.plan.deaf_s, to_ms(row.at))
 
     def _look_at_clock(self) -> None:
         self._line.measure_offset()

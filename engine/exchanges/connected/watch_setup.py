@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
-from engine.domain.conditions import VenueCondition
 from engine.domain.instruments import InstrumentKey
 from engine.domain.portfolio import Balance, VenuePosition
 from engine.exchanges.connected.connection import StreamCondition
@@ -20,10 +19,6 @@ from engine.exchanges.connected.stream_client import StreamLine
 
 class WatchLine(StreamLine, Protocol):
     """The line to the exchange, as far as the watch needs it."""
-
-    @property
-    def condition(self) -> VenueCondition:
-        """How the venue is to be dealt with now."""
 
     def load_markets(self, prepare: Callable[[Any], None] | None = None) -> dict[str, Any]:
         """The exchange's list of markets, asked anew."""
