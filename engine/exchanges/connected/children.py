@@ -1,9 +1,8 @@
 """Stops and targets that belong to an entry or to each other: asleep until there is something to protect, and one
 cancelling the other.
 
-No two exchanges do this alike, so the gateway does it for all of them. On perpetuals a target rests beside its stop.
-Coins of a spot account can be promised once: there the stop rests at the exchange, and the target is watched for. Where
-the market reaches it the two change places; where the market falls back they change back.
+No two exchanges do this alike, so the gateway does it for all of them. On perpetuals a target rests beside its stop; on
+spot it is watched for (`engine.exchanges.connected.spot_pairs`).
 """
 
 from __future__ import annotations
@@ -11,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from decimal import Decimal
 
-from engine.domain.errors import VenueAmbiguous, VenueError, VenueRejected, VenueUnreachable
+from engine.domain.errors import VenueAmbiguous, VenueError, VenueRejected
 from engine.domain.instruments import InstrumentKey, Kind
-from engine.domain.market import Bars, MarketEvent, Quotes
 from engine.domain.orders import OrderState, OrderType, Side
 from engine.exchanges.connected.asking import Parts
 from engine.exchanges.connected.desk import Desk
@@ -81,7 +79,7 @@ class Children:
         stop = self._registry.stop_of(order)
         if stop is None:
             return wanted
-        if self._is_spot(order.intent.instrument) and order.leg is None:
+        if self.is_spot(order.intent.instrument) and order.leg is None:
             return order.filled
         return min(wanted, order.filled + stop.remaining)
 
@@ -91,7 +89,8 @@ class Children:
         instrument = self._parts.listed[parent.intent.instrument].instrument
         return max(NONE, instrument.round_quantity(parent.filled - parent.fees - gone))
 
-    def _is_spot(self, key: InstrumentKey) -> bool:
+    def is_spot(self, key: InstrumentKey) -> bool:
+        """Whether coins are held, which can be promised once."""
         return self._parts.listed[key].instrument.kind is Kind.SPOT
 
     def _arm(self, order: KeptOrder, wanted: Decimal) -> None:
@@ -167,15 +166,16 @@ class Children:
 
     def _follow_target(self, stop: KeptOrder, target: KeptOrder) -> None:
         """A stop loses what its target took; where the target has ended, one that waited goes to the exchange again."""
-        self._pass_on(stop, target)
+        self.pass_on(stop, target)
         if stop.is_over:
             return
         if target.is_over and stop.leg is None and stop.reason == WATCHED:
-            self._return(stop, as_market=False)
+            self.put_back(stop, as_market=False)
         else:
             self._try_arm(stop)
 
-    def _pass_on(self, stop: KeptOrder, target: KeptOrder) -> None:
+    def pass_on(self, stop: KeptOrder, target: KeptOrder) -> None:
+        """Take off a stop what its target has taken since the last time."""
         taken = target.filled - target.passed_on
         if taken <= 0 or stop.is_over:
             return
@@ -220,68 +220,7 @@ class Children:
             order.end(OrderState.CANCELLED, reason)
         self._touch(order)
 
-    # -- targets on spot ------------------------------------------------------------------------------------------
-
-    def watch(self, event: MarketEvent) -> None:
-        """Let targets and stops of spot pairs change places where the market says so."""
-        if isinstance(event, Bars):
-            for candle in event.candles:
-                self._see(candle.instrument, candle.low, candle.high, candle.close)
-        elif isinstance(event, Quotes):
-            for top in event.tops:
-                self._see(top.instrument, top.bid, top.ask, None)
-
-    def _see(self, key: InstrumentKey, low: Decimal, high: Decimal, close: Decimal | None) -> None:
-        if key not in self._parts.listed or not self._is_spot(key):
-            return
-        for target in [each for each in self._registry.open() if each.intent.instrument == key]:
-            stop, limit = self._registry.stop_of(target), target.intent.limit_price
-            if stop is None or stop.is_over or limit is None or stop.stop_price is None:
-                continue
-            sign = target.intent.side.sign
-            best, worst = (low, high) if sign > 0 else (high, low)
-            if target.leg is None and stop.leg is not None and stop.is_waiting:
-                if (limit - best) * sign >= 0:
-                    self._put_target(target, stop)
-            elif target.leg is not None and stop.leg is None:
-                if (worst - stop.stop_price) * sign >= 0:
-                    self._put_stop(target, stop, as_market=True)
-                elif close is not None and not target.filled and (close - limit) * sign > 0:
-                    self._put_stop(target, stop, as_market=False)
-
-    def _put_target(self, target: KeptOrder, stop: KeptOrder) -> None:
-        """The market has reached the target: the stop ends with proof, then the target is sent."""
-        if not self._desk.try_cancel(stop, "") or (stop.is_over and stop.state is not OrderState.CANCELLED):
-            self._touch(stop)
-            self.after(stop)
-            return
-        stop.sleeps, stop.ended, stop.reason = True, None, WATCHED
-        try:
-            self._desk.place(target, min(target.remaining, stop.remaining))
-            target.reason = ""
-        except VenueAmbiguous as error:
-            target.reason = str(error)
-        except (VenueRejected, VenueUnreachable) as error:
-            if isinstance(error, VenueRejected):
-                target.end(OrderState.REJECTED, str(error))
-            else:
-                target.sleeps = True
-            self._return(stop, as_market=False)
-        self._touch(target)
-
-    def _put_stop(self, target: KeptOrder, stop: KeptOrder, *, as_market: bool) -> None:
-        """The market has left the target: it ends with proof, and the stop goes back to the exchange."""
-        if not self._desk.try_cancel(target, ""):
-            return
-        self._pass_on(stop, target)
-        if target.remaining > 0:
-            target.sleeps, target.ended, target.reason = True, None, WATCHED
-        self._return(stop, as_market=as_market)
-        if as_market:
-            target.end(OrderState.CANCELLED, "its stop was triggered")
-        self._touch(target)
-
-    def _return(self, stop: KeptOrder, *, as_market: bool) -> None:
+    def put_back(self, stop: KeptOrder, *, as_market: bool) -> None:
         """Send a stop that was kept while its target waited; where it cannot be sent, the core is told it ended."""
         if stop.is_over:
             return

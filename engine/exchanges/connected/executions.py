@@ -46,6 +46,16 @@ class _Mark:
 
 
 @dataclass(frozen=True, slots=True)
+class _List:
+    """One list: its name in the cursor, what it is of, how it is read, and how much of it is read again (ms)."""
+
+    name: str
+    scope: str
+    read: Callable[[_Span], list[Row]]
+    overlap_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class _Span:
     """One list to be read from ``since_ms`` to ``until_ms``; ``scope`` is a symbol, a kind, or empty for all."""
 
@@ -78,9 +88,11 @@ class Executions:
         marks, now_ms = self._read_cursor(cursor), self._now_ms()
         rows: list[Row] = []
         for scope in self._scopes():
-            rows += self._list(f"trades {scope}".strip(), scope, marks, now_ms, self._trade_rows, OVERLAP_MS)
+            name = f"trades {scope}".strip()
+            rows += self._list(_List(name, scope, self._trade_rows, OVERLAP_MS), marks, now_ms)
         for scope in self._funding_scopes():
-            rows += self._list(f"funding {scope}".strip(), scope, marks, now_ms, self._funding_rows, FUNDING_OVERLAP_MS)
+            name = f"funding {scope}".strip()
+            rows += self._list(_List(name, scope, self._funding_rows, FUNDING_OVERLAP_MS), marks, now_ms)
         rows += self._flows(marks, now_ms)
         rows.sort(key=lambda row: row.at)
         values = {name: [mark.at_ms, list(mark.seen), mark.begin_ms] for name, mark in sorted(marks.items())}
@@ -97,28 +109,22 @@ class Executions:
         for number, flows in enumerate(self._parts.row.dialect.flows):
             name = f"flows {number}"
             try:
-                rows += self._list(name, str(number), marks, now_ms, self._flow_rows, FLOW_OVERLAP_MS)
+                rows += self._list(_List(name, str(number), self._flow_rows, FLOW_OVERLAP_MS), marks, now_ms)
             except VenueError:
                 marks.setdefault(name, _Mark(now_ms, (), now_ms))
                 _log.info("flows not read", venue=self._parts.row.name, list=flows.method)
         return rows
 
-    def _list(
-        self,
-        name: str,
-        scope: str,
-        marks: dict[str, _Mark],
-        now_ms: int,
-        read: Callable[[_Span], list[Row]],
-        overlap_ms: int,
-    ) -> list[Row]:
+    def _list(self, wanted: _List, marks: dict[str, _Mark], now_ms: int) -> list[Row]:
+        """What one list holds after its mark, which is moved."""
+        name, overlap_ms = wanted.name, wanted.overlap_ms
         mark = marks.get(name)
         first_ms = now_ms - self._history_ms if mark is None else mark.at_ms - overlap_ms
         found: dict[str, Row] = {}
         since_ms = first_ms
         while since_ms <= now_ms:
             until_ms = min(since_ms + self._trades.span_ms - 1, now_ms + overlap_ms)
-            found |= {number_of(row): row for row in read(_Span(scope, since_ms, until_ms))}
+            found |= {number_of(row): row for row in wanted.read(_Span(wanted.scope, since_ms, until_ms))}
             since_ms = until_ms + 1
         newest_ms = max([first_ms, now_ms - QUIET_MS, *(to_ms(row.at) for row in found.values())])
         near = {number for number, row in found.items() if to_ms(row.at) >= newest_ms - overlap_ms}

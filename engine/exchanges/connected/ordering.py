@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from decimal import Decimal
 
 from engine.domain.errors import OrderNotFound, VenueAmbiguous, VenueError, VenueRejected, VenueUnreachable
@@ -16,38 +17,32 @@ from engine.exchanges.connected.legs import KeptOrder, Leg
 from engine.exchanges.connected.registry import Registry
 
 
+@dataclass(frozen=True, slots=True)
+class Means:
+    """The venue's own parts that orders are carried out with; ``touch`` notes an order of which the core is to hear."""
+
+    name: str
+    parts: Parts
+    desk: Desk
+    registry: Registry
+    children: Children
+    finder: Finder
+    foreign: Foreign
+    touch: Callable[[KeptOrder], None]
+
+
 class Ordering:
-    """Submits, cancels, changes and looks up orders of one venue; used by the engine's thread alone.
+    """Submits, cancels, changes and looks up orders of one venue; used by the engine's thread alone."""
 
-    Parameters
-    ----------
-    name : str
-        Name of the venue.
-    parts, desk, registry, children, finder, foreign
-        The venue's own.
-    touch : callable
-        Notes an order of which the core is to hear.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        parts: Parts,
-        desk: Desk,
-        registry: Registry,
-        children: Children,
-        finder: Finder,
-        foreign: Foreign,
-        touch: Callable[[KeptOrder], None],
-    ) -> None:
-        self._venue = name
-        self._parts = parts
-        self._desk = desk
-        self._registry = registry
-        self._children = children
-        self._finder = finder
-        self._foreign = foreign
-        self._touch = touch
+    def __init__(self, means: Means) -> None:
+        self._venue = means.name
+        self._parts = means.parts
+        self._desk = means.desk
+        self._registry = means.registry
+        self._children = means.children
+        self._finder = means.finder
+        self._foreign = means.foreign
+        self._touch = means.touch
 
     def submit(self, approved: Approved) -> OrderUpdate:
         """Place the order under its client id; the same id again is never sent twice.

@@ -9,6 +9,7 @@ from engine.exchanges.connected.legs import KeptOrder, Leg, engine_id
 
 REMEMBERED = 4000
 """Orders that have ended and are kept to tell late executions and questions about them."""
+LOOKED_THROUGH = 64
 
 Lookup = Callable[[str], OrderIntent | None]
 
@@ -25,6 +26,7 @@ class Registry:
     def __init__(self, lookup: Lookup) -> None:
         self._lookup = lookup
         self._orders: dict[str, KeptOrder] = {}
+        self._open: dict[str, KeptOrder] = {}
         self._by_number: dict[str, str] = {}
         self._children: dict[str, list[str]] = {}
         self._targets: dict[str, str] = {}
@@ -35,7 +37,7 @@ class Registry:
         if known is not None:
             return known
         order = KeptOrder(intent, intent.quantity, intent.stop_price, intent.created_at)
-        self._orders[intent.client_id] = order
+        self._orders[intent.client_id] = self._open[intent.client_id] = order
         if intent.parent_id is not None:
             self._children.setdefault(intent.parent_id, []).append(intent.client_id)
         if intent.pair_id is not None:
@@ -94,12 +96,15 @@ class Registry:
 
     def open(self) -> Iterator[KeptOrder]:
         """Orders that may still fill, in the order they came."""
-        return (order for order in list(self._orders.values()) if not order.is_over)
+        return (order for order in list(self._open.values()) if not order.is_over)
 
     def __iter__(self) -> Iterator[KeptOrder]:
         return iter(list(self._orders.values()))
 
     def _forget(self) -> None:
+        """Look through few orders often: those that have ended are put aside once there are some."""
+        if len(self._open) > LOOKED_THROUGH:
+            self._open = {client_id: order for client_id, order in self._open.items() if not order.is_over}
         if len(self._orders) <= REMEMBERED:
             return
         gone = next((order for order in self._orders.values() if order.is_over), None)
@@ -108,6 +113,7 @@ class Registry:
 
     def _remove(self, order: KeptOrder) -> None:
         self._orders.pop(order.client_id, None)
+        self._open.pop(order.client_id, None)
         self._children.pop(order.client_id, None)
         if order.intent.pair_id is not None and self._targets.get(order.intent.pair_id) == order.client_id:
             del self._targets[order.intent.pair_id]

@@ -26,10 +26,11 @@ from engine.exchanges.connected.hearing import Hearing
 from engine.exchanges.connected.holdings import Holdings
 from engine.exchanges.connected.inbox import HeardOrder, HeardTrade, Inbox, Message, News
 from engine.exchanges.connected.legs import KeptOrder
-from engine.exchanges.connected.ordering import Ordering
+from engine.exchanges.connected.ordering import Means, Ordering
 from engine.exchanges.connected.placing import Listed
 from engine.exchanges.connected.reading import Reader, Report, Trade
 from engine.exchanges.connected.registry import Lookup, Registry
+from engine.exchanges.connected.spot_pairs import SpotPairs
 
 LOOK_AGAIN_S = 1.0
 """Wall seconds between two looks at an entry whose stop waits for it."""
@@ -47,14 +48,10 @@ class ConnectedVenue:
     clock : Clock
     lookup : callable
         The intent behind a client id as the book knows it, None where it does not; for orders of before a restart.
-    name : str
-        Name in instrument keys; "" is the row's.
     """
 
-    def __init__(
-        self, row: VenueRow, line: Asks, listed: Sequence[Listed], clock: Clock, lookup: Lookup, name: str = ""
-    ) -> None:
-        self._venue = name or row.name
+    def __init__(self, row: VenueRow, line: Asks, listed: Sequence[Listed], clock: Clock, lookup: Lookup) -> None:
+        self._venue = row.name
         self._clock = clock
         self._line = line
         self._reader = Reader(self._venue, row.dialect, self._now)
@@ -65,10 +62,11 @@ class ConnectedVenue:
         self._holdings = Holdings(self._parts)
         self._desk = Desk(self._parts, self._asker, self._registry, self._inbox, self._holdings)
         self._children = Children(self._parts, self._desk, self._registry, self._holdings, self._touch)
+        self._pairs = SpotPairs(self._parts, self._desk, self._registry, self._children, self._touch)
         self._hearing = Hearing(self._parts, self._desk, self._asker, self._registry, self._holdings)
         finder = Finder(self._parts, self._asker, self._desk, clock)
         self._foreign = Foreign(self._parts, self._asker, self._desk)
-        self._ordering = Ordering(
+        means = Means(
             self._venue,
             self._parts,
             self._desk,
@@ -78,6 +76,7 @@ class ConnectedVenue:
             self._foreign,
             self._touch,
         )
+        self._ordering = Ordering(means)
         self._executions = Executions(self._parts, lambda: to_ms(self._now()))
         self._touched: dict[str, None] = {}
         self._gap = ""
@@ -241,7 +240,7 @@ class ConnectedVenue:
         Troubles of the venue are told as the state of the orders they befell, never raised.
         """
         messages = self._drain()
-        self._children.watch(event)
+        self._pairs.watch(event)
         return (*messages, *self._news())
 
     def drain(self) -> Sequence[Message]:
