@@ -140,6 +140,8 @@ class Children:
         stop = self._registry.stop_of(order)
         if stop is not None and (order.filled or order.is_over):
             self._follow_target(stop, order)
+        if stop is not None and stop.is_over and not order.is_over:
+            self.end(order, "its stop has ended")
         if order.filled or (order.legs and not order.is_waiting and order.intent.order_type is OrderType.STOP):
             self._stop_entry(order)
 

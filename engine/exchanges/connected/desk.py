@@ -158,7 +158,7 @@ class Desk:
         """An accepted cancellation is asked about: only then is it known how much had been filled."""
         try:
             self.refresh(order, leg)
-        except (OrderNotFound, VenueUnreachable):
+        except VenueError:
             self._pend(leg)
             return
         if not leg.is_over:

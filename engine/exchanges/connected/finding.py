@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 
-from engine.domain.errors import OrderNotFound, VenueUnreachable
+from engine.domain.errors import OrderNotFound, VenueError
 from engine.domain.orders import OrderState, OrderType, OrderUpdate
 from engine.domain.portfolio import VenueOrder
 from engine.domain.ports import Clock
@@ -134,7 +134,7 @@ class Foreign:
             raise OrderNotFound(f"{self._parts.row.name} has no order {client_id!r} that is known here")
         self._send_cancel(known.venue_order_id, known.symbol)
         state = OrderState.PENDING_CANCEL
-        with suppress(OrderNotFound, VenueUnreachable):
+        with suppress(VenueError):
             known = self._asker.by_own_id(known.venue_order_id, known.symbol)
             state = known.state if known.state is not None and known.state.is_final else state
         return self._update(client_id, replace(known, state=state))

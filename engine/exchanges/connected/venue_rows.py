@@ -137,7 +137,7 @@ BYBIT = VenueRow(
         cancel_id="orderLinkId",
         stop=StopStyle.TRIGGER_DIRECTED,
         spot_stop_extra={"orderFilter": "tpslOrder"},
-        passed_stop=("110092", "110093", "170130", "170193", "170194", "trigger price"),
+        passed_stop=("110092", "110093", "expect Rising", "expect Falling"),
         amending=Amending.IN_PLACE,
         amend_trigger="triggerPrice",
         own_id_extra={"acknowledged": True},
@@ -270,6 +270,7 @@ COINBASE = VenueRow(
         asks_by_own_id=True,
         stop_limit_slack=Decimal("0.05"),
         buy_slack=Decimal("0.02"),
+        passed_stop=("STOP_PRICE_ABOVE_LAST_TRADE_PRICE", "STOP_PRICE_BELOW_LAST_TRADE_PRICE"),
     ),
     Limits(Pace(30, 1.0), refusals=('"success":false',)),
 )
