@@ -69,7 +69,7 @@ def test_events_when_they_come_twice_and_in_another_order_then_the_order_ends_as
         exchange.price("BTCUSDT", "49400")
         until(lambda: len(venue.trade_ids()) == 2)
         until(lambda: venue.last(client_id(1)).state is OrderState.FILLED)
-        assert len(venue.fills()) >= 3
+        until(lambda: len(venue.fills()) >= 3)
         assert venue.last(client_id(1)).state is OrderState.FILLED
         assert str(venue.last(client_id(1)).filled) == "0.01"
 
