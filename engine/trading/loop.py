@@ -212,11 +212,12 @@ class TradingLoop:
 
     def hear(self) -> None:
         """Take in what connected venues have told by themselves since the last event."""
-        for venue in self.venues.values():
-            if isinstance(venue, Telling) and venue.pending.is_set():
-                self.take(venue.drain(), self.market_time())
-        self.tell_news()
-        self.protect()
+        told = [v for v in self.venues.values() if isinstance(v, Telling) and v.pending.is_set()]
+        for venue in told:
+            self.take(venue.drain(), self.market_time())
+        if told:
+            self.tell_news()
+            self.protect()
 
     def tell_news(self) -> None:
         """Tell what facts have brought up, without waiting for the next close."""
