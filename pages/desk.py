@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from engine.domain.instruments import InstrumentKey
+from engine.domain.orders import OrderState, Purpose
 from engine.domain.portfolio import BookSnapshot, Position, WorkingOrder
 from engine.domain.views import FillRow, OrderRow
 from engine.runtime.titles import title_of
@@ -11,23 +13,32 @@ from pages.appearance import Appearance
 from pages.format import Html
 from pages.tables import Column
 
+EXTERNAL = "external"
+"""Sleeve of what the trader does at the exchange himself."""
+
 
 def position_columns(book: BookSnapshot) -> tuple[Column[Position], ...]:
     """Columns of open positions; money in the book's base currency, prices in quote."""
     unit = book.base_currency
     ticks = {instrument.key: instrument.tick_size for instrument in book.instruments}
     has_targets = any(position.target_price is not None for position in book.positions)
+    places = _places(book)
     return (
-        Column("Instrument", lambda row: fmt.instrument(row.instrument)),
+        Column("Instrument", instrument_of),
         Column("Side", lambda row: side(row.quantity > 0)),
         Column("Quantity", lambda row: fmt.quantity(abs(row.quantity)), numeric=True),
         Column(f"Notional, {unit}", lambda row: fmt.number(row.notional), numeric=True),
         Column(f"Unrealised P&L, {unit}", lambda row: parts.profit(row.unrealised), numeric=True),
         Column("Entry", lambda row: fmt.entry_price(row.entry_price, ticks.get(row.instrument)), numeric=True),
         Column("Mark", mark, numeric=True),
-        Column("Stop", stop, numeric=True),
-        Column("Target", lambda row: fmt.price(row.target_price), numeric=True, shown=has_targets),
-        Column("Strategy", lambda row: title_of(row.sleeve)),
+        Column("Stop", lambda row: stop(row, places.get((row.sleeve, row.instrument, Purpose.STOP), "")), numeric=True),
+        Column(
+            "Target",
+            lambda row: target(row, places.get((row.sleeve, row.instrument, Purpose.TARGET), "")),
+            numeric=True,
+            shown=has_targets,
+        ),
+        Column("Strategy", lambda row: sleeve(row.sleeve)),
         Column("Opened, UTC", lambda row: fmt.moment(row.opened_at)),
         Column("Realised ever", lambda row: parts.profit(row.realised), numeric=True),
         Column("Fees ever", lambda row: fmt.number(row.fees), numeric=True),
@@ -46,13 +57,51 @@ def mark(row: Position) -> Html:
     return Html(f'{fmt.price(row.mark)} <span class="qd-dim">{fmt.safe(row.mark_source)}</span>')
 
 
-def stop(row: Position) -> Html:
-    """The protective stop and whether it follows the market, or a warning that there is none or none for a part."""
+def is_connected(book: BookSnapshot) -> bool:
+    """Whether the book trades at a real exchange: one that tells how it is."""
+    return any(feed.condition is not None for feed in book.feeds)
+
+
+def place(row: WorkingOrder) -> str:
+    """Where an order lies: at the exchange, or with the engine until its time comes."""
+    if row.venue_order_id is not None:
+        return "rests at the exchange"
+    if row.state in (OrderState.WORKING, OrderState.PARTIAL):
+        return "kept by the engine"
+    return "not confirmed yet"
+
+
+def _places(book: BookSnapshot) -> dict[tuple[str, InstrumentKey, Purpose], str]:
+    """Where stops and targets lie, by sleeve, instrument and purpose; nothing for a simulated venue."""
+    if not is_connected(book):
+        return {}
+    return {(row.sleeve, row.instrument, row.purpose): place(row) for row in book.orders}
+
+
+def instrument_of(row: Position) -> Html:
+    """The instrument, with UNMANAGED where nothing can be done about the position."""
+    mark_of = "" if row.managed else f" {parts.badge('UNMANAGED', 'stop')}"
+    return Html(f"{fmt.safe(fmt.instrument(row.instrument))}{mark_of}")
+
+
+def sleeve(name: str) -> Html:
+    """Who holds it: a strategy, or the trader himself from outside."""
+    return parts.badge(title_of(name), "dim") if name == EXTERNAL else fmt.safe(title_of(name))
+
+
+def target(row: Position, where: str) -> Html:
+    """The take-profit and where it lies."""
+    return Html(f'{fmt.safe(fmt.price(row.target_price))} <span class="qd-dim">{fmt.safe(where)}</span>'.strip())
+
+
+def stop(row: Position, where: str = "") -> Html:
+    """The protective stop, whether it follows the market and where it lies, or a warning that there is none."""
     if row.stop_price is None:
-        return parts.badge("no stop", "warn")
+        return parts.badge("no stop, yours", "dim") if row.sleeve == EXTERNAL else parts.badge("no stop", "warn")
     follows = ' <span class="qd-dim">trails</span>' if row.trails else ""
     bare = f" {parts.badge(f'{fmt.quantity(row.unprotected)} unprotected', 'warn')}" if row.unprotected else ""
-    return Html(f"{fmt.safe(fmt.price(row.stop_price))}{follows}{bare}")
+    lies = f' <span class="qd-dim">{fmt.safe(where)}</span>' if where else ""
+    return Html(f"{fmt.safe(fmt.price(row.stop_price))}{follows}{lies}{bare}")
 
 
 def bought(name: str) -> Html:
@@ -60,8 +109,9 @@ def bought(name: str) -> Html:
     return Html('<span class="qd-up">▲ buy</span>' if name == "buy" else '<span class="qd-down">▼ sell</span>')
 
 
-def working_columns(look: Appearance) -> tuple[Column[WorkingOrder], ...]:
-    """Columns of orders the venue has not ended."""
+def working_columns(look: Appearance, book: BookSnapshot) -> tuple[Column[WorkingOrder], ...]:
+    """Columns of orders the venue has not ended; of a real exchange, where each lies."""
+    lies = (Column("Lies", place),) if is_connected(book) else ()
     return (
         Column("Instrument", lambda row: fmt.instrument(row.instrument)),
         Column("Side", lambda row: bought(row.side.value)),
@@ -71,8 +121,9 @@ def working_columns(look: Appearance) -> tuple[Column[WorkingOrder], ...]:
         Column("Limit", lambda row: fmt.price(row.limit_price), numeric=True),
         Column("Stop", lambda row: fmt.price(row.stop_price), numeric=True),
         Column("State", lambda row: state(row.state.value)),
+        *lies,
         Column("Purpose", lambda row: row.purpose.value),
-        Column("Strategy", lambda row: title_of(row.sleeve)),
+        Column("Strategy", lambda row: sleeve(row.sleeve)),
         Column(f"Created, {look.zone}", lambda row: look.moment(row.created_at)),
         Column("Order id", lambda row: mono(row.client_id)),
     )

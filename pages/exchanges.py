@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 import streamlit as st
 
 from engine.domain.commands import Role
 from engine.domain.facade import ConsolePort
 from engine.domain.operations_views import ConnectionView, ExchangeView
 from engine.domain.portfolio import FeedView
-from pages import actions, appearance, confirm, parts, simulator, tables
+from pages import actions, appearance, confirm, parts, simulator, stages, tables, venue_state
 from pages import format as fmt
 from pages.actions import Act
-from pages.format import Html
 from pages.guard import guarded, live
 from pages.tables import Column
-
-_SILENT_AFTER_S = 5.0
-_TIMEFRAMES = ("1m", "5m", "15m", "1h", "4h", "1d")
 
 
 def render(console: ConsolePort) -> None:
@@ -27,6 +21,8 @@ def render(console: ConsolePort) -> None:
     st.subheader("Markets being watched", anchor=False)
     live(_feeds)(console)
     guarded(simulator.draw)(console)
+    st.subheader("Stages at an exchange", anchor=False)
+    guarded(stages.draw)(console)
     st.subheader("Connected accounts", anchor=False)
     guarded(_connections)(console)
     left, right = st.columns(2, gap="medium")
@@ -36,37 +32,25 @@ def render(console: ConsolePort) -> None:
     with right:
         st.subheader("Public market data for the paper book", anchor=False)
         guarded(_paper)(console)
+    guarded(stages.dialog)(console)
 
 
 def _feeds(console: ConsolePort) -> None:
     rows = [(book.name, feed) for book in console.snapshot().books for feed in book.feeds]
-    now = fmt.now()
+    now, look = fmt.now(), appearance.current(console)
     columns: tuple[Column[tuple[str, FeedView]], ...] = (
         Column("Book", lambda row: row[0]),
         Column("Venue", lambda row: row[1].venue),
         Column("Source", lambda row: parts.simulated_mark(row[1].simulated) or "exchange"),
-        Column("State", lambda row: _online(row[1], now)),
+        Column("State", lambda row: venue_state.state(row[1], now, look), wraps=True),
         Column("Last data, market time, UTC", lambda row: fmt.moment(row[1].last_market_time)),
-        Column("Came", lambda row: _age(row[1], now), numeric=True),
-        Column("Latency", lambda row: fmt.latency(row[1].latency_s), numeric=True),
-        Column("Detail", lambda row: fmt.sentence(row[1].detail), wraps=True),
+        Column("Answered", lambda row: venue_state.answered(row[1], now), numeric=True),
+        Column("Latency", lambda row: venue_state.latency(row[1]), numeric=True),
+        Column("Limit used", lambda row: venue_state.used(row[1]), numeric=True),
+        Column("Clock off", lambda row: venue_state.offset(row[1]), numeric=True),
+        Column("Detail", lambda row: venue_state.detail(row[1]), wraps=True),
     )
     tables.draw(columns, rows, "No market is being watched. Start public data below, or look at the demo book.")
-
-
-def _online(feed: FeedView, now: datetime) -> Html:
-    """Online only where data comes: a venue that is back, or loses its bars, is silent until the next one."""
-    if not feed.online:
-        return parts.badge("OFFLINE", "warn")
-    age_s = fmt.seconds_since(feed.last_wall_time, now)
-    silent = feed.simulated and (age_s is None or age_s > _SILENT_AFTER_S)
-    return parts.badge("online, no data", "warn") if silent else parts.badge("online", "accent")
-
-
-def _age(feed: FeedView, now: datetime) -> Html:
-    age_s = fmt.seconds_since(feed.last_wall_time, now)
-    text = "never" if age_s is None else f"{fmt.age(age_s)} ago"
-    return parts.aged(feed.last_wall_time, now, text) if feed.simulated or age_s is None else fmt.safe(text)
 
 
 def _connections(console: ConsolePort) -> None:
@@ -133,7 +117,7 @@ def _connect(console: ConsolePort) -> None:
         parts.notice("This installation offers no exchange.")
         return
     view = known[name]
-    st.caption(view.hint)
+    st.caption(f"{view.hint} {_sandbox_words(view)}")
     with st.form("connect", border=True):
         st.text_input("Label", key="connect-label", placeholder="main")
         st.text_input("API key", key="connect-key", type="password", autocomplete="off")
@@ -154,6 +138,12 @@ def _connect(console: ConsolePort) -> None:
         )
         actions.submit(console, act)
     actions.outcome("connect")
+
+
+def _sandbox_words(view: ExchangeView) -> str:
+    if view.has_sandbox:
+        return f"{view.title} has a sandbox of its own, with keys of its own."
+    return f"{view.title} has no sandbox: an account there is a real one."
 
 
 def _connected(console: ConsolePort, view: ExchangeView) -> str:
@@ -179,7 +169,7 @@ def _paper(console: ConsolePort) -> None:
     with st.form("paper", border=True):
         st.selectbox("Exchange", list(known), format_func=lambda key: known[key], key="paper-exchange")
         st.text_input("Symbols, comma separated", value="BTC/USDT, ETH/USDT", key="paper-symbols")
-        st.selectbox("Candles", _TIMEFRAMES, key="paper-timeframe")
+        st.selectbox("Candles", stages.TIMEFRAMES, key="paper-timeframe")
         act = Act("paper-start", "Start public data", lambda: _started(console), slot="paper", kind="primary")
         actions.submit(console, act)
     actions.button(console, Act("paper-stop", "Stop public data", lambda: _stopped(console), slot="paper"))

@@ -8,7 +8,7 @@ import streamlit as st
 
 from engine.domain.commands import CancelOrder, ClosePosition
 from engine.domain.facade import ConsolePort
-from engine.domain.instruments import InstrumentKey
+from engine.domain.instruments import InstrumentKey, venue_of
 from engine.domain.orders import OrderState
 from engine.domain.portfolio import BookSnapshot, Position, WorkingOrder
 from engine.domain.views import FillRow, OrderRow
@@ -24,6 +24,7 @@ from pages.parts import Card
 from pages.tables import Filter, Stored
 
 CLOSE, CANCEL = "close-position", "cancel-order"
+_YOURS = "You placed it at the exchange yourself: the engine leaves it alone. Cancel it there"
 
 
 def render(console: ConsolePort) -> None:
@@ -60,7 +61,8 @@ def _pending(console: ConsolePort) -> None:
 def _figures(console: ConsolePort) -> None:
     book = books.current(console)
     held = _held(book)
-    bare = sum(1 for position in held if position.stop_price is None or position.unprotected)
+    mine = [position for position in held if position.sleeve != desk.EXTERNAL]
+    bare = sum(1 for position in mine if position.stop_price is None or position.unprotected)
     unknown = sum(1 for order in book.orders if order.state.value == "unknown")
     cards = parts.cards(
         (
@@ -69,9 +71,25 @@ def _figures(console: ConsolePort) -> None:
             Card("Working orders", str(len(book.orders)), f"{unknown} UNKNOWN", "warn" if unknown else ""),
             Card("Without a stop", str(bare), "positions, whole or in part", "warn" if bare else ""),
             overview.realised_card(book),
+            *_outside_card(book, held),
         )
     )
     st.html(Html(cards + parts.as_of(book, appearance.current(console).zone)))
+
+
+def _outside_card(book: BookSnapshot, held: list[Position]) -> tuple[Card, ...]:
+    """What is not the engine's to manage: the trader's own, and what a locked venue keeps out of reach."""
+    theirs = [position for position in held if position.sleeve == desk.EXTERNAL]
+    orders = [order for order in book.orders if order.sleeve == desk.EXTERNAL]
+    locked = [position for position in held if not position.managed]
+    cards = []
+    if locked:
+        venues = ", ".join(sorted({venue_of(position.instrument) for position in locked}))
+        cards.append(Card("UNMANAGED", str(len(locked)), f"positions at {venues}: no working key", "stop"))
+    if theirs or orders:
+        said = f"positions and {len(orders)} orders of yours, counted in risk, never managed"
+        cards.append(Card("From outside", str(len(theirs)), said))
+    return tuple(cards)
 
 
 def _positions(console: ConsolePort) -> None:
@@ -92,7 +110,7 @@ def _positions(console: ConsolePort) -> None:
     )
     for position in _held(book):
         for warning in position.warnings:
-            parts.notice(f"{_title(position)}: {warning}.")
+            parts.notice(f"{_title(position)}: {warning}.", "" if position.managed else "stop")
     if _held(book):
         st.caption(
             f"ever: all trades of that strategy in that instrument, the present one included, in {book.base_currency} "
@@ -103,7 +121,7 @@ def _positions(console: ConsolePort) -> None:
 def _working(console: ConsolePort) -> None:
     book = books.current(console)
     orders = sorted(book.orders, key=lambda order: order.created_at, reverse=True)
-    tables.draw(desk.working_columns(appearance.current(console)), orders, "No working order at any venue.")
+    tables.draw(desk.working_columns(appearance.current(console), book), orders, "No working order at any venue.")
 
 
 def _name(position: Position) -> str:
@@ -124,9 +142,24 @@ def _detail(console: ConsolePort) -> None:
         chosen = st.selectbox(
             "Position", list(held), format_func=lambda name: _title(held[name]), key="positions-chosen", width=360
         )
-        blocked = missing_role_for(console.actor, ClosePosition)
+        refused = _why_not_closed(held[chosen]) if chosen in held else ""
+        blocked = missing_role_for(console.actor, ClosePosition) or refused
         confirm.opener(Opener("close-open", "Close all or part…", CLOSE, chosen, blocked))
+    if refused:
+        st.caption(f"{refused}.")
     _chart(console, book, chosen)
+
+
+def _why_not_closed(position: Position) -> str:
+    """Why a position cannot be closed here; empty where it can."""
+    if position.sleeve == desk.EXTERNAL:
+        return (
+            "You opened it at the exchange yourself: the engine counts it in risk and leaves it alone. Close it there"
+        )
+    if not position.managed:
+        venue = venue_of(position.instrument)
+        return f"{venue} accepts no key of ours: give it a working key on the Exchanges page, or close it there by hand"
+    return ""
 
 
 def _chart(console: ConsolePort, book: BookSnapshot, name: str) -> None:
@@ -155,7 +188,8 @@ def _cancel(console: ConsolePort) -> None:
         chosen = st.selectbox(
             "Order", list(orders), format_func=lambda name: _order_title(orders[name]), key="orders-chosen", width=460
         )
-        refused = why_not_cancelled(books.current(console), chosen)
+        yours = orders[chosen].sleeve == desk.EXTERNAL if chosen in orders else False
+        refused = _YOURS if yours else why_not_cancelled(books.current(console), chosen)
         blocked = missing_role_for(console.actor, CancelOrder) or refused
         confirm.opener(Opener("cancel-open", "Cancel order…", CANCEL, chosen, blocked))
     if refused:

@@ -11,7 +11,7 @@ from engine.domain.facade import ConsolePort
 from engine.domain.facts import StopStep
 from engine.domain.portfolio import BookSnapshot, EngineSnapshot, StopView
 from engine.runtime.titles import title_of
-from pages import appearance, books, confirm, parts
+from pages import appearance, books, confirm, desk, parts
 from pages import format as fmt
 from pages.access import missing_role_for
 from pages.format import Html, safe
@@ -82,12 +82,18 @@ def consequences(snapshot: EngineSnapshot, name: str | None) -> Html:
 
 
 def _consequences_of(book: BookSnapshot) -> Html:
+    spares = desk.is_connected(book)
     orders = [
         f"cancel {order.side.value} {fmt.quantity(order.quantity - order.filled)} {fmt.instrument(order.instrument)} "
         f"({order.order_type.value}, {title_of(order.sleeve)})"
         for order in book.orders
+        if not (spares and order.sleeve == desk.EXTERNAL)
     ]
-    held = [position for position in book.positions if position.quantity]
+    held = [
+        position
+        for position in book.positions
+        if position.quantity and not (spares and position.sleeve == desk.EXTERNAL)
+    ]
     positions = [
         f"close {fmt.quantity(position.quantity, signed=True)} {fmt.instrument(position.instrument)}, "
         f"{fmt.money(position.notional, book.base_currency)} ({title_of(position.sleeve)})"
@@ -118,12 +124,22 @@ def progress(book: BookSnapshot, view: StopView, zone: str) -> Html:
     proven: dict[StopStep, tuple[str, datetime]] = {step: (detail, at) for step, detail, at in view.steps}
     rows = "".join(_step(step, proven.get(step), zone) for step in StopStep)
     verdict = parts.badge("VERIFIED FLAT", "accent") if view.flat else parts.badge("NOT FLAT", "stop")
+    left = "" if view.flat else f"<p><b>{safe(fmt.sentence(still_open(book, view)))}</b></p>"
     waiting = f"<p>{safe(f'Waiting for {waited_for(view)}')}</p>" if view.waiting_for and not view.flat else ""
     times = (
         f'<p class="qd-dim">Times of the steps: {"simulated " if book.simulated else ""}market time, {safe(zone)}</p>'
     )
-    head = f"<p><b>{safe(parts.source_of(book))}</b> {verdict}</p>"
+    head = f"<p><b>{safe(parts.source_of(book))}</b> {verdict}</p>{left}"
     return Html(f'{head}<ul class="qd-steps">{rows}</ul>{times}{waiting}')
+
+
+def still_open(book: BookSnapshot, view: StopView) -> str:
+    """What a stop has not closed yet, positions and orders at worst; "" once it is flat."""
+    if view.flat:
+        return ""
+    if view.exposure is None:
+        return "what is still open cannot be valued: a price is missing"
+    return f"still open at worst: {fmt.money(view.exposure, book.base_currency)}"
 
 
 def waited_for(view: StopView) -> str:

@@ -13,7 +13,7 @@ from engine.domain.orders import Refused
 from engine.domain.portfolio import BookSnapshot, Idea, SleeveView
 from engine.domain.views import StrategyForm
 from engine.runtime.titles import place_of, title_of
-from pages import allocation, appearance, books, charts, confirm, desk, forms, overview, parts, tables
+from pages import allocation, appearance, books, charts, confirm, desk, forms, overview, parts, promotion, tables
 from pages import format as fmt
 from pages.access import missing_role_for
 from pages.confirm import Look, Question, Request
@@ -33,6 +33,9 @@ def render(console: ConsolePort) -> None:
     guarded(_one)(console)
     st.subheader("Allocation", anchor=False)
     guarded(allocation.form)(console)
+    st.subheader("Promotion", anchor=False)
+    guarded(promotion.draw)(console)
+    guarded(promotion.dialogs)(console)
 
 
 def _attribution(console: ConsolePort) -> None:

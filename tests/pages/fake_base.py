@@ -37,6 +37,7 @@ class FakeBase:
     scheduler: str = ""
     looked: bool = False
     connected: bool = False
+    live: str = ""
     submitted: dict[str, tuple[CommandBody, str]] = field(default_factory=dict)
     submits: int = 0
     calls: list[tuple[str, tuple[Any, ...]]] = field(default_factory=list)

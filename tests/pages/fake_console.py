@@ -8,8 +8,10 @@ from decimal import Decimal
 
 from engine.domain.commands import (
     REQUIRED_ROLE,
+    ArmLive,
     CommandBody,
     CommandStatus,
+    Promote,
     Rearm,
     Receipt,
     TradingState,
@@ -21,19 +23,22 @@ from tests.pages import fake_records as made
 from tests.pages.fake_library import FakeLibrary
 from tests.pages.fake_operations import FakeOperations
 from tests.pages.fake_research import FakeResearch
+from tests.pages.fake_stages import FakeStages, live_book
 from tests.pages.fake_studies import FakeStudies
 from tests.pages.fake_views import FakeViews
 
 RISK = '{"mode": "conservative", "max_leverage": "3", "max_orders_per_minute": 30}'
 
 
-class FakeConsole(FakeViews, FakeLibrary, FakeResearch, FakeStudies, FakeOperations):
+class FakeConsole(FakeViews, FakeLibrary, FakeResearch, FakeStudies, FakeStages, FakeOperations):
     """Every call of `engine.domain.facade.ConsolePort`."""
 
     def snapshot(self) -> EngineSnapshot:
         self._fail("snapshot")
         now = datetime.now(UTC) - timedelta(seconds=self.stale_s)
-        books = (self._book(now), replace(_bare(now), name="paper", stage="paper"))
+        books: tuple[BookSnapshot, ...] = (self._book(now), replace(_bare(now), name="paper", stage="paper"))
+        if self.live:
+            books = (*books, live_book(_bare(now), now, armed=self.live == "armed"))
         return EngineSnapshot(now - timedelta(hours=31), now, "0.1.0", 7, 1, books, 0.00021, 0.00074, 3, 1_204_311)
 
     def _book(self, now: datetime) -> BookSnapshot:
@@ -80,8 +85,8 @@ class FakeConsole(FakeViews, FakeLibrary, FakeResearch, FakeStudies, FakeOperati
     def submit(self, command_id: str, body: CommandBody, reason: str) -> Receipt:
         self._fail("submit")
         self._need(REQUIRED_ROLE[type(body)])
-        if isinstance(body, Rearm) and not self.proven:
-            raise AccessDenied("re-arming needs your password again")
+        if isinstance(body, Rearm | ArmLive | Promote) and not self.proven:
+            raise AccessDenied(f"{type(body).__name__} needs your password again")
         self.submits += 1
         self.submitted.setdefault(command_id, (body, reason))
         answer = self.receipt(command_id)
