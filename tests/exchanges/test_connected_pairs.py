@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from connected_case import bars, client_id, intent, quiet
 from exchange_stand_in import MovedClock
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from toy_exchange import SYMBOL, ToyExchange, ToyLine
 
@@ -88,6 +88,7 @@ class Bracket:
 
 @settings(max_examples=150, deadline=None)
 @given(st.booleans(), STEPS)
+@example(True, [("price", 105, []), ("fill", 88, [])])
 def test_bracket_when_anything_happens_then_the_books_can_follow_and_nothing_is_sold_twice(
     limit: bool, steps: list[tuple[str, int, list[str]]]
 ) -> None:

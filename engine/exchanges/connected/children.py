@@ -75,7 +75,7 @@ class Children:
     def _wanted(self, order: KeptOrder) -> Decimal:
         """Base that the order is to stand for now, what it has filled included."""
         parent = self._registry.get(order.intent.parent_id or "")
-        wanted = order.quantity if parent is None else min(order.quantity, order.filled + self._held_of(parent))
+        wanted = order.quantity if parent is None else min(order.quantity, self._room(order, parent))
         stop = self._registry.stop_of(order)
         if stop is None:
             return wanted
@@ -83,11 +83,12 @@ class Children:
             return order.filled
         return min(wanted, order.filled + stop.remaining)
 
-    def _held_of(self, parent: KeptOrder) -> Decimal:
-        """Base that an entry has brought and its children have not yet taken off, in whole lots."""
-        gone = sum((child.filled for child in self._registry.children(parent.client_id)), NONE)
+    def _room(self, child: KeptOrder, parent: KeptOrder) -> Decimal:
+        """Base a child may stand for: what its entry has brought, in whole lots, less what its target has taken."""
         instrument = self._parts.listed[parent.intent.instrument].instrument
-        return max(NONE, instrument.round_quantity(parent.filled - parent.fees - gone))
+        target = self._registry.target_of(child)
+        taken = NONE if target is None else target.passed_on
+        return max(NONE, instrument.round_quantity(parent.filled - parent.fees) - taken)
 
     def is_spot(self, key: InstrumentKey) -> bool:
         """Whether coins are held, which can be promised once."""
@@ -143,7 +144,7 @@ class Children:
         if stop is not None and stop.is_over and not order.is_over:
             self.end(order, "its stop has ended")
         if order.filled or (order.legs and not order.is_waiting and order.intent.order_type is OrderType.STOP):
-            self._stop_entry(order)
+            self.stop_entry(order)
 
     def _follow_entry(self, child: KeptOrder, parent: KeptOrder) -> None:
         if child.is_over:
@@ -152,7 +153,7 @@ class Children:
             self.end(child, "its entry ended with nothing filled")
             return
         if parent.is_over:
-            self._shrink(child, child.filled + self._held_of(parent))
+            self._shrink(child, max(child.filled, self._room(child, parent)))
         self._try_arm(child)
 
     def _follow_stop(self, target: KeptOrder, stop: KeptOrder) -> None:
@@ -187,11 +188,16 @@ class Children:
         else:
             self._shrink(stop, stop.quantity - taken)
 
-    def _stop_entry(self, child: KeptOrder) -> None:
-        """The exit has begun, so the entry stops filling."""
+    def stop_entry(self, child: KeptOrder) -> bool:
+        """The exit has begun, so the entry stops filling; whether that is proven."""
         parent = self._registry.known(child.intent.parent_id or "")
-        if parent is not None and parent.leg is not None and self._desk.try_cancel(parent, "its exit has begun"):
-            self._touch(parent)
+        if parent is None or parent.leg is None:
+            return True
+        proven = self._desk.try_cancel(parent, "its exit has begun")
+        self._touch(parent)
+        for each in self._registry.children(parent.client_id):
+            self._follow_entry(each, parent)
+        return proven
 
     def _shrink(self, order: KeptOrder, quantity: Decimal) -> None:
         if quantity < order.quantity:

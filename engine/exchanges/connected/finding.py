@@ -32,7 +32,7 @@ class Finder:
 
     def look(self, order: KeptOrder) -> None:
         """Ask about an order, wherever its legs are; raises as `find`."""
-        if not order.legs and not order.sleeps:
+        if order.is_unseen:
             self.find(order)
             return
         for leg in [leg for leg in order.legs if not leg.is_over]:

@@ -179,6 +179,11 @@ class KeptOrder:
         return self.state.is_final and self.leg is None
 
     @property
+    def is_unseen(self) -> bool:
+        """Whether nothing is known of it here yet: an order of before a restart."""
+        return not self.legs and not self.sleeps and self.ended is None
+
+    @property
     def is_waiting(self) -> bool:
         """Whether it is a stop that no price has reached, or sleeps."""
         leg = self.leg

@@ -58,7 +58,7 @@ class Ordering:
         """
         intent = approved.intent
         known = self._registry.known(intent.client_id)
-        if known is not None and (known.legs or known.sleeps or known.ended is not None):
+        if known is not None and not known.is_unseen:
             return self.order(intent.client_id)
         order = self._registry.add(intent)
         try:
@@ -87,7 +87,7 @@ class Ordering:
         order = self._registry.get(client_id)
         if order is None:
             return self._foreign.cancel(client_id)
-        if not order.legs and not order.sleeps:
+        if order.is_unseen:
             return self._cancel_unseen(order)
         for leg in [leg for leg in order.legs if not leg.is_over]:
             self._desk.cancel(order, leg)
@@ -121,7 +121,7 @@ class Ordering:
         order = self._registry.get(client_id)
         if order is None:
             raise OrderNotFound(f"{self._venue} has no order {client_id!r} that is known here")
-        if not order.legs and not order.sleeps:
+        if order.is_unseen:
             self._finder.find(order)
         if order.is_over or (quantity is None and not order.is_waiting):
             return self._amended_late(order, quantity)

@@ -90,6 +90,8 @@ class Reader:
         if not number:
             raise Unreadable(f"{self.venue} answered without an order number")
         size = _size(order)
+        if order.get("filled") is None and order.get("status") not in (None, *_OPEN):
+            raise Unreadable(f"{self.venue} says that an order has ended, and not how much of it was filled")
         filled = self._fields.amount(order, "filled", least=NONE, default=NONE) * size
         quantity = self._fields.optional(order, "amount")
         quantity = None if quantity is None else quantity * size

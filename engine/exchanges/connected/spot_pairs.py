@@ -73,7 +73,9 @@ class SpotPairs:
                     self._put_stop(target, stop, as_market=False)
 
     def _put_target(self, target: KeptOrder, stop: KeptOrder) -> None:
-        """The market has reached the target: the stop ends with proof, then the target is sent."""
+        """The market has reached the target: entry and stop end with proof, then the target is sent."""
+        if not self._children.stop_entry(target) or target.is_over or stop.leg is None:
+            return
         if not self._desk.try_cancel(stop, "") or (stop.is_over and stop.state is not OrderState.CANCELLED):
             self._touch(stop)
             self._children.after(stop)
@@ -91,6 +93,7 @@ class SpotPairs:
                 target.sleeps = True
             self._children.put_back(stop, as_market=False)
         self._touch(target)
+        self._children.after(target)
 
     def _put_stop(self, target: KeptOrder, stop: KeptOrder, *, as_market: bool) -> None:
         """The market has left the target: it ends with proof, and the stop goes back to the exchange."""
