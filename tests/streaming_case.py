@@ -21,7 +21,7 @@ from engine.exchanges.connected.watch_setup import WatchCalls, WatchPlan, WatchS
 from engine.runtime.clock import SystemClock
 from tests.standin.client import StandIn
 
-QUICK = StreamPlan(settle_s=0.1, keep_alive_s=0.2, silent_s=1.0, first_wait_s=0.05, longest_wait_s=0.2)
+QUICK = StreamPlan(settle_s=0.1, keep_alive_s=0.2, silent_s=1.0, first_wait_s=0.05, longest_wait_s=0.2, leave_s=2)
 SELDOM = WatchPlan(orders_s=3600, money_s=3600, beat_s=0.02)
 """A watch that looks at the beginning, and then only where it has a reason to."""
 OFTEN = WatchPlan(orders_s=0.5, money_s=0.5, deaf_s=0.3, beat_s=0.02)

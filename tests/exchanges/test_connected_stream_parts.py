@@ -193,7 +193,7 @@ def test_quote_when_it_is_of_an_instrument_nobody_asked_for_then_it_is_left() ->
 
 # -- a connection -----------------------------------------------------------------------------------------------------
 
-PLAN = StreamPlan(0.01, 1.0, 1000.0, 0.001, 0.004, 60.0)
+PLAN = StreamPlan(0.01, 1.0, 1000.0, 0.001, 0.004, 60.0, 0.1)
 
 
 class Socket:
@@ -287,6 +287,16 @@ def test_connection_when_its_socket_is_gone_then_it_is_lost() -> None:
 
     told, _ = _kept(watch, 1)
     assert told[-1].detail == "closed"
+
+
+def test_connection_when_it_is_never_let_in_then_it_tries_another() -> None:
+    async def watch(client: Any) -> None:
+        client.clients["wss://there"].futures["authenticated"] = asyncio.get_running_loop().create_future()
+        await asyncio.sleep(60)
+
+    told, clients = _kept(watch, 1)
+    assert told[-1].detail == "connected, but not let in within 0.1 s"
+    assert clients[0].closed
 
 
 # -- the dead-man's switch --------------------------------------------------------------------------------------------

@@ -32,6 +32,8 @@ class StreamPlan:
         Pause before the second try to connect, and the longest one; each is twice the one before.
     steady_s : float
         A connection that stood so long starts the pauses anew.
+    leave_s : float
+        How long the exchange may take to let a new connection listen: its answer may be lost.
     """
 
     settle_s: float = 1.0
@@ -40,6 +42,7 @@ class StreamPlan:
     first_wait_s: float = 0.5
     longest_wait_s: float = 60.0
     steady_s: float = 60.0
+    leave_s: float = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +170,7 @@ class Connection:
     async def _look_after(self, client: Any) -> None:
         """Tell when the connection is up, and end it when it is silent."""
         beat_s = min(self._plan.settle_s, 0.25)
-        ready_s = 0.0
+        ready_s = waited_s = 0.0
         while True:
             await asyncio.sleep(beat_s)
             if self._restart:
@@ -176,8 +179,11 @@ class Connection:
             sockets = [each for each in client.clients.values() if each.connectionStarted]
             self._require_signs_of_life(sockets)
             ready_s = ready_s + beat_s if _is_subscribed(sockets) else 0.0
+            waited_s += beat_s
             if not self.condition.is_up and ready_s >= self._plan.settle_s:
                 self._set(True, "")
+            elif not self.condition.is_up and waited_s > self._plan.leave_s:
+                raise StreamLost(f"connected, but not let in within {self._plan.leave_s:g} s")
 
     def _require_signs_of_life(self, sockets: Sequence[Any]) -> None:
         if self.condition.is_up and not sockets:
