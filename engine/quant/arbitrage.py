@@ -132,7 +132,8 @@ def two_venues(buy: LegTerms, sell: LegTerms, most_value: Decimal | None = None)
     >>> edge.legs[0].quantity, edge.legs[0].worst_price, edge.gross, edge.fees, edge.net
     (Decimal('2'), Decimal('102'), Decimal('4'), Decimal('0.40800000'), Decimal('3.59200000'))
     """
-    _require_sides(buy, sell)
+    if not buy.is_buy or sell.is_buy:
+        raise ValueError("the first leg buys and the second sells")
     with localcontext(_WIDE):
         size = _profitable_size(buy, sell)
         if size <= 0:
@@ -147,19 +148,14 @@ def two_venues(buy: LegTerms, sell: LegTerms, most_value: Decimal | None = None)
         size, what = min(limits, key=lambda limit: limit[0])
         quantity = _down(size, common_lot(buy.lot, sell.lot))
         if quantity <= 0:
-            return nothing(f"too small: {what} allows less than a lot")
+            return nothing(f"less than a lot: limited by {what}")
         return _judged((_take(buy, quantity), _take(sell, quantity)), (buy, sell), what)
-
-
-def _require_sides(buy: LegTerms, sell: LegTerms) -> None:
-    if not buy.is_buy or sell.is_buy:
-        raise ValueError("the first leg buys and the second sells")
 
 
 def _judged(legs: tuple[LegEdge, LegEdge], terms: tuple[LegTerms, LegTerms], what: str) -> Edge:
     for leg, term in zip(legs, terms, strict=True):
         if leg.value < term.min_notional:
-            return nothing(f"too small: {what} allows {_plain(leg.value)}, a venue's minimum is {term.min_notional}")
+            return nothing(f"{leg.value:.2f} is below a venue's minimum of {term.min_notional}: limited by {what}")
     bought, sold = legs
     gross, fees = sold.value - bought.value, bought.fee + sold.fee
     net = gross - fees
@@ -171,24 +167,14 @@ def _judged(legs: tuple[LegEdge, LegEdge], terms: tuple[LegTerms, LegTerms], wha
 def _profitable_size(buy: LegTerms, sell: LegTerms) -> Decimal:
     """Base quantity up to which one more unit still earns after both fees."""
     size = ZERO
-    asks, bids = _priced(buy), _priced(sell)
-    ask_left, bid_left = ZERO, ZERO
-    i = j = -1
-    while True:
-        while ask_left <= 0:
-            i += 1
-            if i >= len(asks):
-                return size
-            ask_left = asks[i][1]
-        while bid_left <= 0:
-            j += 1
-            if j >= len(bids):
-                return size
-            bid_left = bids[j][1]
-        if bids[j][0] * (ONE - sell.fee) <= asks[i][0] * (ONE + buy.fee):
-            return size
-        step = min(ask_left, bid_left)
-        size, ask_left, bid_left = size + step, ask_left - step, bid_left - step
+    asks, bids = list(reversed(_priced(buy))), list(reversed(_priced(sell)))
+    while asks and bids and bids[-1][0] * (ONE - sell.fee) > asks[-1][0] * (ONE + buy.fee):
+        (ask, offered), (bid, wanted) = asks.pop(), bids.pop()
+        step = min(offered, wanted)
+        size += step
+        asks += [(ask, offered - step)] if offered > step else []
+        bids += [(bid, wanted - step)] if wanted > step else []
+    return size
 
 
 def _affordable(leg: LegTerms, money: Decimal, factor: Decimal) -> Decimal:
@@ -242,7 +228,7 @@ def cycle(legs: Sequence[LegTerms], most_start: Decimal | None = None) -> Edge:
         limits = [start, *([most_start] if most_start is not None else [])]
         taken = _forward(legs, min(limits))
         if taken is None:
-            return nothing("too small: a leg is below its venue's lot or minimum")
+            return nothing("a leg is below its venue's lot or minimum")
         given = taken[0].value if legs[0].is_buy else taken[0].quantity
         received = _received(legs[-1], taken[-1])
         net = received - given
@@ -300,7 +286,9 @@ def _forward(legs: Sequence[LegTerms], start: Decimal) -> list[LegEdge] | None:
     coin = start
     for leg in legs:
         stock = coin if leg.inventory is None else min(coin, leg.inventory)
-        size = _affordable(leg, stock, ONE) if leg.is_buy else min(stock, _depth(leg))
+        size = (
+            _affordable(leg, stock, ONE) if leg.is_buy else min(stock, sum((depth for _, depth in _priced(leg)), ZERO))
+        )
         quantity = _down(size, leg.lot)
         if quantity <= 0:
             return None
@@ -336,10 +324,6 @@ def _priced(leg: LegTerms) -> list[tuple[Decimal, Decimal]]:
     return [(price, size) for price, size in levels if price > 0]
 
 
-def _depth(leg: LegTerms) -> Decimal:
-    return sum((size for _, size in _priced(leg)), ZERO)
-
-
 def common_lot(one: Decimal, other: Decimal) -> Decimal:
     """The smallest quantity that is a whole number of both lots.
 
@@ -358,7 +342,3 @@ def _down(quantity: Decimal, step: Decimal) -> Decimal:
 
 def _up(fee: Decimal) -> Decimal:
     return fee.quantize(MONEY_STEP, ROUND_UP)
-
-
-def _plain(value: Decimal) -> str:
-    return f"{value:.2f}"

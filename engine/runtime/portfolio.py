@@ -25,7 +25,7 @@ from engine.runtime.records import Records
 from engine.runtime.valuation import Prices
 from engine.runtime.wallet_rows import Appraiser, holdings, owners_of
 from engine.runtime.wallet_shelf import KnownAccounts
-from engine.strategies import STRATEGIES
+from engine.strategies import TRADED
 
 ZERO = Decimal(0)
 HOUR_BARS = {"1m": 60, "5m": 12, "15m": 4, "1h": 1}
@@ -158,7 +158,7 @@ class Portfolio(Records):
                 kind.summary,
                 form_of(kind.config, present.get(kind.name, {}), first.get(kind.name, {})),
             )
-            for kind in STRATEGIES.values()
+            for kind in TRADED.values()
         )
 
     def _first_settings(self, book: str) -> Mapping[str, Mapping[str, Any]]:

@@ -15,7 +15,7 @@ from engine.domain.errors import BadInput
 from engine.exchanges.paper import PaperCosts
 from engine.risk.limits import ALL_IN, RiskConfig, read_config
 from engine.simulation.replay import ReplayConfig
-from engine.strategies import REFERENCES
+from engine.strategies import REFERENCES, why_not_backtested
 from engine.trading.config import BrakeMode
 from engine.trading.sleeves import build_strategy
 
@@ -183,6 +183,8 @@ def _strategies(names: Any, settings: Any) -> dict[str, str]:
     strangers = sorted(set(settings) - set(names))
     if strangers:
         raise BadInput(f"settings for {', '.join(strangers)}, which are not replayed; there are {', '.join(names)}")
+    if refusal := next(filter(None, map(why_not_backtested, names)), ""):
+        raise BadInput(refusal)
     return {name: build_strategy(name, _json(settings.get(name, {})))[1] for name in sorted(names)}
 
 

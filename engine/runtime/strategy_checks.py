@@ -22,6 +22,7 @@ from engine.simulation.market import MarketSimulator
 from engine.simulation.market_day import day_start_ms
 from engine.simulation.strategy_values import STRATEGY_ERRORS
 from engine.storage.candle_import import ImportWatch
+from engine.strategies import why_not_backtested
 from engine.trading.sleeves import build_strategy
 
 _DEMO_SEED = 7
@@ -111,6 +112,8 @@ def check_one(
     """
     if file is not None:
         return _checked_apart(name, settings, file, (candles, dict(options or {})))
+    if refusal := why_not_backtested(name):
+        raise BadInput(refusal)
     strategy = build_strategy(name, json.dumps(dict(settings), default=str))[0]
     series = made_up_candles() if candles is None else _file_candles(candles, options or {})
     return check_causality(name, strategy, series, CausalityPlan())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from engine.strategies import BACKTESTS
+from engine.strategies import BACKTESTS, BASKETS
 
 _IN_A_SENTENCE = re.compile(
     r"\b[a-z_]+\b(?= (?:-?[0-9]|is (?:running|paused)\b|configured\b|holds no |quarantined ))"
@@ -13,7 +13,7 @@ _IN_A_SENTENCE = re.compile(
 """Where the engine's sentences name a sleeve: the same word elsewhere may be plain English."""
 NO_STRATEGY = {"manual": "By hand", "hedge": "Hedge", "external": "From outside"}
 """Sleeves that hold what no strategy ordered: they cannot run or pause and have no share of the capital."""
-_PLACES = {name: place for place, name in enumerate(BACKTESTS)} | {
+_PLACES = {name: place for place, name in enumerate((*BACKTESTS, *BASKETS))} | {
     name: -place for place, name in enumerate(NO_STRATEGY, start=1)
 }
 
@@ -24,7 +24,7 @@ def title_of(sleeve: str) -> str:
     >>> title_of("momentum"), title_of("manual"), title_of("old_idea")
     ('Trend momentum', 'By hand', 'Old idea')
     """
-    known = BACKTESTS.get(sleeve)
+    known = BACKTESTS.get(sleeve) or BASKETS.get(sleeve)
     return known.title if known is not None else NO_STRATEGY.get(sleeve) or sleeve.replace("_", " ").capitalize()
 
 
@@ -50,7 +50,7 @@ def with_titles(text: str) -> str:
 
 def _titled(found: re.Match[str]) -> str:
     name = found[0]
-    return title_of(name) if name in BACKTESTS or name in NO_STRATEGY else name
+    return title_of(name) if name in BACKTESTS or name in BASKETS or name in NO_STRATEGY else name
 
 
 def is_strategy(sleeve: str) -> bool:

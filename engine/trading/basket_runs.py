@@ -165,12 +165,14 @@ class Baskets:
 
     # -- facts ---------------------------------------------------------------------------------------------------
 
-    def open(self, basket: Basket) -> None:
-        """Fold a basket that was decided."""
-        self.running.setdefault(basket.basket_id, BasketRun(basket))
+    def fold(self, fact: Basket | BasketMoved) -> None:
+        """Take in a basket that was decided, or where one stands."""
+        if isinstance(fact, Basket):
+            self.running.setdefault(fact.basket_id, BasketRun(fact))
+        else:
+            self._move(fact)
 
-    def move(self, moved: BasketMoved) -> None:
-        """Fold where it stands."""
+    def _move(self, moved: BasketMoved) -> None:
         run = self.running.get(moved.basket_id)
         if run is None:
             return

@@ -337,8 +337,7 @@ class Book:
         self.licence = Licence.restored(state.get("licence"))
         self.baskets = Baskets.restored(state.get("baskets"))
         self.outside = Outside.restored(state.get("outside"))
-        tripped = state["brake_tripped_at"]
-        self.brake_tripped_at = datetime.fromisoformat(tripped) if tripped else None
+        self.brake_tripped_at = datetime.fromisoformat(at) if (at := state["brake_tripped_at"]) else None
 
 
 def _amounts(rows: Iterable[tuple[str, str, str]]) -> dict[tuple[str, InstrumentKey], Decimal]:

@@ -120,10 +120,8 @@ class Folding:
                 book.allocation = AllocationMethod(fact.allocation)
             case Promotion() | Armed():
                 book.licence.apply(fact)
-            case Basket():
-                book.baskets.open(fact)
-            case BasketMoved():
-                book.baskets.move(fact)
+            case Basket() | BasketMoved():
+                book.baskets.fold(fact)
             case Command():
                 pass
 

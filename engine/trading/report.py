@@ -38,12 +38,11 @@ _CHECKED_PER_ORDER = frozenset({"price_band", "brake_confirm_s", "brake_unknown_
 
 def report(book: Book, balances: tuple[Balance, ...], published_at: datetime, sequence: int) -> BookSnapshot:
     """Everything a page may say about the book now; ``balances`` are the venues' own words."""
-    positions = tuple(_position(book, s, k, h, published_at) for s, k, h in book.ledger.open_holdings())
     totals = book.ledger.sleeves.values()
     unpriced = [k for _, k, _ in book.ledger.open_holdings() if book.price(k) is None]
     equity = book.equity if book.equity is not None else book.ledger.equity(book.price)
     units = book.units.at_equity(equity) if equity is not None else book.units
-    return BookSnapshot(
+    snapshot = BookSnapshot(
         name=book.config.name,
         stage=book.config.stage,
         simulated=book.config.simulated,
@@ -65,7 +64,7 @@ def report(book: Book, balances: tuple[Balance, ...], published_at: datetime, se
         drawdown=units.drawdown,
         pnl=units.pnl(),
         speed=book.speed,
-        positions=positions,
+        positions=tuple(_position(book, s, k, h, published_at) for s, k, h in book.ledger.open_holdings()),
         orders=(*(_order(o) for o in book.tracker.open_orders() if not o.state.is_final), *_own_orders(book)),
         sleeves=tuple(_sleeve(book, name, equity) for name in _names(book)),
         allocation=book.allocation.value,
@@ -80,6 +79,14 @@ def report(book: Book, balances: tuple[Balance, ...], published_at: datetime, se
         fills=book.ledger.fills,
         unpriced=(*dict.fromkeys(unpriced), *unpriced_fees(book)),
         is_valued=equity is not None,
+    )
+    return _with_permissions(book, snapshot)
+
+
+def _with_permissions(book: Book, snapshot: BookSnapshot) -> BookSnapshot:
+    """What the book may do beyond its trading state, and what it sees and does across markets."""
+    return replace(
+        snapshot,
         needs_arming=book.config.needs_arming,
         armed=book.licence.armed is not None,
         obstacles=tuple(sorted(book.licence.obstacles.items())),

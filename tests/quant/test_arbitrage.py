@@ -90,7 +90,7 @@ def test_two_venues_when_lots_differ_then_a_whole_number_of_both() -> None:
     [
         ("100.19", "5", "0", "fees are more"),
         ("102", "0.00009", "0", "less than a lot"),
-        ("102", "0.04", "5", "minimum is 5"),
+        ("102", "0.04", "5", "minimum of 5"),
     ],
 )
 def test_two_venues_when_nothing_is_earned_then_it_says_why(bid: str, size: str, minimum: str, words: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from engine.domain import facts
+from engine.domain.baskets import Basket, BasketMoved, BasketState, Leg, UnwindRule
 from engine.domain.codec import encode, to_json
 from engine.domain.commands import REQUIRED_ROLE, Actor, Command, EmergencyStop, PlaceOrder, Role, TradingState
 from engine.domain.errors import BadInput
@@ -66,6 +67,16 @@ def test_words_then_every_kind_and_every_command_has_its_own() -> None:
         (
             facts.LatchReleased("momentum", KEY, NOW),
             "Trend momentum may open BTC/USDT on demo-a again: its conviction went back to zero or turned",
+        ),
+        (
+            Basket(
+                "b1", "arbitrage", (Leg("d1", KEY, Side.SELL, D("0.5"), D(64000)),), 180, UnwindRule.UNWIND, D(10), D(3), NOW
+            ),
+            "Arbitrage wants together: sell 0.5 BTC/USDT on demo-a; after 180 s the rule is to unwind",
+        ),
+        (
+            BasketMoved("b1", BasketState.UNWOUND, "a leg did not fill", D("-1.5"), NOW),
+            "Basket b1 is unwound: a leg did not fill; result so far -1.5",
         ),
     ],
 )  # fmt: skip
