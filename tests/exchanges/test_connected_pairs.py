@@ -89,6 +89,7 @@ class Bracket:
 @settings(max_examples=150, deadline=None)
 @given(st.booleans(), STEPS)
 @example(True, [("price", 105, []), ("fill", 88, [])])
+@example(True, [("fill", 88, []), ("event", 88, []), ("price", 88, [])])
 def test_bracket_when_anything_happens_then_the_books_can_follow_and_nothing_is_sold_twice(
     limit: bool, steps: list[tuple[str, int, list[str]]]
 ) -> None:

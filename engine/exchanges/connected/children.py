@@ -70,6 +70,7 @@ class Children:
         parent = self._registry.get(order.intent.parent_id or "")
         if parent is not None and parent.is_over and not parent.filled:
             raise VenueRejected(f"{order.client_id}: its entry {parent.client_id} ended with nothing filled")
+        order.grows = stop is None and parent is not None and not parent.is_over
         self._arm(order, self._wanted(order))
 
     def _wanted(self, order: KeptOrder) -> Decimal:
@@ -101,7 +102,7 @@ class Children:
             total = wanted - (order.filled - leg.done)
             if total != leg.quantity and total > leg.done and leg.state in (OrderState.WORKING, OrderState.PARTIAL):
                 self._desk.change(order, leg, total, order.stop_price)
-        elif wanted > order.filled and order.sleeps:
+        if order.leg is None and wanted > order.filled and (order.sleeps or order.grows):
             self._place(order, wanted - order.filled)
             order.reason = ""
 
@@ -155,6 +156,7 @@ class Children:
         if parent.is_over:
             self._shrink(child, max(child.filled, self._room(child, parent)))
         self._try_arm(child)
+        child.grows = child.grows and not parent.is_over
 
     def _follow_stop(self, target: KeptOrder, stop: KeptOrder) -> None:
         if target.is_over:

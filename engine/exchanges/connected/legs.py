@@ -119,7 +119,8 @@ class KeptOrder:
     """An order of the engine with its legs.
 
     ``quantity`` and ``stop_price`` are as last agreed; ``resized`` tells that the quantity is no longer the one asked
-    for. ``sleeps`` is True while the gateway keeps it without a leg; ``ended`` is its end where no leg tells it.
+    for. ``sleeps`` is True while the gateway keeps it without a leg, ``grows`` while its entry may bring more than its
+    legs were made for; ``ended`` is its end where no leg tells it.
     ``fees`` (base) is what its executions took of the coin itself, ``passed_on`` what its partner has lost to it.
     """
 
@@ -129,6 +130,7 @@ class KeptOrder:
     at: datetime
     legs: list[Leg] = field(default_factory=list)
     sleeps: bool = False
+    grows: bool = False
     resized: bool = False
     ended: OrderState | None = None
     reason: str = ""
@@ -169,6 +171,8 @@ class KeptOrder:
         if leg is not None or self.sleeps:
             return OrderState.PARTIAL if self.filled else OrderState.WORKING
         last = self.legs[-1].state if self.legs else OrderState.UNKNOWN
+        if last is OrderState.FILLED and self.grows:
+            return OrderState.PARTIAL
         if last is OrderState.FILLED or (last is OrderState.REJECTED and self.filled):
             return OrderState.CANCELLED
         return last
