@@ -26,10 +26,10 @@ from config.settings import load
 from engine.domain.commands import Actor, Role
 from engine.domain.market import Bars, MarketEvent, Timeframe
 from engine.domain.views import JobState
-from engine.runtime.build import RunningBook
 from engine.runtime.console import Console
 from engine.runtime.engine import EngineThread
 from engine.runtime.host import Host
+from engine.runtime.starting import RunningBook
 from engine.simulation import demo_source
 from engine.simulation.pacing import Pace
 from engine.storage.candles import ImportRecord

@@ -19,9 +19,10 @@ import psutil
 from benchmarks.measuring import parser, tell
 from config.settings import Settings, load
 from engine.domain.market import Bars, FeedStatus
-from engine.runtime.build import Parts, RunningBook, build_demo, installation_id, refill
+from engine.runtime.build import build_demo, installation_id
 from engine.runtime.clock import SystemClock
 from engine.runtime.observing import Observations
+from engine.runtime.starting import Parts, RunningBook, refill
 from engine.simulation.demo_source import DemoSource
 from engine.storage.chain import load_or_create_key
 from engine.storage.migrate import migrate

@@ -6,20 +6,21 @@ import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, Self
 from zoneinfo import available_timezones
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
+from config.books import BookSettings as BookSettings
+from config.books import ConnectedSettings as ConnectedSettings
+from config.books import DemoSettings as DemoSettings
+from config.books import PaperSettings as PaperSettings
+from config.books import Section
 from engine.domain.errors import SettingsError
-from engine.domain.market import Timeframe
-from engine.exchanges.paper.costs import PaperCosts
 from engine.risk.limits import RiskConfig
 from engine.security.access_config import AccessConfig
 from engine.security.door_config import DoorConfig
-from engine.strategies import STRATEGIES, why_not_traded
 
 PROJECT = Path(__file__).resolve().parents[1]
 DEFAULTS = Path(__file__).with_name("default.toml")
@@ -30,11 +31,7 @@ _LISTS = ("strategies", "symbols", "allowed_hosts", "trusted_proxies")
 NOT_SETTINGS = frozenset({"QUARTERDECK_SHARED"})
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class EngineSettings(_Section):
+class EngineSettings(Section):
     """The engine process."""
 
     hung_after_s: float = Field(15.0, ge=2, le=3600, description="Loop without progress is restarted after, seconds")
@@ -44,58 +41,7 @@ class EngineSettings(_Section):
     publish_every_s: float = Field(0.25, ge=0.05, le=5, description="Shortest time between snapshots, seconds")
 
 
-class BookSettings(_Section):
-    """What a book is given at its first start."""
-
-    enabled: bool = Field(description="Whether the book runs")
-    capital: Decimal = Field(gt=0, le=10**12, description="Capital at each venue, base currency")
-    strategies: tuple[str, ...] = Field(description="Strategies that run from the first start")
-    deployed: Decimal = Field(gt=0, le=1, description="Share of the capital given to them in equal parts")
-    strategy_settings: dict[str, dict[str, Any]] = Field(
-        default_factory=dict, description="Their configuration at the first start, by name"
-    )
-    costs: PaperCosts = Field(default_factory=PaperCosts, description="Fees, spread, slippage and latency")
-
-    @field_validator("strategy_settings")
-    @classmethod
-    def _configured(cls, settings: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-        for name, values in settings.items():
-            if refusal := why_not_traded(name):
-                raise ValueError(refusal)
-            STRATEGIES[name].config.model_validate(values)
-        return settings
-
-    @field_validator("strategies")
-    @classmethod
-    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        for name in names:
-            if refusal := why_not_traded(name):
-                raise ValueError(refusal)
-        return names
-
-
-class DemoSettings(BookSettings):
-    """The simulated market and its book."""
-
-    seed: int = Field(7, ge=0, le=2**31, description="Seed of the simulated market")
-    speed: int = Field(60, ge=1, le=1000, description="Market seconds a wall second")
-
-
-class PaperSettings(BookSettings):
-    """The paper book on public market data."""
-
-    exchange: str = Field("binance", description="Exchange whose public market data is read")
-    symbols: tuple[str, ...] = Field(description="Symbols, e.g. BTC/USDT")
-    timeframe: str = Field("1m", description="Candle length, e.g. 1m, 5m, 1h")
-    rest_url: str = Field("", description="Other address of the exchange's REST interface")
-
-    @field_validator("timeframe")
-    @classmethod
-    def _readable(cls, text: str) -> str:
-        return str(Timeframe.parse(text))
-
-
-class HealthSettings(_Section):
+class HealthSettings(Section):
     """Thresholds of the health monitor."""
 
     cpu_percent: float = Field(85.0, gt=0, le=100, description="Processor use, percent")
@@ -106,14 +52,14 @@ class HealthSettings(_Section):
     sample_every_s: float = Field(5.0, ge=1, le=300, description="Time between samples, seconds")
 
 
-class BackupSettings(_Section):
+class BackupSettings(Section):
     """Automatic backups."""
 
     every_hours: int = Field(24, ge=0, le=8760, description="Hours between backups, 0 is never")
     keep: int = Field(14, ge=1, le=1000, description="How many are kept")
 
 
-class DisplaySettings(_Section):
+class DisplaySettings(Section):
     """How the console shows figures."""
 
     currency: str = Field("", pattern=r"^([A-Z0-9]{2,10})?$", description="Display currency; empty: the base currency")
@@ -128,7 +74,7 @@ class DisplaySettings(_Section):
         return name
 
 
-class ResearchSettings(_Section):
+class ResearchSettings(Section):
     """Where research runs."""
 
     scheduler: str = Field(
@@ -138,7 +84,7 @@ class ResearchSettings(_Section):
     )
 
 
-class Settings(_Section):
+class Settings(Section):
     """Everything that can be set."""
 
     data_dir: Path = Field(description="Folder for everything the product writes")
@@ -149,6 +95,8 @@ class Settings(_Section):
     engine: EngineSettings
     demo: DemoSettings
     paper: PaperSettings
+    testnet: ConnectedSettings
+    live: ConnectedSettings
     risk: RiskConfig
     health: HealthSettings
     backup: BackupSettings
@@ -178,6 +126,11 @@ class Settings(_Section):
                 "beside it; move the whole folder with data_dir instead"
             )
         return self
+
+    @property
+    def stages(self) -> dict[str, ConnectedSettings]:
+        """The books at real exchanges, by name."""
+        return {"testnet": self.testnet, "live": self.live}
 
     @property
     def money_file(self) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from random import SystemRandom
 from threading import Event, Lock
@@ -13,7 +14,7 @@ from engine.domain.errors import BadInput, VenueError, VenueUnreachable
 from engine.domain.instruments import Instrument, InstrumentKey
 from engine.domain.market import Bars, CandleArrays, FeedStatus, MarketEvent, Timeframe, from_ms, to_ms
 from engine.domain.ports import Clock
-from engine.exchanges import EXCHANGES
+from engine.exchanges import EXCHANGES, ExchangeRow
 from engine.exchanges.bar_assembly import BarAssembly
 from engine.exchanges.client import VenueThrottled
 from engine.exchanges.public_market import PublicMarket
@@ -30,6 +31,8 @@ class PublicFeedConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     exchange: str = Field(description="Exchange to read public candles from")
+    venue: str = Field("", description="Wallet there whose instruments are meant, by name; empty: the exchange itself")
+    sandbox: bool = Field(False, description="Read the exchange's test exchange")
     symbols: tuple[str, ...] = Field(min_length=1, max_length=50, description="Symbols, e.g. BTC/USDT or BTC/USDT:USDT")
     timeframe: str = Field("1m", description="Length of a candle")
     history_bars: int = Field(1000, ge=10, le=10_000, description="Closed candles loaded at the start and kept")
@@ -51,6 +54,17 @@ class PublicFeedConfig(BaseModel):
             return str(Timeframe.parse(text))
         except BadInput as error:
             raise ValueError(str(error)) from error
+
+
+def _row_of(config: PublicFeedConfig) -> ExchangeRow:
+    """The exchange as one of its wallets sees it: with that one's name in instrument keys."""
+    row = EXCHANGES[config.exchange]
+    for venue in row.venues:
+        if venue.name == config.venue:
+            return replace(row, name=venue.name, ccxt_id=venue.ccxt_id)
+    if config.venue:
+        raise BadInput(f"{row.title} has no wallet {config.venue!r}; it has {', '.join(v.name for v in row.venues)}")
+    return row
 
 
 class PublicSource:
@@ -81,12 +95,12 @@ class PublicSource:
         wait: Callable[[float], object] | None = None,
         jitter: Callable[[], float] | None = None,
     ) -> None:
-        row = EXCHANGES[config.exchange]
+        row = _row_of(config)
         self.venue = row.name
         self._config = config
         self._clock = clock
         self._timeframe = Timeframe.parse(config.timeframe)
-        self._market = PublicMarket(row, clock, config.timeout_s, rest_url)
+        self._market = PublicMarket(row, clock, config.timeout_s, rest_url, config.sandbox)
         self._closed = Event()
         self._wait = wait or self._closed.wait
         self._jitter = jitter or SystemRandom().random

@@ -37,13 +37,22 @@ class PublicMarket:
         Patience with one answer.
     rest_url : str or None
         Another host, for tests.
+    sandbox : bool
+        Ask the exchange's test exchange.
     """
 
-    def __init__(self, row: ExchangeRow, clock: Clock, timeout_s: float = 10.0, rest_url: str | None = None) -> None:
+    def __init__(
+        self,
+        row: ExchangeRow,
+        clock: Clock,
+        timeout_s: float = 10.0,
+        rest_url: str | None = None,
+        sandbox: bool = False,
+    ) -> None:
         self._row = row
         self._clock = clock
         self._client: Any = None
-        self._door = Door(timeout_s=timeout_s, rest_url=rest_url)
+        self._door = Door(sandbox=sandbox, timeout_s=timeout_s, rest_url=rest_url)
         self._offset_ms = 0
 
     def close(self) -> None:

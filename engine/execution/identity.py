@@ -55,6 +55,10 @@ class ClientIds:
         """Whether this book of this installation made the id, under any epoch."""
         return len(client_id) == LENGTH and client_id.startswith(self._prefix)
 
+    def is_of_newer_engine(self, client_id: str) -> bool:
+        """Whether this book made the id under a later lease than ours: another engine trades the account."""
+        return self.owns(client_id) and self.epoch_of(client_id) > self.epoch
+
     def epoch_of(self, client_id: str) -> int:
         """The lease epoch inside an id this book made."""
         return int(client_id[7:11], 36)

@@ -124,10 +124,10 @@ class AttachedEngine:
         columns = [np.asarray(values[name], dtype=np.int64 if name == "opened_at_ms" else float) for name in COLUMNS]
         return CandleArrays(Timeframe.parse(values["timeframe"]), *columns)
 
-    def switch_paper(self, settings: Settings, wanted: bool) -> None:
-        """Add or remove the paper book."""
-        body = {"settings": settings.model_dump(mode="json"), "wanted": wanted}
-        self._request("POST", "/paper", body, _LONG_ANSWER_S)
+    def switch_book(self, book: str, settings: Settings, wanted: bool) -> None:
+        """Add or remove a book that can be switched."""
+        body = {"book": book, "settings": settings.model_dump(mode="json"), "wanted": wanted}
+        self._request("POST", "/book", body, _LONG_ANSWER_S)
         self.settings = settings
 
     # -- the wire -------------------------------------------------------------------------------------------------

@@ -15,8 +15,10 @@ from engine.domain.commands import (
     CommandBody,
     ConfigureRisk,
     ConfigureStrategy,
+    Demote,
     InjectFault,
     PlaceOrder,
+    Promote,
     SetAllocation,
     SetSpeed,
     SetStrategy,
@@ -76,6 +78,10 @@ def _act(body: CommandBody) -> str:
             return f"{_percent(share)} of {title_of(sleeve)}'s {market_name(key)}"
         case CancelOrder(client_id=client_id):
             return f"order {client_id}"
+        case Promote(strategy=name, from_book=before):
+            return f"{title_of(name)} out of {before}"
+        case Demote(strategy=name):
+            return title_of(name)
         case InjectFault(venue=venue, fault=fault, minutes=minutes):
             return f"{fault} at {venue} for {minutes} market minutes"
         case _:

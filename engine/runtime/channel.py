@@ -119,7 +119,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """Requests."""
-        self._answer({"/wake": self._wake, "/paper": self._paper})
+        self._answer({"/wake": self._wake, "/book": self._book})
 
     def log_message(self, *_: Any) -> None:
         """Nothing: addresses of this channel are of no use in a log."""
@@ -181,9 +181,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.engine.wake()
         return b"{}"
 
-    def _paper(self) -> bytes:
+    def _book(self) -> bytes:
         body = self._body()
-        self.engine.switch_paper(Settings.model_validate(body["settings"]), bool(body["wanted"]))
+        self.engine.switch_book(str(body["book"]), Settings.model_validate(body["settings"]), bool(body["wanted"]))
         return b"{}"
 
 

@@ -11,17 +11,17 @@ from engine.domain.commands import Actor, Role
 from engine.domain.tax_views import TaxReport
 from engine.domain.views import JobView
 from engine.runtime.library import LibraryDesk
-from engine.runtime.operations import Operations
 from engine.runtime.research import ResearchDesk
 from engine.runtime.research_studies import StudyDesk
 from engine.runtime.services import Services
+from engine.runtime.stages import StageDesk
 from engine.tax.export import csv_of
 
 _PERPETUAL = re.compile(r"^[^-_]+_[^-_]+_[^-_]+-|-(futures|mark|funding)\b")
 """File names that say perpetual themselves; any other is taken for spot unless the form says otherwise."""
 
 
-class Console(Operations, LibraryDesk, ResearchDesk, StudyDesk):
+class Console(StageDesk, LibraryDesk, ResearchDesk, StudyDesk):
     """Everything of `engine.domain.facade.ConsolePort`, bound to who asks.
 
     Parameters
@@ -34,7 +34,7 @@ class Console(Operations, LibraryDesk, ResearchDesk, StudyDesk):
     """
 
     def __init__(self, services: Services, who: Callable[[], Actor], handle: str = "") -> None:
-        Operations.__init__(self, services, who, handle)
+        StageDesk.__init__(self, services, who, handle)
         LibraryDesk.__init__(self, services, self.require)
         ResearchDesk.__init__(self, services, who, self.require)
         StudyDesk.__init__(self, services, who, self.require)

@@ -8,12 +8,14 @@ from collections.abc import Callable
 from engine.domain.commands import (
     REQUIRED_ROLE,
     Actor,
+    ArmLive,
     ClosePosition,
     Command,
     CommandBody,
     CommandStatus,
     ConfigureRisk,
     EmergencyStop,
+    Promote,
     Rearm,
     Receipt,
     Role,
@@ -107,6 +109,10 @@ class Desk:
     def _require_proof(self, body: CommandBody) -> None:
         if isinstance(body, Rearm):
             self.require_step_up("re-arming")
+        if isinstance(body, ArmLive):
+            self.require_step_up("arming")
+        if isinstance(body, Promote):
+            self.require_step_up("promoting a strategy")
         if isinstance(body, ConfigureRisk):
             known = {book.name: book.risk for book in self.snapshot().books}
             if body.book not in known:

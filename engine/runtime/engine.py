@@ -19,19 +19,17 @@ from engine.domain.commands import (
     Command,
     CommandStatus,
     EmergencyStop,
-    InjectFault,
     Role,
-    SetSpeed,
 )
-from engine.domain.errors import BadInput, CommandRefused, EngineError, QuarterdeckError, StorageError, VenueError
+from engine.domain.errors import EngineError, QuarterdeckError, StorageError, VenueError
 from engine.domain.market import Bars, FeedStatus, MarketEvent
 from engine.domain.portfolio import Balance, BookSnapshot, EngineSnapshot
 from engine.domain.ports import Clock, MarketSource
-from engine.runtime.build import RunningBook, has_gap, refill
+from engine.runtime.obeying import carry_out
 from engine.runtime.observing import Observations
 from engine.runtime.receipts import unknown_outcome
 from engine.runtime.sentinel import SENTINEL
-from engine.simulation.demo_source import DemoSource
+from engine.runtime.starting import RunningBook, has_gap, refill
 from engine.storage.control import ControlStore
 from engine.storage.money import MoneyStore
 from engine.trading.report import report
@@ -139,6 +137,9 @@ class EngineThread(threading.Thread):
         for book in self._books.values():
             for difference in book.recovered.differences:
                 _log.error("books and venue differ", book=book.name, difference=difference)
+            if book.caretaker is not None:
+                book.caretaker.drive()
+                book.caretaker.start()
             threading.Thread(target=self._pump, args=(book,), name=f"source-{book.name}", daemon=True).start()
         self._publish()
 
@@ -198,9 +199,12 @@ class EngineThread(threading.Thread):
         if now >= self._due["stop"]:
             self._due["stop"] = now + 0.2
             for book in self._books.values():
+                if book.caretaker is not None:
+                    book.caretaker.drive()
                 book.stop.drive()
                 if not book.loop.book.latched:
                     book.loop.resolve()
+                    book.loop.drive_baskets()
                 book.reconciler.drive()
                 book.loop.maybe_checkpoint()
         if now >= self._due["publish"]:
@@ -219,7 +223,7 @@ class EngineThread(threading.Thread):
         for position, command in pending:
             self._at_work = command
             self._before = {name: book.loop.sequence for name, book in self._books.items()}
-            status, detail = self._carry_out(command)
+            status, detail = carry_out(self._books, command)
             if not self._answer(command.command_id, status, detail):
                 return
             self._at_work = None
@@ -258,51 +262,12 @@ class EngineThread(threading.Thread):
             return
         actor = Actor("sentinel file", Role.OPERATOR, "file")
         body = EmergencyStop(None)
-        self._carry_out(Command(f"sentinel-{stamp}", actor, self._around.clock.now(), f"file {SENTINEL} found", body))
+        at, why = self._around.clock.now(), f"file {SENTINEL} found"
+        carry_out(self._books, Command(f"sentinel-{stamp}", actor, at, why, body))
         try:
             path.replace(path.with_name(f"{SENTINEL}.done-{stamp}"))
         except OSError as error:
             _log.error("sentinel file could not be moved away; remove it by hand", error=str(error))
-
-    def _carry_out(self, command: Command) -> tuple[CommandStatus, str]:
-        try:
-            details = [self._for_book(book, command) for book in self._addressed(command)]
-        except (CommandRefused, BadInput) as refusal:
-            return CommandStatus.REFUSED, str(refusal)
-        refused = [detail for status, detail in details if status is CommandStatus.REFUSED]
-        if refused and len(refused) == len(details):
-            return CommandStatus.REFUSED, "; ".join(refused)
-        return CommandStatus.DONE, "; ".join(detail for _, detail in details)
-
-    def _addressed(self, command: Command) -> list[RunningBook]:
-        name = command.body.book
-        if name is None:
-            return list(self._books.values())
-        if name not in self._books:
-            raise CommandRefused(f"no book {name!r} is running; there are {', '.join(self._books)}")
-        return [self._books[name]]
-
-    def _for_book(self, book: RunningBook, command: Command) -> tuple[CommandStatus, str]:
-        match command.body:
-            case SetSpeed(speed=speed):
-                return CommandStatus.DONE, self._set_speed(book, speed)
-            case InjectFault(venue=venue, fault=fault, minutes=minutes):
-                if not isinstance(book.source, DemoSource):
-                    raise CommandRefused(f"{book.name} trades a real market; faults are for the simulated one")
-                book.source.inject(venue, fault, minutes)
-                return CommandStatus.DONE, f"{fault.capitalize()} at {venue} for {minutes} market minutes"
-            case _:
-                done = book.loop.command(command)
-                assert done is not None
-                book.stop.drive()
-                return CommandStatus(done.status), f"{book.name}: {done.detail}"
-
-    def _set_speed(self, book: RunningBook, speed: int) -> str:
-        if not isinstance(book.source, DemoSource):
-            raise CommandRefused(f"{book.name} runs at the speed of its market")
-        book.source.set_speed(speed)
-        book.loop.book.speed = speed
-        return f"{book.name} runs at {speed}x"
 
     # -- readers -------------------------------------------------------------------------------------------------
 
@@ -327,7 +292,7 @@ class EngineThread(threading.Thread):
         """The book with its venues' own balances; of a venue that does not answer, the last it told."""
         for name, venue in book.loop.venues.items():
             try:
-                told = tuple(book.loop.book.with_owner(balance) for balance in venue.balances())
+                told = tuple(book.loop.book.with_owner(balance) for balance in venue.known_balances())
             except VenueError:
                 continue
             self._balances[book.name, name] = told

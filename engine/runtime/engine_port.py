@@ -34,8 +34,8 @@ class EnginePort(Protocol):
     def history(self, book: str, instrument: InstrumentKey, bars: int) -> CandleArrays:
         """The last closed candles of a book's market; raises `BadInput` where it has none."""
 
-    def switch_paper(self, settings: Settings, wanted: bool) -> None:
-        """Add or remove the paper book; raises why it cannot run so."""
+    def switch_book(self, book: str, settings: Settings, wanted: bool) -> None:
+        """Add or remove one of the books paper, testnet and live; raises why it cannot run so."""
 
     def stop(self) -> None:
         """Stop the engine where it belongs to this process; else only let go of it."""

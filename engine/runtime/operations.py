@@ -25,12 +25,12 @@ from engine.domain.operations_views import (
 from engine.domain.views import PageOf, Series
 from engine.exchanges import EXCHANGES
 from engine.exchanges.accounts import check_account
-from engine.exchanges.client import Credentials
+from engine.exchanges.key_advice import advice
+from engine.runtime.connections import PURPOSE, Connections, is_sandbox
 from engine.runtime.portfolio import Portfolio
 from engine.storage.backup import BACKUP_FOLDER, list_backups
 from engine.storage.rows import CredentialRow
 
-PURPOSE = "exchange keys"
 CONSOLE_SETTINGS = "settings"
 
 
@@ -127,14 +127,13 @@ class Operations(Portfolio):
         """Ask the exchange; its own answer, in words, without keys."""
         self.require(Role.OPERATOR)
         name, label = _split(connection_id)
-        stored = self._services.control.credentials.get(name, label)
-        plain = self._services.vault.open(PURPOSE, connection_id, "keys", stored.sealed)
-        fields = json.loads(plain.text())
-        sandbox = bool(json.loads(stored.options).get("sandbox"))
-        credentials = Credentials(fields["key"], fields["secret"], fields.get("passphrase", ""))
-        check = check_account(EXCHANGES[name], credentials, sandbox=sandbox)
+        connection = Connections(self._services.control, self._services.vault).open(connection_id)
+        check = check_account(connection.row, connection.credentials, sandbox=connection.sandbox)
         ok = check.reachable and check.can_withdraw is not True
-        self._services.control.credentials.record_check(name, label, ok, check.message)
+        message = check.message
+        if check.reachable and (check.can_trade is False or check.can_withdraw):
+            message = f"{message} {advice(connection.row, message, connection.sandbox)}."
+        self._services.control.credentials.record_check(name, label, ok, message)
         return _connection(self._services.control.credentials.get(name, label))
 
     def remove_connection(self, connection_id: str) -> None:
@@ -225,7 +224,7 @@ class Operations(Portfolio):
         }
         settings = load(console={**console, **changes}).settings
         self._audit_change("paper_feed_on", exchange, ", ".join(symbols))
-        self._services.supervisor.switch_paper(settings, wanted=True)  # what it refuses is not stored
+        self._services.supervisor.switch_book("paper", settings, wanted=True)  # what it refuses is not stored
         for name, value in changes.items():
             self._services.control.settings.put(CONSOLE_SETTINGS, name, value, self.actor.name)
 
@@ -234,7 +233,7 @@ class Operations(Portfolio):
         self.require(Role.OPERATOR)
         self._audit_change("paper_feed_off", "paper", "")
         self._services.control.settings.put(CONSOLE_SETTINGS, "paper.enabled", False, self.actor.name)
-        self._services.supervisor.switch_paper(self._services.supervisor.settings, wanted=False)
+        self._services.supervisor.switch_book("paper", self._services.supervisor.settings, wanted=False)
 
     def _audit_change(self, action: str, target: str, detail: str) -> None:
         self._services.control.audit.append(self.actor, action, target, detail)
@@ -268,7 +267,7 @@ def _connection(row: CredentialRow) -> ConnectionView:
         connection_id=f"{row.exchange_id}/{row.label}",
         exchange=row.exchange_id,
         label=row.label,
-        sandbox=bool(json.loads(row.options).get("sandbox")),
+        sandbox=is_sandbox(row),
         created_at=row.created_at,
         checked_at=row.checked_at,
         check_ok=row.check_ok,

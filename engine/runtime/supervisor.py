@@ -16,15 +16,20 @@ from engine.domain.facts import Notice, Severity
 from engine.domain.instruments import InstrumentKey
 from engine.domain.market import CandleArrays
 from engine.domain.portfolio import EngineSnapshot
-from engine.runtime.build import Parts, RunningBook, build_demo, build_paper, installation_id
+from engine.runtime.build import build_demo, build_paper, installation_id
+from engine.runtime.build_connected import STAGES, build_stage
 from engine.runtime.clock import SystemClock
+from engine.runtime.connections import Connections
 from engine.runtime.engine import Assembly, EngineThread, Surroundings
 from engine.runtime.observing import Observations
+from engine.runtime.restore_mark import RestoreMark
 from engine.runtime.start_report import StartReport
+from engine.runtime.starting import Parts, RunningBook
+from engine.security import KEY_STORES
+from engine.security.vault import Vault
 from engine.storage.ballast import Ballast
 from engine.storage.chain import load_or_create_key
 from engine.storage.control import ControlStore
-from engine.storage.lease import clear_restored, halted_by_restore, note_halted, restored_reason
 from engine.storage.lock import FolderLock
 from engine.storage.migrate import migrate
 from engine.storage.money import MoneyStore
@@ -34,8 +39,10 @@ _log = structlog.get_logger(__name__)
 READY_TIMEOUT_S = 60.0
 END_TIMEOUT_S = 10.0
 WATCH_EVERY_S = 0.5
-BOOKS = frozenset({"demo", "paper"})
-"""Every book there can be; each is halted once after a restore, whenever it first starts."""
+BOOKS = ("demo", "paper", *STAGES)
+"""Every book there can be; each that has a journal is halted once after a restore, whenever it next starts."""
+SWITCHED = BOOKS[1:]
+"""Those that are added and removed while the engine runs."""
 
 
 class Supervisor:
@@ -55,10 +62,11 @@ class Supervisor:
         self.restarts = 0
         self._lock = FolderLock(self.folder)
         self._restart_times: deque[float] = deque()
-        self._paper_wanted = settings.paper.enabled
-        self._paper_must_start = False
-        self._halt = self._restored = ""
-        self._halted_by_restore: frozenset[str] = frozenset()
+        self._wanted = {"paper": settings.paper.enabled} | {n: s.enabled for n, s in settings.stages.items()}
+        self._must_start = ""
+        self._halt = ""
+        self._mark: RestoreMark | None = None
+        self._begun: set[str] = set()
         self._ending = threading.Event()
         self._changing = threading.Lock()
         self._thread: EngineThread | None = None
@@ -95,8 +103,9 @@ class Supervisor:
         self._key = load_or_create_key(self.folder / "keys" / "journal.key")
         self._installation = installation_id(self.folder)
         self.control = ControlStore(self.folder / "control.sqlite", self._key, self.clock)
-        self._restored = restored_reason(self.folder) or ""
-        self._halted_by_restore = halted_by_restore(self.folder)
+        self._mark = RestoreMark(self.folder)
+        vault = Vault(KEY_STORES["file"](self.folder / "keys"), self.folder / "keys" / "keyring.json")
+        self._connections = Connections(self.control, vault)
         self._keep_reserve()
         for text in found:
             self._notice("storage", "A database was repaired", text)
@@ -128,22 +137,12 @@ class Supervisor:
         self._thread = thread
         self._last_snapshot = thread.snapshot
         self._halt = ""
-        if self._restored:
-            self._note_restored({book.name for book in self.snapshot().books})
-
-    def _note_restored(self, running: set[str]) -> None:
-        """Keep the mark of a restore until every book there can be was halted by it: one may start much later."""
-        if running <= self._halted_by_restore:
-            return
-        self._halted_by_restore |= running
-        if self._halted_by_restore >= BOOKS:
-            clear_restored(self.folder)
-            self._restored = ""
-        else:
-            note_halted(self.folder, self._halted_by_restore)
+        if self._mark is not None:
+            self._mark.note({book.name for book in self.snapshot().books}, self._begun)
 
     def _halt_of(self, book: str) -> str:
-        return self._halt or ("" if book in self._halted_by_restore else self._restored)
+        assert self._mark is not None
+        return self._halt or self._mark.halt_of(book)
 
     def _reason(self, failure: BaseException) -> QuarterdeckError:
         if isinstance(failure, QuarterdeckError):
@@ -156,6 +155,7 @@ class Supervisor:
         books: list[RunningBook] = []
         try:
             epoch = store.acquire_lease(self._installation)
+            self._begun = {name for name in BOOKS if store.latest_checkpoint(name) is not None}
             self._build(books, self._parts(store, epoch))
         except BaseException:
             for book in books:
@@ -170,16 +170,24 @@ class Supervisor:
     def _build(self, books: list[RunningBook], parts: Parts) -> None:
         if self.settings.demo.enabled:
             books.append(build_demo(parts, self.settings.demo))
-        if not self._paper_wanted:
-            return
+        for name in SWITCHED:
+            if self._wanted[name]:
+                self._build_switched(name, books, parts)
+
+    def _build_switched(self, name: str, books: list[RunningBook], parts: Parts) -> None:
+        """One of the books that can be switched; where it cannot start, that is told, and the others run."""
         try:
-            books.append(build_paper(parts, self.settings.paper))
+            if name == "paper":
+                books.append(build_paper(parts, self.settings.paper))
+            else:
+                books.append(build_stage(parts, STAGES[name], self.settings.stages[name]))
         except (CannotRecord, Fenced):
             raise
         except QuarterdeckError as error:
-            if not books or self._paper_must_start:
+            is_last = not any(self._wanted[later] for later in SWITCHED[SWITCHED.index(name) + 1 :])
+            if self._must_start == name or (is_last and not books):
                 raise
-            self._notice("paper-down", "The paper book could not be started; the others run", str(error))
+            self._notice(f"{name}-down", f"The {name} book could not be started; the others run", str(error))
 
     def _parts(self, store: MoneyStore, epoch: int) -> Parts:
         return Parts(
@@ -191,6 +199,8 @@ class Supervisor:
             observe=self.observations.observer,
             wait=time.sleep,
             halt_of=self._halt_of,
+            tell=self.observations.tell,
+            connections=self._connections,
         )
 
     def stop(self) -> None:
@@ -311,25 +321,28 @@ class Supervisor:
         books = self.snapshot().books
         return max((b.state for b in books), key=lambda s: s.severity, default=TradingState.ACTIVE)
 
-    def switch_paper(self, settings: Settings, wanted: bool) -> None:
-        """Add or remove the paper book; the loop starts again through recovery, which loses nothing.
+    def switch_book(self, book: str, settings: Settings, wanted: bool) -> None:
+        """Add or remove a book; the loop starts again through recovery, which loses nothing.
 
         Raises
         ------
         QuarterdeckError
-            Why the paper book cannot run so; the books run on as before.
+            Why the book cannot run so; the books run on as before.
         """
+        if book not in SWITCHED:
+            raise BadInput(f"{book!r} cannot be switched; {', '.join(SWITCHED)} can")
         with self._changing:
-            before = self.settings, self._paper_wanted
-            self.settings, self._paper_wanted, self._paper_must_start = settings, wanted, wanted
+            before = self.settings, self._wanted
+            self.settings, self._wanted = settings, {**self._wanted, book: wanted}
+            self._must_start = book if wanted else ""
             if self._thread is not None:
                 self._end(self._thread)
             try:
                 self._start_thread()
             except QuarterdeckError:
-                self.settings, self._paper_wanted = before
-                self._paper_must_start = False
+                self.settings, self._wanted = before
+                self._must_start = ""
                 self._start_thread()
                 raise
             finally:
-                self._paper_must_start = False
+                self._must_start = ""

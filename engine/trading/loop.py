@@ -206,9 +206,20 @@ class TradingLoop:
         self.take([each for each in executions if not isinstance(each, CashFlow)], self.market_time())
         for flow in flows:
             self._take_flow(replace(flow, own=True))
+        self._halt_for_others(executions)
         self.book.cursors[name] = cursor
         self._hear_of(venue, dict.fromkeys(e.client_id for e in executions if isinstance(e, Fill)))
         self.tell_news()
+
+    def _halt_for_others(self, executions: Sequence[Fact]) -> None:
+        """An execution of an order that a newer engine placed in this book's name: only one may trade an account."""
+        ids = self.book.ids
+        others = [e.client_id for e in executions if isinstance(e, Fill) and ids.is_of_newer_engine(e.client_id)]
+        if not others or self.book.state is TradingState.HALTED:
+            return
+        at, why = self.market_time(), f"another engine trades this account: its order {others[0]} was executed"
+        self.take([StateChanged(TradingState.HALTED, self.book.latched, why, at)], at)
+        self.alarm("other-engine", "Another engine trades this account", f"{why}. End one of them, then reconcile")
 
     def hear(self) -> None:
         """Take in what connected venues have told by themselves since the last event."""

@@ -21,9 +21,11 @@ from engine.domain.commands import (
     CommandStatus,
     ConfigureRisk,
     ConfigureStrategy,
+    Demote,
     EmergencyStop,
     InjectFault,
     PlaceOrder,
+    Promote,
     Role,
     SetAllocation,
     SetSpeed,
@@ -85,6 +87,8 @@ ASKED: list[tuple[CommandBody, str]] = [
     (ClosePosition("demo", "momentum", KEY, D("0.5")), "50 % of Trend momentum's BTC/USDT on demo-a"),
     (CancelOrder("demo", "d0abc"), "order d0abc"),
     (InjectFault("demo", "demo-a", "outage", 5), "outage at demo-a for 5 market minutes"),
+    (Promote("momentum", "paper", "demo"), "Trend momentum out of paper"),
+    (Demote("momentum", "demo"), "Trend momentum"),
     (EmergencyStop(None), ""),
 ]
 
@@ -113,7 +117,7 @@ def records(tmp_path: Path) -> Iterator[Records]:
     snapshot = SimpleNamespace(books=(a_book(),))
     services: Any = SimpleNamespace(
         control=control,
-        supervisor=SimpleNamespace(snapshot=lambda: snapshot, thread=None),
+        supervisor=SimpleNamespace(snapshot=lambda: snapshot, wake=lambda: None),
         clock=SimpleNamespace(now=lambda: datetime(2026, 1, 1, tzinfo=UTC)),
         access=SimpleNamespace(stepped_up=lambda handle: True),
         folder=tmp_path,

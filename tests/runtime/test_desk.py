@@ -15,15 +15,18 @@ import pytest
 from engine.domain.commands import (
     REQUIRED_ROLE,
     Actor,
+    ArmLive,
     CancelOrder,
     ClosePosition,
     CommandBody,
     CommandStatus,
     ConfigureRisk,
     ConfigureStrategy,
+    Demote,
     EmergencyStop,
     InjectFault,
     PlaceOrder,
+    Promote,
     Rearm,
     Role,
     SetAllocation,
@@ -67,6 +70,9 @@ BODIES: list[CommandBody] = [
     limits(brake_drawdown="0.05"),
     SetSpeed("demo", 10),
     InjectFault("demo", "demo-a", "outage", 5),
+    ArmLive("demo"),
+    Promote("momentum", "paper", "demo"),
+    Demote("momentum", "demo"),
 ]
 
 
@@ -79,7 +85,7 @@ class Person:
         self.control = ControlStore(folder / "control.sqlite", bytes(32), SystemClock())
         self.woken = 0
         book = replace(FakeConsole(empty=True).snapshot().book("demo"), risk=PRESENT.model_dump_json())
-        supervisor = SimpleNamespace(snapshot=lambda: SimpleNamespace(books=(book,)), thread=self)
+        supervisor = SimpleNamespace(snapshot=lambda: SimpleNamespace(books=(book,)), wake=self.wake)
         self.services = SimpleNamespace(
             control=self.control,
             supervisor=supervisor,
@@ -146,6 +152,13 @@ def test_rearm_then_needs_the_password_again(person: Person) -> None:
         desk.submit("c-1", Rearm("demo"), "all is well")
     desk.step_up("right")
     assert desk.submit("c-1", Rearm("demo"), "all is well").status is CommandStatus.PENDING
+
+
+@pytest.mark.parametrize("body", [ArmLive("live"), Promote("momentum", "paper", "live")], ids=named)
+def test_way_into_real_money_then_needs_the_password_again(person: Person, body: CommandBody) -> None:
+    with pytest.raises(AccessDenied, match="needs your password again"):
+        person.desk().submit("c-1", body, "ready")
+    assert stored(person) == []
 
 
 @pytest.mark.parametrize(

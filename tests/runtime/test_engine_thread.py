@@ -29,11 +29,11 @@ from engine.domain.errors import BadInput, CannotRecord, EngineError, StorageErr
 from engine.domain.instruments import Instrument, InstrumentKey
 from engine.domain.market import Bars, Candle, CandleArrays, FeedStatus, MarketEvent, to_ms
 from engine.domain.orders import OrderType, Side
-from engine.runtime.build import RunningBook
 from engine.runtime.clock import SystemClock
 from engine.runtime.engine import Assembly, EngineThread, Surroundings
 from engine.runtime.observing import Observations
 from engine.runtime.sentinel import SENTINEL
+from engine.runtime.starting import RunningBook
 from engine.storage.control import ControlStore
 from engine.storage.migrate import migrate
 from engine.trading.recovery import Reconciler, Recovered

@@ -13,7 +13,8 @@ from engine.runtime.operations import Operations
 
 
 def operations(stored: list[tuple[str, Any]], refusal: str = "") -> Operations:
-    def switch(settings: object, *, wanted: bool) -> None:
+    def switch(book: str, settings: object, *, wanted: bool) -> None:
+        assert book == "paper"
         assert not stored, "what could be refused is asked for before it is stored"
         if refusal:
             raise BadInput(refusal)
@@ -23,7 +24,7 @@ def operations(stored: list[tuple[str, Any]], refusal: str = "") -> Operations:
 
     store = SimpleNamespace(values=lambda section: {}, put=put)
     control = SimpleNamespace(settings=store, audit=SimpleNamespace(append=lambda *rest: None))
-    supervisor = SimpleNamespace(switch_paper=switch, settings=None)
+    supervisor = SimpleNamespace(switch_book=switch, settings=None)
     services = cast(Any, SimpleNamespace(control=control, supervisor=supervisor))
     return Operations(services, lambda: Actor("somebody", Role.OPERATOR, "console"), "session")
 

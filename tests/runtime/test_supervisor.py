@@ -190,7 +190,7 @@ def test_folder_when_the_start_fails_then_is_free_for_the_next_try(
         assert again.is_alive()
 
 
-@pytest.mark.parametrize("at", ["engine.runtime.build.take_baseline", "engine.runtime.build._limits"])
+@pytest.mark.parametrize("at", ["engine.runtime.starting.take_baseline", "engine.runtime.starting._limits"])
 def test_first_start_when_interrupted_then_the_next_one_completes_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str
 ) -> None:
@@ -298,7 +298,7 @@ def test_fault_25_paper_feed_without_a_network_then_says_offline_and_the_demo_tr
     with running(tmp_path) as supervisor:
         wait_for_trades(supervisor)
         fills, restarts = demo(supervisor).fills, supervisor.restarts
-        supervisor.switch_paper(settings_for(tmp_path, paper__rest_url=CLOSED_PORT), wanted=True)
+        supervisor.switch_book("paper", settings_for(tmp_path, paper__rest_url=CLOSED_PORT), wanted=True)
         until(lambda: supervisor.snapshot().book("paper").feeds[0].detail != "no data yet", "the feed to speak")
         paper = supervisor.snapshot().book("paper")
         assert [feed.online for feed in paper.feeds] == [False]
@@ -310,10 +310,10 @@ def test_fault_25_paper_feed_without_a_network_then_says_offline_and_the_demo_tr
         order(supervisor, EmergencyStop("paper"), "c-paper")
         until(lambda: supervisor.snapshot().book("paper").latched, "the paper book to be latched")
         assert not demo(supervisor).latched
-        supervisor.switch_paper(settings_for(tmp_path), wanted=False)
+        supervisor.switch_book("paper", settings_for(tmp_path), wanted=False)
         assert [book.name for book in supervisor.snapshot().books] == ["demo"]
         assert supervisor.restarts == restarts
-        supervisor.switch_paper(settings_for(tmp_path, paper__rest_url=CLOSED_PORT), wanted=True)
+        supervisor.switch_book("paper", settings_for(tmp_path, paper__rest_url=CLOSED_PORT), wanted=True)
         assert supervisor.snapshot().book("paper").latched, "a latch outlives switching the book off"
     assert judge_says(tmp_path) == []
 
@@ -336,7 +336,7 @@ def test_paper_feed_when_the_loop_is_stuck_then_it_can_do_nothing_once_it_wakes(
 
         loop.core.process = hang  # type: ignore[method-assign]
         assert held.wait(10)
-        supervisor.switch_paper(settings_for(tmp_path), wanted=False)
+        supervisor.switch_book("paper", settings_for(tmp_path), wanted=False)
         assert supervisor.thread is not stuck
         with pytest.raises(EngineError, match="replaced while it hung"):
             loop._sender.require_place()
@@ -360,7 +360,7 @@ def test_restore_then_the_book_is_halted_before_recovery_sends_anything(
         seen.append(loop.book.state)
         return recover(loop, wait)
 
-    monkeypatch.setattr("engine.runtime.build.recover", watched)
+    monkeypatch.setattr("engine.runtime.starting.recover", watched)
     with running(tmp_path) as again:
         assert seen == [TradingState.HALTED]
         assert (demo(again).state, demo(again).state_reason) == (TradingState.HALTED, "restored from a backup")
@@ -386,7 +386,7 @@ def test_paper_feed_that_cannot_be_built_then_refused_and_the_demo_trades_on(tmp
         wait_for_trades(supervisor)
         wrong = settings_for(tmp_path, paper__symbols=["NOSUCHCOIN/USDT"], paper__rest_url=CLOSED_PORT)
         with pytest.raises(BadInput, match="NOSUCHCOIN"):
-            supervisor.switch_paper(wrong, wanted=True)
+            supervisor.switch_book("paper", wrong, wanted=True)
         fills = demo(supervisor).fills
         until(lambda: demo(supervisor).fills > fills, "the demo to trade on")
         assert supervisor.restarts == 0

@@ -181,6 +181,10 @@ class PaperVenue:
         coins = sorted(accounts.totals)
         return tuple(Balance(self.venue, ACCOUNT, coin, accounts.total(coin), accounts.free(coin)) for coin in coins)
 
+    def known_balances(self) -> Sequence[Balance]:
+        """As `balances`: this venue is near."""
+        return self.balances()
+
     def positions(self) -> Sequence[VenuePosition]:
         """Every open derivative position, by instrument. Raises `VenueUnreachable`."""
         if self._ask(Call.POSITIONS) is Fault.EMPTY:

@@ -1,0 +1,125 @@
+"""Settings of the books, one class for each kind: simulated, on public data, and at a real exchange."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from engine.domain.market import Timeframe
+from engine.exchanges.paper.costs import PaperCosts
+from engine.strategies import TRADED, why_not_traded
+
+
+class Section(BaseModel):
+    """Part of the settings; what it does not know is refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class BookSettings(Section):
+    """What a book is given at its first start."""
+
+    enabled: bool = Field(description="Whether the book runs")
+    capital: Decimal = Field(gt=0, le=10**12, description="Capital at each venue, base currency")
+    strategies: tuple[str, ...] = Field(description="Strategies that run from the first start")
+    deployed: Decimal = Field(gt=0, le=1, description="Share of the capital given to them in equal parts")
+    strategy_settings: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="Their configuration at the first start, by name"
+    )
+    costs: PaperCosts = Field(default_factory=PaperCosts, description="Fees, spread, slippage and latency")
+
+    @field_validator("strategy_settings")
+    @classmethod
+    def _configured(cls, settings: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        return _checked_strategy_settings(settings)
+
+    @field_validator("strategies")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return _tradable(names)
+
+
+class DemoSettings(BookSettings):
+    """The simulated market and its book."""
+
+    seed: int = Field(7, ge=0, le=2**31, description="Seed of the simulated market")
+    speed: int = Field(60, ge=1, le=1000, description="Market seconds a wall second")
+
+
+class PaperSettings(BookSettings):
+    """The paper book on public market data."""
+
+    exchange: str = Field("binance", description="Exchange whose public market data is read")
+    symbols: tuple[str, ...] = Field(description="Symbols, e.g. BTC/USDT")
+    timeframe: str = Field("1m", description="Candle length, e.g. 1m, 5m, 1h")
+    rest_url: str = Field("", description="Other address of the exchange's REST interface")
+
+    @field_validator("timeframe")
+    @classmethod
+    def _readable(cls, text: str) -> str:
+        return str(Timeframe.parse(text))
+
+
+class ConnectedSettings(Section):
+    """A book at a real exchange, or at its test exchange."""
+
+    enabled: bool = Field(False, description="Whether the book runs")
+    connection: str = Field(
+        "", pattern=r"^([a-z-]+/.{1,40})?$", description="Connected account, as exchange/label on the Exchanges page"
+    )
+    symbols: tuple[str, ...] = Field(
+        min_length=1, max_length=50, description="Symbols of one wallet, e.g. BTC/USDT, or BTC/USDT:USDT for perpetuals"
+    )
+    timeframe: str = Field("1m", description="Candle length, e.g. 1m, 5m, 1h")
+    capital: Decimal = Field(gt=0, le=10**12, description="Most the book may use of what is free there, base currency")
+    strategies: tuple[str, ...] = Field((), description="Strategies that have a place from the first start")
+    deployed: Decimal = Field(
+        Decimal("0.50"), gt=0, le=1, description="Share of the capital given to them in equal parts"
+    )
+    strategy_settings: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="Their configuration at the first start, by name"
+    )
+    rest_url: str = Field(
+        "", pattern=r"^(https?://\S+)?$", description="Other address of the exchange's REST interface"
+    )
+    websocket_url: str = Field(
+        "", pattern=r"^(wss?://\S+)?$", description="Other address of the exchange's websockets"
+    )
+
+    @field_validator("strategy_settings")
+    @classmethod
+    def _configured(cls, settings: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        return _checked_strategy_settings(settings)
+
+    @field_validator("strategies")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return _tradable(names)
+
+    @field_validator("timeframe")
+    @classmethod
+    def _readable(cls, text: str) -> str:
+        return str(Timeframe.parse(text))
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.enabled and not self.connection:
+            raise ValueError("connection is empty; connect an account on the Exchanges page and name it exchange/label")
+        return self
+
+
+def _checked_strategy_settings(settings: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    for name, values in settings.items():
+        if refusal := why_not_traded(name):
+            raise ValueError(refusal)
+        TRADED[name].config.model_validate(values)
+    return settings
+
+
+def _tradable(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        if refusal := why_not_traded(name):
+            raise ValueError(refusal)
+    return names

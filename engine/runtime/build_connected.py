@@ -1,0 +1,282 @@
+"""Assembles books at real exchanges: testnet at an exchange's sandbox, live with real money."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, TypeVar
+
+import structlog
+
+from config.settings import ConnectedSettings
+from engine.domain.errors import BadInput, VenueError, VenueUnreachable
+from engine.domain.instruments import Kind
+from engine.domain.market import Timeframe
+from engine.exchanges import EXCHANGES, ExchangeRow
+from engine.exchanges.accounts import AccountCheck, check_account
+from engine.exchanges.client import Door, open_client
+from engine.exchanges.connected.dialects import VenueRow
+from engine.exchanges.connected.line import Line
+from engine.exchanges.connected.line_setup import LineSetup
+from engine.exchanges.connected.listing import read_listed
+from engine.exchanges.connected.placing import Listed
+from engine.exchanges.connected.venue import ConnectedVenue
+from engine.exchanges.key_advice import advice
+from engine.exchanges.public import PublicFeedConfig, PublicSource
+from engine.runtime.caretaker import Caretaker, KeyWatch, tell_conditions, why_not_approved
+from engine.runtime.connections import Connection
+from engine.runtime.starting import LONGEST_CATCH_UP, Parts, RunningBook, Venues, new_book, start_book
+from engine.storage.lease import write_durably
+from engine.trading.book import Book
+from engine.trading.config import PATIENT, BookConfig, StopScope
+from engine.trading.sending import MarketVenue
+
+NOT_FOUND_WINDOW_S = 10.0
+"""An exchange may take seconds to know an order that it has accepted."""
+SPREAD_AND_MOVE_BPS = Decimal(15)
+"""Beside the fee: half the spread, slippage, and a price that moves while an order is on its way."""
+USUAL_FEE_BPS = Decimal(10)
+TIMEOUT_S = 10.0
+T = TypeVar("T")
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What tells the two books at real exchanges apart."""
+
+    name: str
+    code: str
+    sandbox: bool
+
+
+STAGES = {stage.name: stage for stage in (Stage("testnet", "t0", True), Stage("live", "l0", False))}
+
+
+def build_stage(parts: Parts, stage: Stage, first: ConnectedSettings) -> RunningBook:
+    """A book at a real exchange.
+
+    Raises
+    ------
+    BadInput
+        The connection is not one for this stage, its key is refused, or a symbol is not traded there.
+    VenueUnreachable
+        The exchange does not answer.
+    """
+    if parts.connections is None:
+        raise BadInput(f"{stage.name} needs connected accounts, and none can be opened here")
+    connection = parts.connections.open(first.connection)
+    require_fit(connection.row, connection.sandbox, stage)
+    row = wallet_of(connection.row, first)
+    check = _check(connection, first)
+    is_new = parts.journal_of(stage.name).latest_checkpoint() is None
+    if is_new:
+        _require_key(stage, connection, check)
+    line = _line(parts, stage, connection, row, first)
+    try:
+        return _at_the_line(parts, stage, first, _Wallet(connection, row, line, check, is_new))
+    except BaseException:
+        line.close()
+        raise
+
+
+def require_fit(row: ExchangeRow, sandbox: bool, stage: Stage) -> None:
+    """Raises `BadInput` where a connection is not one for a stage, with the way out."""
+    if stage.sandbox and not row.has_sandbox:
+        others = " or ".join(each.title for each in EXCHANGES.values() if each.has_sandbox)
+        raise BadInput(f"{row.title} has no sandbox; testnet works with {others}, and paper with {row.title}'s prices")
+    if stage.sandbox and not sandbox:
+        raise BadInput(f"testnet trades play money; connect {row.title} with a key of its sandbox, marked as such")
+    if not stage.sandbox and sandbox:
+        raise BadInput(f"live trades real money, and this connection is {row.title}'s sandbox; use it for testnet")
+
+
+def wallet_of(row: ExchangeRow, first: ConnectedSettings) -> VenueRow:
+    """The wallet that trades all symbols; raises `BadInput` where there is none."""
+    kinds = {Kind.PERPETUAL if ":" in symbol else Kind.SPOT for symbol in first.symbols}
+    for venue in row.venues:
+        if kinds <= set(venue.kinds):
+            if venue.own_keys:
+                raise BadInput(f"{venue.name} needs keys of its own, which cannot be connected; choose spot symbols")
+            return venue
+    raise BadInput(f"{row.title} keeps spot and perpetuals in two wallets; choose symbols of one kind for a book")
+
+
+@dataclass(frozen=True, slots=True)
+class _Wallet:
+    """The account a book trades, and the way to it."""
+
+    connection: Connection
+    row: VenueRow
+    line: Line
+    check: AccountCheck
+    is_new: bool
+
+
+def _check(connection: Connection, first: ConnectedSettings) -> AccountCheck:
+    return check_account(
+        connection.row, connection.credentials, first.rest_url or None, connection.sandbox, timeout_s=TIMEOUT_S
+    )
+
+
+def _require_key(stage: Stage, connection: Connection, check: AccountCheck) -> None:
+    """No book begins with a key that the exchange refuses; live with none that is not proven unable to withdraw."""
+    refused = check.reachable and check.can_trade is False
+    why = why_not_approved(check) if not stage.sandbox or refused else ""
+    if why and check.reachable:
+        raise BadInput(f"{stage.name}: {why} {advice(connection.row, check.message, connection.sandbox)}")
+    if why:
+        raise VenueUnreachable(f"{stage.name}: {why}")
+
+
+def _line(parts: Parts, stage: Stage, connection: Connection, row: VenueRow, first: ConnectedSettings) -> Line:
+    exchange = replace(connection.row, ccxt_id=row.ccxt_id)
+
+    def opened(keyed: bool) -> Any:
+        keys = connection.credentials if keyed else None
+        client = open_client(exchange, Door(keys, connection.sandbox, TIMEOUT_S, first.rest_url or None))
+        client.options |= dict(row.dialect.options)
+        return client
+
+    folder = parts.settings.data_dir / "venues"
+    folder.mkdir(parents=True, exist_ok=True)
+    limits = row.limits
+    setup = LineSetup(
+        row.name,
+        exchange,
+        opened,
+        folder / f"{stage.name}-{row.name}.line.json",
+        connection.credentials.secrets,
+        limits.pace,
+        limits.use_headers,
+        limits.doubtful_codes,
+        limits.refusals,
+        has_nonce=limits.has_nonce,
+    )
+    return Line(setup, parts.clock, tell_conditions(stage.name, parts.tell, parts.clock))
+
+
+def _at_the_line(parts: Parts, stage: Stage, first: ConnectedSettings, wallet: _Wallet) -> RunningBook:
+    markets = _markets(parts, stage, first, wallet)
+    leverage = Decimal(parts.settings.risk.max_leverage)
+    listed = read_listed(wallet.row, markets, first.symbols, leverage)
+    _ask(wallet, wallet.line.measure_offset)
+    book = new_book(parts, _config(parts, stage, first, _fees(markets, first)), [each.instrument for each in listed])
+    venue = _venue(parts, wallet, listed, book)
+    problems = _ask(wallet, venue.mode_problems)
+    if problems:
+        raise BadInput(f"{stage.name}: {'; '.join(problems.values())}")
+    usable = _usable(first.capital, parts.settings.base_currency)
+    source = _source(parts, first, wallet)
+    running = start_book(parts, book, source, Venues({venue.venue: venue}, usable=usable), first)
+    source.resume_at(_first_close(book, parts.clock.now()))
+    running.caretaker = _caretaker(parts, stage, first, wallet, running)
+    return running
+
+
+def _ask(wallet: _Wallet, question: Callable[[], T]) -> T | None:
+    """The answer; None where a book that has begun before gets none: it starts all the same, to hold what it has."""
+    try:
+        return question()
+    except VenueError as error:
+        if wallet.is_new:
+            raise
+        _log.warning("venue does not answer at the start", venue=wallet.row.name, error=str(error))
+        return None
+
+
+def _markets(parts: Parts, stage: Stage, first: ConnectedSettings, wallet: _Wallet) -> Mapping[str, Any]:
+    """The exchange's list, or what was kept of it at the last start where a book that has begun gets no answer."""
+    path = parts.settings.data_dir / "venues" / f"{stage.name}-{wallet.row.name}.markets.json"
+    markets = _ask(wallet, wallet.line.load_markets)
+    if markets is not None:
+        kept = {symbol: markets[symbol] for symbol in first.symbols if symbol in markets}
+        write_durably(path, json.dumps(kept, default=str).encode())
+        return markets
+    try:
+        known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise VenueUnreachable(f"{wallet.row.name} does not answer, and its list of markets was not kept") from error
+    return known
+
+
+def _venue(parts: Parts, wallet: _Wallet, listed: tuple[Listed, ...], book: Book) -> ConnectedVenue:
+    def intent(client_id: str) -> Any:
+        order = book.tracker.get(client_id)
+        return order.intent if order is not None else None
+
+    return ConnectedVenue(wallet.row, wallet.line, listed, parts.clock, intent)
+
+
+def _config(parts: Parts, stage: Stage, first: ConnectedSettings, fee_bps: Decimal) -> BookConfig:
+    return BookConfig(
+        name=stage.name,
+        stage=stage.name,
+        code=stage.code,
+        simulated=False,
+        base_currency=parts.settings.base_currency,
+        bar=Timeframe.parse(first.timeframe),
+        reserve_bps=fee_bps + SPREAD_AND_MOVE_BPS,
+        taker_bps=fee_bps,
+        not_found_window_s=NOT_FOUND_WINDOW_S,
+        needs_arming=not stage.sandbox,
+        needs_promotion=not stage.sandbox,
+        on_trial=True,
+        looks=PATIENT,
+        stop_scope=StopScope.ENGINE,
+    )
+
+
+def _fees(markets: Mapping[str, Any], first: ConnectedSettings) -> Decimal:
+    """The highest taker fee of what is traded, in basis points, as the exchange lists it."""
+    told = [market.get("taker") for symbol in first.symbols if (market := markets.get(symbol)) is not None]
+    return max((Decimal(str(fee)) * 10_000 for fee in told if fee is not None), default=USUAL_FEE_BPS)
+
+
+def _source(parts: Parts, first: ConnectedSettings, wallet: _Wallet) -> PublicSource:
+    feed = PublicFeedConfig(
+        exchange=wallet.connection.row.name,
+        venue=wallet.row.name,
+        sandbox=wallet.connection.sandbox,
+        symbols=first.symbols,
+        timeframe=first.timeframe,
+    )
+    return PublicSource(feed, parts.clock, first.rest_url or None)
+
+
+def _first_close(book: Book, now: datetime) -> datetime:
+    """Where events begin: so that the last close is among them, and those missed since the book's last one."""
+    start = now - book.config.bar.delta
+    return start if book.bars_at is None else max(min(book.bars_at, start), now - LONGEST_CATCH_UP)
+
+
+def _usable(capital: Decimal, currency: str) -> Callable[[MarketVenue], Decimal]:
+    """What a book may use at its first start: its capital, or what is free there if that is less."""
+
+    def usable(venue: MarketVenue) -> Decimal:
+        free = sum((each.free for each in venue.balances() if each.currency == currency), Decimal(0))
+        if free <= 0:
+            raise BadInput(f"no {currency} is free at {venue.venue}; put some into that wallet, or choose another")
+        return min(capital, free)
+
+    return usable
+
+
+def _caretaker(
+    parts: Parts, stage: Stage, first: ConnectedSettings, wallet: _Wallet, running: RunningBook
+) -> Caretaker:
+    connection, connections = wallet.connection, parts.connections
+    assert connections is not None
+
+    def record(ok: bool, message: str) -> None:
+        connections.record(connection.connection_id, ok, message)
+
+    record(wallet.check.approved, wallet.check.message)
+    if running.recovered.differences:
+        why = "; ".join(running.recovered.differences)
+        running.loop.book.licence.obstacles["reconciliation"] = f"books and exchange were not found equal: {why}"
+    key = KeyWatch(lambda: _check(connection, first), record, must_pass=not stage.sandbox)
+    return Caretaker(running.loop, wallet.line, key, parts.clock, wallet.check)

@@ -1,0 +1,181 @@
+"""Looks after a book at a real exchange: its key, the exchange's clock, and what keeps the book from being armed."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from engine.domain.commands import TradingState
+from engine.domain.conditions import VenueCondition, VenueState
+from engine.domain.errors import QuarterdeckError, VenueError
+from engine.domain.facts import Armed, Fact, Notice, Severity, StateChanged
+from engine.domain.ports import Clock
+from engine.exchanges.accounts import AccountCheck
+from engine.exchanges.connected.line import Line
+from engine.trading.loop import TradingLoop
+from engine.trading.recovery import compare
+
+LOOK_EVERY_S = 30.0
+CHECK_EVERY_S = 86_400.0
+"""A key that passed is checked again after a day."""
+CHECK_AGAIN_S = 300.0
+"""One whose check brought no answer, or that did not pass, after five minutes."""
+UNCHECKED = "the key could not be checked"
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyWatch:
+    """How a key is checked, and whether it must be proven able to trade and unable to withdraw.
+
+    Attributes
+    ----------
+    check : callable
+        Asks the exchange; takes seconds, raises nothing but `QuarterdeckError`.
+    record : callable
+        Keeps whether it passed, and the words.
+    must_pass : bool
+    """
+
+    check: Callable[[], AccountCheck]
+    record: Callable[[bool, str], None]
+    must_pass: bool
+
+
+def why_not_approved(check: AccountCheck) -> str:
+    """Why a key may not trade real money; "" where it may."""
+    if check.approved:
+        return ""
+    if not check.reachable:
+        return f"{UNCHECKED}: {check.message}"
+    return f"the key is not approved: {check.message}"
+
+
+class Caretaker:
+    """Of one book. It asks on a thread of its own; what follows happens in `drive`, on the engine's.
+
+    Parameters
+    ----------
+    loop : TradingLoop
+    line : Line
+    key : KeyWatch
+    clock : Clock
+    first : AccountCheck
+        What the check at the start said.
+    """
+
+    def __init__(self, loop: TradingLoop, line: Line, key: KeyWatch, clock: Clock, first: AccountCheck) -> None:
+        self._loop, self._line, self._key, self._clock = loop, line, key, clock
+        self._ending = threading.Event()
+        self._checks: deque[AccountCheck] = deque([first])
+        self._due = clock.monotonic() + (CHECK_EVERY_S if first.approved else CHECK_AGAIN_S)
+        self._was_locked = False
+
+    # -- on its own thread ----------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to look."""
+        threading.Thread(target=self._watch, name=f"caretaker-{self._loop.book.config.name}", daemon=True).start()
+
+    def close(self) -> None:
+        """Look no more, and let the line go."""
+        self._ending.set()
+        self._line.close()
+
+    def _watch(self) -> None:
+        while not self._ending.wait(LOOK_EVERY_S):
+            try:
+                self._line.measure_offset()
+            except VenueError as error:
+                _log.info("clock of the venue could not be measured", error=str(error))
+            if self._clock.monotonic() >= self._due:
+                self.check_key()
+
+    def check_key(self) -> None:
+        """Ask about the key now; the outcome is taken in by `drive`."""
+        try:
+            check = self._key.check()
+            self._key.record(check.approved, check.message)
+        except QuarterdeckError as error:
+            check = AccountCheck(False, str(error))
+        self._due = self._clock.monotonic() + (CHECK_EVERY_S if check.approved else CHECK_AGAIN_S)
+        self._checks.append(check)
+
+    # -- on the engine's thread -----------------------------------------------------------------------------------
+
+    def drive(self) -> None:
+        """Take in what was found: a key that is not approved ends arming and leaves only the way out."""
+        while self._checks:
+            self._take(self._checks.popleft())
+        condition = self._line.condition
+        if condition.state is VenueState.LOCKED and not self._was_locked:
+            self._refuse(f"{condition.venue} does not accept the key: {condition.detail}", disarms=True)
+        self._was_locked = condition.state is VenueState.LOCKED
+
+    def reconcile(self) -> None:
+        """Compare books and exchange now: what differs, or that it was silent, keeps the book from being armed."""
+        obstacles = self._loop.book.licence.obstacles
+        try:
+            self._loop.pull()
+            self._loop.resolve(everything=True)
+            found = compare(self._loop)
+        except VenueError as error:
+            found = [f"it could not be asked: {error}"]
+        obstacles.pop("reconciliation", None)
+        if found:
+            obstacles["reconciliation"] = f"books and exchange were not found equal: {'; '.join(found)}"
+
+    def _take(self, check: AccountCheck) -> None:
+        book, why = self._loop.book, why_not_approved(check)
+        if why and not self._key.must_pass:
+            return
+        if why:
+            self._refuse(why, disarms=check.reachable)
+            return
+        book.licence.obstacles.pop("key", None)
+        if self._line.condition.state is VenueState.LOCKED:
+            self._line.unlock()
+        waited = book.state is TradingState.CLOSE_ONLY and book.state_reason.startswith(UNCHECKED)
+        if waited and (book.licence.armed is not None or not book.config.needs_arming):
+            at = self._loop.market_time()
+            self._loop.take([StateChanged(TradingState.ACTIVE, False, "the key was checked and is approved", at)], at)
+
+    def _refuse(self, why: str, *, disarms: bool) -> None:
+        """Only the way out is left; where the key itself is the reason, the book must be armed again, too."""
+        book, at = self._loop.book, self._loop.market_time()
+        known = book.licence.obstacles.get("key")
+        facts: list[Fact] = []
+        if book.config.needs_arming:
+            book.licence.obstacles["key"] = why
+            if disarms and book.licence.armed is not None:
+                facts.append(Armed(False, book.ids.installation, why, at))
+        if book.state is TradingState.ACTIVE:
+            facts.append(StateChanged(TradingState.CLOSE_ONLY, False, why, at))
+        if facts:
+            self._loop.take(facts, at)
+        if facts or known != why:
+            self._loop.alarm("key", "The key of the exchange is not approved", why)
+
+
+def tell_conditions(book: str, tell: Callable[[Notice], None], clock: Clock) -> Callable[[VenueCondition], None]:
+    """Turns changes of a venue's state into notices."""
+    known: dict[str, VenueState] = {}
+
+    def told(condition: VenueCondition) -> None:
+        before = known.get(condition.venue, VenueState.ONLINE)
+        known[condition.venue] = condition.state
+        if condition.state is before:
+            return
+        good = condition.state is VenueState.ONLINE
+        severity = Severity.INFO if good else Severity.WARNING
+        if condition.state in (VenueState.BANNED, VenueState.LOCKED):
+            severity = Severity.CRITICAL
+        detail = f"it {condition.state.words}" + (f": {condition.detail}" if condition.detail else "")
+        title = f"{condition.venue} is {condition.state.value}"
+        tell(Notice(f"{book}:venue-{condition.venue}", severity, title, detail, book, clock.now()))
+
+    return told

@@ -1,0 +1,76 @@
+"""Connected accounts with their keys open: read from the vault when a book starts, kept in memory, printed nowhere."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from engine.domain.errors import BadInput
+from engine.exchanges import EXCHANGES, ExchangeRow
+from engine.exchanges.client import Credentials
+from engine.security.vault import Vault
+from engine.storage.control import ControlStore
+from engine.storage.rows import CredentialRow
+
+PURPOSE = "exchange keys"
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """One account at an exchange, or at its sandbox."""
+
+    connection_id: str
+    row: ExchangeRow
+    label: str
+    credentials: Credentials
+    sandbox: bool
+
+
+class Connections:
+    """The accounts of one data folder.
+
+    Parameters
+    ----------
+    control : ControlStore
+    vault : Vault
+    """
+
+    def __init__(self, control: ControlStore, vault: Vault) -> None:
+        self._shelf = control.credentials
+        self._vault = vault
+
+    def open(self, connection_id: str) -> Connection:
+        """The account with its keys.
+
+        Raises
+        ------
+        BadInput
+            There is no such connection; names those there are.
+        SecretUnreadable, KeyUnavailable
+            The keys cannot be opened; enter them again.
+        """
+        name, label = self.split(connection_id)
+        stored = self._shelf.get(name, label)
+        plain = self._vault.open(PURPOSE, connection_id, "keys", stored.sealed)
+        fields = json.loads(plain.text())
+        credentials = Credentials(fields["key"], fields["secret"], fields.get("passphrase", ""))
+        return Connection(connection_id, EXCHANGES[name], label, credentials, is_sandbox(stored))
+
+    def split(self, connection_id: str) -> tuple[str, str]:
+        """Exchange and label; raises `BadInput` where there is no such connection."""
+        name, _, label = connection_id.partition("/")
+        known = [f"{row.exchange_id}/{row.label}" for row in self._shelf.all()]
+        if connection_id not in known:
+            there = f"; there are {', '.join(known)}" if known else "; connect an account on the Exchanges page first"
+            raise BadInput(f"there is no connection {connection_id!r}{there}")
+        return name, label
+
+    def record(self, connection_id: str, ok: bool, message: str) -> None:
+        """Keep what the exchange answered to a check of the key."""
+        name, label = self.split(connection_id)
+        self._shelf.record_check(name, label, ok, message)
+
+
+def is_sandbox(stored: CredentialRow) -> bool:
+    """Whether the keys are for the exchange's test exchange."""
+    return bool(json.loads(stored.options).get("sandbox"))

@@ -1,0 +1,173 @@
+"""Testnet and live as a signed-in person sets them up: which account, what they need, which strategies may join."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+from config.settings import ConnectedSettings, load
+from engine.domain.commands import Role, TradingState
+from engine.domain.errors import BadInput
+from engine.domain.operations_views import ConnectionView
+from engine.domain.portfolio import BookSnapshot, SleeveView
+from engine.domain.stage_views import CandidateView, StageCondition, StageView
+from engine.exchanges import EXCHANGES
+from engine.risk.limits import read_config
+from engine.runtime.build_connected import STAGES, Stage, require_fit
+from engine.runtime.operations import CONSOLE_SETTINGS, Operations
+from engine.runtime.titles import title_of
+from engine.trading.graduation import RULES, Candidate, symbol_of, why_not
+
+TITLES = {"testnet": "Testnet", "live": "Live"}
+
+
+class StageDesk(Operations):
+    """The stages at real exchanges."""
+
+    def stages(self) -> tuple[StageView, ...]:
+        """Testnet and live, whether they run or not."""
+        running = {book.name: book for book in self.snapshot().books}
+        connections = self.connections()
+        return tuple(self._stage(stage, connections, running.get(stage.name)) for stage in STAGES.values())
+
+    def start_stage(
+        self, stage: str, connection: str, symbols: Sequence[str], timeframe: str, capital: Decimal
+    ) -> None:
+        """Start a stage's book at a connected account; what is refused is not stored."""
+        self._require_right(stage, "starting the live book")
+        changes = {
+            f"{stage}.enabled": True,
+            f"{stage}.connection": connection,
+            f"{stage}.symbols": list(symbols),
+            f"{stage}.timeframe": timeframe,
+            f"{stage}.capital": str(capital),
+        }
+        store = self._services.control.settings
+        settings = load(console={**store.values(CONSOLE_SETTINGS), **changes}).settings
+        self._audit_change("book_on", stage, f"{connection}: {', '.join(symbols)}")
+        self._services.supervisor.switch_book(stage, settings, wanted=True)
+        for name, value in changes.items():
+            store.put(CONSOLE_SETTINGS, name, value, self.actor.name)
+
+    def stop_stage(self, stage: str) -> None:
+        """Stop a stage's book; what it holds, and the stops that lie at the exchange, stay as they are."""
+        self._require_right(stage, "stopping the live book")
+        self._audit_change("book_off", stage, "")
+        self._services.control.settings.put(CONSOLE_SETTINGS, f"{stage}.enabled", False, self.actor.name)
+        self._services.supervisor.switch_book(stage, self._services.supervisor.settings, wanted=False)
+
+    def candidates(self, to_book: str) -> tuple[CandidateView, ...]:
+        """Every strategy of the books before a book, with what it has shown there and why it may not go on."""
+        rule = RULES.get(to_book)
+        if rule is None:
+            return ()
+        books = self.snapshot().books
+        target = next((book for book in books if book.name == to_book), None)
+        return tuple(
+            self._candidate(book, sleeve, to_book, target)
+            for book in books
+            if book.stage in rule.before
+            for sleeve in book.sleeves
+            if sleeve.evidence is not None
+        )
+
+    # -- parts ----------------------------------------------------------------------------------------------------
+
+    def _require_right(self, stage: str, what: str) -> None:
+        if stage not in STAGES:
+            raise BadInput(f"stage {stage!r}: choose one of {', '.join(STAGES)}")
+        self.require(Role.OPERATOR)
+        if not STAGES[stage].sandbox:
+            self.require_step_up(what)
+
+    def _stage(self, stage: Stage, connections: Sequence[ConnectionView], book: BookSnapshot | None) -> StageView:
+        settings = self._services.supervisor.settings
+        first = settings.stages[stage.name]
+        return StageView(
+            stage.name,
+            TITLES[stage.name],
+            book is not None,
+            first.connection,
+            tuple(each.connection_id for each in connections if _fits(each, stage)),
+            _note(stage),
+            first.symbols,
+            first.timeframe,
+            first.capital,
+            settings.base_currency,
+            tuple(_conditions(stage, first, connections, book)),
+        )
+
+    def _candidate(
+        self, book: BookSnapshot, sleeve: SleeveView, to_book: str, target: BookSnapshot | None
+    ) -> CandidateView:
+        refusal = f"the {to_book} book does not run; start it first"
+        if target is not None:
+            candidate = Candidate(
+                sleeve.strategy,
+                book.name,
+                book.stage,
+                sleeve.values,
+                frozenset(symbol_of(key) for key in sleeve.instruments),
+                sleeve.weight,
+                sleeve.quarantined,
+                sleeve.evidence,
+            )
+            most = read_config(target.risk).strategy_drawdown
+            refusal = why_not(candidate, target.stage, most, [each.key for each in target.instruments])
+        title = title_of(sleeve.strategy)
+        words = RULES[to_book].words
+        return CandidateView(sleeve.strategy, title, book.name, to_book, sleeve.evidence, words, refusal)
+
+
+def _fits(connection: ConnectionView, stage: Stage) -> bool:
+    try:
+        require_fit(EXCHANGES[connection.exchange], connection.sandbox, stage)
+    except BadInput:
+        return False
+    return True
+
+
+def _note(stage: Stage) -> str:
+    if not stage.sandbox:
+        return "Real money. The key must be able to trade and proven unable to withdraw."
+    without = [row.title for row in EXCHANGES.values() if not row.has_sandbox]
+    own = " and ".join(row.title for row in EXCHANGES.values() if row.has_sandbox)
+    return f"Play money at the sandbox of {own}. {', '.join(without[:-1])} and {without[-1]} (spot) have no sandbox."
+
+
+def _conditions(
+    stage: Stage, first: ConnectedSettings, connections: Sequence[ConnectionView], book: BookSnapshot | None
+) -> list[StageCondition]:
+    chosen = next((each for each in connections if each.connection_id == first.connection), None)
+    found = [_account(stage, first, chosen)]
+    if chosen is not None:
+        said = chosen.check or "not checked yet"
+        found.append(StageCondition("key", "Key", chosen.check_ok if chosen.checked_at else None, said))
+    if book is None:
+        return found
+    obstacles = dict(book.obstacles)
+    if "key" in obstacles:
+        found[-1] = StageCondition("key", "Key", False, obstacles["key"])
+    differs = obstacles.get("reconciliation", "")
+    found.append(
+        StageCondition("reconciliation", "Books and exchange", not differs, differs or "compared and found equal")
+    )
+    if book.needs_arming:
+        promoted = ", ".join(title_of(each.strategy) for each in book.promotions)
+        found.append(StageCondition("promotion", "Strategies", bool(promoted), promoted or "none was promoted yet"))
+        armed = "armed" if book.armed else f"not armed; the book is {book.state.value}: {book.state_reason}"
+        found.append(StageCondition("arming", "Arming", book.armed, armed))
+    active = book.state is TradingState.ACTIVE
+    found.append(StageCondition("state", "Trading state", active, f"{book.state.value}: {book.state_reason}"))
+    return found
+
+
+def _account(stage: Stage, first: ConnectedSettings, chosen: ConnectionView | None) -> StageCondition:
+    if chosen is None:
+        missing = f"there is no connection {first.connection!r}" if first.connection else "no account was chosen"
+        return StageCondition("connection", "Account", False, missing)
+    try:
+        require_fit(EXCHANGES[chosen.exchange], chosen.sandbox, stage)
+    except BadInput as error:
+        return StageCondition("connection", "Account", False, str(error))
+    return StageCondition("connection", "Account", True, chosen.connection_id)
