@@ -344,8 +344,7 @@ def _detail_record(candles: CandleArrays | None) -> dict[str, Any]:
 
 def _hash(candles: CandleArrays) -> str:
     digest = hashlib.sha256(str(candles.timeframe).encode())
-    columns = (candles.open, candles.high, candles.low, candles.close, candles.volume)
     digest.update(np.ascontiguousarray(candles.opened_at_ms, dtype="<i8").tobytes())
-    for column in columns:
+    for column in (candles.open, candles.high, candles.low, candles.close, candles.volume):
         digest.update(np.ascontiguousarray(column, dtype="<f8").tobytes())
     return digest.hexdigest()
