@@ -11,7 +11,6 @@ ROOT = Path(__file__).resolve().parents[1]
 NOT_YET = {
     5: "orders go to simulated venues in this process; there is no library that could repeat a POST",
     7: "no websocket: a fill comes from one source, under one id",
-    21: "no arbitrage: no strategy trades two legs",
     22: "no rate limits on simulated venues; the public feed's own back-off is tested with it",
     23: "no account of a real exchange that could be banned",
     26: "no signed requests, so no receive window; the feed's clock offset is tested with it",

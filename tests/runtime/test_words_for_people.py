@@ -70,7 +70,8 @@ def test_words_then_every_kind_and_every_command_has_its_own() -> None:
         ),
         (
             Basket(
-                "b1", "arbitrage", (Leg("d1", KEY, Side.SELL, D("0.5"), D(64000)),), 180, UnwindRule.UNWIND, D(10), D(3), NOW
+                "b1", "arbitrage", (Leg("d1", KEY, Side.SELL, D("0.5"), D(64000)),), 180, UnwindRule.UNWIND, D(10),
+                D(3), NOW,
             ),
             "Arbitrage wants together: sell 0.5 BTC/USDT on demo-a; after 180 s the rule is to unwind",
         ),
