@@ -110,10 +110,16 @@ def _conditions(console: ConsolePort, stage: str) -> None:
     columns: tuple[Column[StageCondition], ...] = (
         Column("Needs", lambda row: row.title),
         Column("State", verdict),
-        Column("Found", lambda row: fmt.sentence(fmt.named(row.detail)), wraps=True),
-        Column("How to reach it", lambda row: "" if row.ok else _WAYS.get(row.name, ""), wraps=True),
+        Column("Found, and how to reach it", _found, wraps=True),
     )
     tables.draw(columns, _view(console, stage).conditions, "Nothing is needed.")
+
+
+def _found(row: StageCondition) -> Html:
+    way = "" if row.ok else _WAYS.get(row.name, "")
+    told = fmt.sentence(fmt.named(row.detail))
+    end = "." if way and not told.endswith(".") else ""
+    return Html(f'{fmt.safe(told + end)} <span class="qd-dim">{fmt.safe(way)}</span>')
 
 
 def verdict(row: StageCondition) -> Html:

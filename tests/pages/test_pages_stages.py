@@ -42,8 +42,8 @@ class Live(FakeConsole):
 
 def test_stages_when_drawn_then_each_condition_says_ok_missing_or_unknown_and_how_to_reach_it() -> None:
     shown = text(opened("exchanges", FakeConsole()))
-    assert "Account missing No account was chosen Connect an account below" in shown
-    assert "Key unknown Not checked yet Press Test beside the account" in shown
+    assert "Account missing No account was chosen. Connect an account below" in shown
+    assert "Key unknown Not checked yet. Press Test beside the account" in shown
     assert "Account ok binance/main" in shown
     assert "KuCoin, Kraken and Coinbase (spot) have no sandbox" in shown
     assert "Demo and paper need no account and no key" in shown
