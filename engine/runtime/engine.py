@@ -196,6 +196,8 @@ class EngineThread(threading.Thread):
             self._wake.clear()
             self._due["commands"] = now + 0.25
             self._obey()
+        for book in self._books.values():
+            book.loop.hear()
         if now >= self._due["stop"]:
             self._due["stop"] = now + 0.2
             for book in self._books.values():
