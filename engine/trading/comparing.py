@@ -68,7 +68,7 @@ def _unknown_orders(book: Book, name: str, listed: Iterable[OrderUpdate]) -> Ite
         if known is not None:
             text = f"{name} works order {client_id}, which the books believe {known.state.value}"
         else:
-            newer = book.ids.epoch_of(client_id) > book.ids.epoch
+            newer = book.ids.is_of_newer_engine(client_id)
             whose = "another engine that trades this account" if newer else "a record that was lost"
             text = f"{name} works order {client_id} of {whose}"
         yield Difference(name, f"order {client_id}", ZERO, text)

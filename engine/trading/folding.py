@@ -84,15 +84,8 @@ class Folding:
                 self._apply_update(fact)
             case OrderIntent():
                 self._apply_intent(fact)
-            case FundingPaid():
-                book_funding(book, fact)
-                book.note_payment(fact.venue, fact.payment_id)
-                book.reach(fact.at)
-            case CashFlow():
-                book_flow(book, fact)
-                book.reach(fact.at)
-            case CoinPriced():
-                self._touched.update(apply_price(book, fact))
+            case FundingPaid() | CashFlow() | CoinPriced():
+                self._apply_money(fact)
             case Netted():
                 self._apply_netting(fact)
             case BestPrice():
@@ -124,6 +117,18 @@ class Folding:
                 book.baskets.fold(fact)
             case Command():
                 pass
+
+    def _apply_money(self, fact: FundingPaid | CashFlow | CoinPriced) -> None:
+        book = self.book
+        match fact:
+            case FundingPaid():
+                book_funding(book, fact)
+                book.note_payment(fact.venue, fact.payment_id)
+            case CashFlow():
+                book_flow(book, fact)
+            case CoinPriced():
+                self._touched.update(apply_price(book, fact))
+        book.reach(fact.at)
 
     def _apply_intent(self, intent: OrderIntent) -> None:
         """An intent read back; where it has just been decided, the decider has done the same."""
