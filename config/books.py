@@ -81,6 +81,9 @@ class ConnectedSettings(Section):
     strategy_settings: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="Their configuration at the first start, by name"
     )
+    dead_man: bool = Field(
+        True, description="Where there is such a switch, the exchange cancels entries if the engine falls silent"
+    )
     rest_url: str = Field(
         "", pattern=r"^(https?://\S+)?$", description="Other address of the exchange's REST interface"
     )

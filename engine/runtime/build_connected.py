@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, TypeVar
 
@@ -15,18 +15,25 @@ from config.settings import ConnectedSettings
 from engine.domain.errors import BadInput, VenueError, VenueUnreachable
 from engine.domain.instruments import Kind
 from engine.domain.market import Timeframe
+from engine.domain.orders import OrderIntent
 from engine.exchanges import EXCHANGES, ExchangeRow
 from engine.exchanges.accounts import AccountCheck, check_account
-from engine.exchanges.client import Door, open_client
+from engine.exchanges.client import Door, open_client, open_stream_client
+from engine.exchanges.connected.dead_man import DeadMan, GuardedLine
 from engine.exchanges.connected.dialects import VenueRow
 from engine.exchanges.connected.line import Line
 from engine.exchanges.connected.line_setup import LineSetup
 from engine.exchanges.connected.listing import read_listed
 from engine.exchanges.connected.placing import Listed
+from engine.exchanges.connected.quotes import QuoteFeed
+from engine.exchanges.connected.streams import Streams, StreamSetup
 from engine.exchanges.connected.venue import ConnectedVenue
+from engine.exchanges.connected.watch import Watch
+from engine.exchanges.connected.watch_setup import WatchCalls, WatchSetup
 from engine.exchanges.key_advice import advice
 from engine.exchanges.public import PublicFeedConfig, PublicSource
-from engine.runtime.caretaker import Caretaker, KeyWatch, tell_conditions, why_not_approved
+from engine.exchanges.quoted import QuotedSource
+from engine.runtime.caretaker import Caretaker, KeyWatch, Ways, why_not_approved
 from engine.runtime.connections import Connection
 from engine.runtime.starting import LONGEST_CATCH_UP, Parts, RunningBook, Venues, new_book, start_book
 from engine.storage.lease import write_durably
@@ -76,8 +83,11 @@ def build_stage(parts: Parts, stage: Stage, first: ConnectedSettings) -> Running
     if is_new:
         _require_key(stage, connection, check)
     line = _line(parts, stage, connection, row, first)
+    wallet = _Wallet(connection, row, line, check, is_new)
+    if first.dead_man and DeadMan.exists(row):
+        wallet.switch = DeadMan(row, line, wallet.intent)
     try:
-        return _at_the_line(parts, stage, first, _Wallet(connection, row, line, check, is_new))
+        return _at_the_line(parts, stage, first, wallet)
     except BaseException:
         line.close()
         raise
@@ -105,15 +115,22 @@ def wallet_of(row: ExchangeRow, first: ConnectedSettings) -> VenueRow:
     raise BadInput(f"{row.title} keeps spot and perpetuals in two wallets; choose symbols of one kind for a book")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Wallet:
-    """The account a book trades, and the way to it."""
+    """The account a book trades, and the way to it; ``book`` is there once it was made."""
 
     connection: Connection
     row: VenueRow
     line: Line
     check: AccountCheck
     is_new: bool
+    switch: DeadMan | None = None
+    book: Book | None = None
+
+    def intent(self, client_id: str) -> OrderIntent | None:
+        """What the book wished under an id, None where it does not know it."""
+        order = self.book.tracker.get(client_id) if self.book is not None else None
+        return order.intent if order is not None else None
 
 
 def _check(connection: Connection, first: ConnectedSettings) -> AccountCheck:
@@ -156,7 +173,7 @@ def _line(parts: Parts, stage: Stage, connection: Connection, row: VenueRow, fir
         limits.refusals,
         has_nonce=limits.has_nonce,
     )
-    return Line(setup, parts.clock, tell_conditions(stage.name, parts.tell, parts.clock))
+    return Line(setup, parts.clock)
 
 
 def _at_the_line(parts: Parts, stage: Stage, first: ConnectedSettings, wallet: _Wallet) -> RunningBook:
@@ -169,12 +186,29 @@ def _at_the_line(parts: Parts, stage: Stage, first: ConnectedSettings, wallet: _
     problems = _ask(wallet, venue.mode_problems)
     if problems:
         raise BadInput(f"{stage.name}: {'; '.join(problems.values())}")
+    feed = QuoteFeed(listed, lambda: parts.clock.now() + timedelta(milliseconds=wallet.line.offset_ms))
+    candles = _source(parts, first, wallet)
     usable = _usable(first.capital, parts.settings.base_currency)
-    source = _source(parts, first, wallet)
-    running = start_book(parts, book, source, Venues({venue.venue: venue}, usable=usable), first)
-    source.resume_at(_first_close(book, parts.clock.now()))
-    running.caretaker = _caretaker(parts, stage, first, wallet, running)
+    venues = Venues({venue.venue: venue}, usable=usable)
+    running = start_book(parts, book, QuotedSource(candles, feed), venues, first)
+    candles.resume_at(_first_close(book, parts.clock.now()))
+    ways = _ways(parts, first, wallet, venue, feed)
+    running.caretaker = _caretaker(parts, first, wallet, running, ways)
     return running
+
+
+def _ways(parts: Parts, first: ConnectedSettings, wallet: _Wallet, venue: ConnectedVenue, feed: QuoteFeed) -> Ways:
+    """What the exchange tells by itself, and the watch that asks what it did not tell."""
+    connection, row = wallet.connection, wallet.row
+
+    def opened(keyed: bool) -> Any:
+        keys = connection.credentials if keyed else None
+        door = Door(keys, connection.sandbox, TIMEOUT_S, first.rest_url or None)
+        return open_stream_client(row.ccxt_id, door, first.websocket_url or None)
+
+    streams = Streams(StreamSetup(row, wallet.line, opened), venue, parts.clock, feed)
+    setup = WatchSetup(row, wallet.line, feed.listed, streams, venue.hear, switch=wallet.switch)
+    return Ways(wallet.line, streams, Watch(setup, parts.clock, WatchCalls(gap=venue.missed)))
 
 
 def _ask(wallet: _Wallet, question: Callable[[], T]) -> T | None:
@@ -204,11 +238,9 @@ def _markets(parts: Parts, stage: Stage, first: ConnectedSettings, wallet: _Wall
 
 
 def _venue(parts: Parts, wallet: _Wallet, listed: tuple[Listed, ...], book: Book) -> ConnectedVenue:
-    def intent(client_id: str) -> Any:
-        order = book.tracker.get(client_id)
-        return order.intent if order is not None else None
-
-    return ConnectedVenue(wallet.row, wallet.line, listed, parts.clock, intent)
+    wallet.book = book
+    line = wallet.line if wallet.switch is None else GuardedLine(wallet.line, wallet.switch)
+    return ConnectedVenue(wallet.row, line, listed, parts.clock, wallet.intent)
 
 
 def _config(parts: Parts, stage: Stage, first: ConnectedSettings, fee_bps: Decimal) -> BookConfig:
@@ -266,9 +298,9 @@ def _usable(capital: Decimal, currency: str) -> Callable[[MarketVenue], Decimal]
 
 
 def _caretaker(
-    parts: Parts, stage: Stage, first: ConnectedSettings, wallet: _Wallet, running: RunningBook
+    parts: Parts, first: ConnectedSettings, wallet: _Wallet, running: RunningBook, ways: Ways
 ) -> Caretaker:
-    connection, connections = wallet.connection, parts.connections
+    connection, connections, book = wallet.connection, parts.connections, running.loop.book
     assert connections is not None
 
     def record(ok: bool, message: str) -> None:
@@ -277,6 +309,6 @@ def _caretaker(
     record(wallet.check.approved, wallet.check.message)
     if running.recovered.differences:
         why = "; ".join(running.recovered.differences)
-        running.loop.book.licence.obstacles["reconciliation"] = f"books and exchange were not found equal: {why}"
-    key = KeyWatch(lambda: _check(connection, first), record, must_pass=not stage.sandbox)
-    return Caretaker(running.loop, wallet.line, key, parts.clock, wallet.check)
+        book.licence.obstacles["reconciliation"] = f"books and exchange were not found equal: {why}"
+    key = KeyWatch(lambda: _check(connection, first), record, must_pass=book.config.needs_arming)
+    return Caretaker(running.loop, ways, key, parts.clock, wallet.check)

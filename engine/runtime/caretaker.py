@@ -6,13 +6,14 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import structlog
 
 from engine.domain.commands import TradingState
-from engine.domain.conditions import VenueCondition, VenueState
+from engine.domain.conditions import VenueState
 from engine.domain.errors import QuarterdeckError, VenueError
-from engine.domain.facts import Armed, Fact, Notice, Severity, StateChanged
+from engine.domain.facts import Armed, Fact, StateChanged
 from engine.domain.ports import Clock
 from engine.exchanges.accounts import AccountCheck
 from engine.exchanges.connected.line import Line
@@ -46,6 +47,25 @@ class KeyWatch:
     must_pass: bool
 
 
+class Runs(Protocol):
+    """Something with threads of its own."""
+
+    def start(self) -> None:
+        """Begin."""
+
+    def close(self) -> None:
+        """End."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """The ways to and from an exchange: questions and orders, what it tells by itself, and what watches over that."""
+
+    line: Line
+    streams: Runs
+    watch: Runs
+
+
 def why_not_approved(check: AccountCheck) -> str:
     """Why a key may not trade real money; "" where it may."""
     if check.approved:
@@ -61,15 +81,16 @@ class Caretaker:
     Parameters
     ----------
     loop : TradingLoop
-    line : Line
+    ways : Ways
     key : KeyWatch
     clock : Clock
     first : AccountCheck
         What the check at the start said.
     """
 
-    def __init__(self, loop: TradingLoop, line: Line, key: KeyWatch, clock: Clock, first: AccountCheck) -> None:
-        self._loop, self._line, self._key, self._clock = loop, line, key, clock
+    def __init__(self, loop: TradingLoop, ways: Ways, key: KeyWatch, clock: Clock, first: AccountCheck) -> None:
+        self._loop, self._line, self._key, self._clock = loop, ways.line, key, clock
+        self._ways = ways
         self._ending = threading.Event()
         self._checks: deque[AccountCheck] = deque([first])
         self._due = clock.monotonic() + (CHECK_EVERY_S if first.approved else CHECK_AGAIN_S)
@@ -78,22 +99,31 @@ class Caretaker:
     # -- on its own thread ----------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Begin to look."""
+        """Listen to the exchange, and begin to look."""
+        self._ways.streams.start()
+        self._ways.watch.start()
         threading.Thread(target=self._watch, name=f"caretaker-{self._loop.book.config.name}", daemon=True).start()
 
     def close(self) -> None:
-        """Look no more, and let the line go."""
+        """Look no more, and let the exchange go."""
         self._ending.set()
         self._line.close()
+        self._ways.watch.close()
+        self._ways.streams.close()
 
     def _watch(self) -> None:
         while not self._ending.wait(LOOK_EVERY_S):
-            try:
-                self._line.measure_offset()
-            except VenueError as error:
-                _log.info("clock of the venue could not be measured", error=str(error))
+            if self._line.condition.offset_ms is None:
+                self._measure_clock()
             if self._clock.monotonic() >= self._due:
                 self.check_key()
+
+    def _measure_clock(self) -> None:
+        """What the start could not do: no entry is sent before."""
+        try:
+            self._line.measure_offset()
+        except VenueError as error:
+            _log.info("clock of the venue could not be measured", error=str(error))
 
     def check_key(self) -> None:
         """Ask about the key now; the outcome is taken in by `drive`."""
@@ -112,9 +142,11 @@ class Caretaker:
         while self._checks:
             self._take(self._checks.popleft())
         condition = self._line.condition
-        if condition.state is VenueState.LOCKED and not self._was_locked:
+        is_locked = condition.state is VenueState.LOCKED
+        if is_locked and not self._was_locked:
+            self._due = self._clock.monotonic() + CHECK_AGAIN_S
             self._refuse(f"{condition.venue} does not accept the key: {condition.detail}", disarms=True)
-        self._was_locked = condition.state is VenueState.LOCKED
+        self._was_locked = is_locked
 
     def reconcile(self) -> None:
         """Compare books and exchange now: what differs, or that it was silent, keeps the book from being armed."""
@@ -159,23 +191,3 @@ class Caretaker:
             self._loop.take(facts, at)
         if facts or known != why:
             self._loop.alarm("key", "The key of the exchange is not approved", why)
-
-
-def tell_conditions(book: str, tell: Callable[[Notice], None], clock: Clock) -> Callable[[VenueCondition], None]:
-    """Turns changes of a venue's state into notices."""
-    known: dict[str, VenueState] = {}
-
-    def told(condition: VenueCondition) -> None:
-        before = known.get(condition.venue, VenueState.ONLINE)
-        known[condition.venue] = condition.state
-        if condition.state is before:
-            return
-        good = condition.state is VenueState.ONLINE
-        severity = Severity.INFO if good else Severity.WARNING
-        if condition.state in (VenueState.BANNED, VenueState.LOCKED):
-            severity = Severity.CRITICAL
-        detail = f"it {condition.state.words}" + (f": {condition.detail}" if condition.detail else "")
-        title = f"{condition.venue} is {condition.state.value}"
-        tell(Notice(f"{book}:venue-{condition.venue}", severity, title, detail, book, clock.now()))
-
-    return told
