@@ -93,7 +93,14 @@ def open_stream_client(ccxt_id: str, door: Door, websocket_url: str | None = Non
     door : Door
     websocket_url : str or None
         Another host for the websockets, for tests. For Binance's spot it must hold "/stream": ccxt tells spot by it.
+
+    Raises
+    ------
+    BadInput
+        Where only one of both hosts is another one: keys of one place are not shown to another.
     """
+    if (door.rest_url is None) is not (websocket_url is None):
+        raise BadInput("rest_url and websocket_url belong together: give both, or none")
     client = getattr(importlib.import_module("ccxt.pro"), ccxt_id)(_options(door))
     client.number = str
     client.logger = _silent_logger()

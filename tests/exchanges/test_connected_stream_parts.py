@@ -13,10 +13,11 @@ import ccxt
 import pytest
 
 from engine.domain.conditions import VenueCondition, VenueState
-from engine.domain.errors import VenueUnreachable
+from engine.domain.errors import BadInput, VenueUnreachable
 from engine.domain.instruments import Instrument, InstrumentKey, Kind
 from engine.domain.market import from_ms
 from engine.domain.orders import OrderIntent, OrderType, Purpose, Side
+from engine.exchanges.client import Door, open_stream_client
 from engine.exchanges.connected.connection import Connection, StreamCondition, StreamPlan
 from engine.exchanges.connected.dead_man import DeadMan, GuardedLine
 from engine.exchanges.connected.dialects import VenueRow
@@ -144,6 +145,14 @@ def test_execution_of_kraken_futures_when_it_is_told_then_its_client_id_stands_w
     case = Case(KRAKEN_PERP)
     case.trade(info={"cli_ord_id": "t1x7"})
     assert case.hearer.trades[0]["info"]["cliOrdId"] == "t1x7"
+
+
+def test_client_when_only_one_address_is_moved_then_it_is_not_opened() -> None:
+    with pytest.raises(BadInput, match="belong together"):
+        open_stream_client("bybit", Door(rest_url="http://127.0.0.1:1"))
+    client = open_stream_client("bybit", Door(rest_url="http://127.0.0.1:1"), "ws://127.0.0.1:2")
+    assert client.urls["api"]["ws"]["private"]["contract"] == "ws://127.0.0.1:2/v5/private"
+    assert client.urls["api"]["private"] == "http://127.0.0.1:1"
 
 
 # -- quotes -----------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from datetime import datetime
 from random import SystemRandom
 from typing import Any
 
-from engine.domain.errors import VenueError
+from engine.domain.errors import QuarterdeckError, VenueError
 from engine.domain.ports import Clock
 from engine.exchanges.client import KeyRefused, VenueThrottled
 
@@ -221,7 +221,7 @@ def _words(error: BaseException | None) -> str:
     """What ended a connection, without addresses: they may hold tokens."""
     if error is None:
         return "closed"
-    if isinstance(error, VenueError):
+    if isinstance(error, QuarterdeckError):
         return str(error)
     ccxt = importlib.import_module("ccxt")
     if isinstance(error, ccxt.AuthenticationError):

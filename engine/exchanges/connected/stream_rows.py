@@ -41,6 +41,8 @@ class StreamRow:
         Raw field of an execution with the client id, and the name that the REST answer has for it; () where alike.
     apart_field : str
         Raw field that marks stops kept apart; only that they were placed is taken from the stream.
+    patience : float
+        How many times as seldom as usual the watch asks: some exchanges allow few questions.
     switch_can_be_withdrawn : bool
         Whether the dead-man's switch can be taken back at once, with an answer that proves it.
     """
@@ -55,6 +57,7 @@ class StreamRow:
     tells_quantity: bool = True
     trade_client_id: tuple[str, ...] = ()
     apart_field: str = ""
+    patience: float = 1.0
     switch_can_be_withdrawn: bool = False
 
 
@@ -75,6 +78,7 @@ STREAM_ROWS: dict[str, StreamRow] = {
         client_id_field="cl_ord_id",
         filled_field="cum_qty",
         tells_quantity=False,
+        patience=6.0,
         switch_can_be_withdrawn=True,
     ),
     "kraken-perp": StreamRow(

@@ -25,6 +25,7 @@ from engine.exchanges.connected.holdings import Holdings
 from engine.exchanges.connected.listing import read_listed
 from engine.exchanges.connected.placing import Listed
 from engine.exchanges.connected.reading import Reader, Report, Trade
+from engine.exchanges.connected.stream_rows import STREAM_ROWS
 from engine.exchanges.connected.watch_setup import Look, WatchCalls, WatchPlan, WatchSetup, WatchView
 
 RETRY_S = 5.0
@@ -79,10 +80,10 @@ class Watch:
         setup.streams.listen(self._stream_changed, self.look_soon)
 
     def _planned(self, plan: WatchPlan) -> dict[str, _Job]:
-        now = self._clock.monotonic()
+        now, patience = self._clock.monotonic(), STREAM_ROWS[self._setup.row.name].patience
         return {
-            "orders": _Job(plan.orders_s, self._look_at_orders, now),
-            "money": _Job(plan.money_s, self._look_at_money, now),
+            "orders": _Job(plan.orders_s * patience, self._look_at_orders, now),
+            "money": _Job(plan.money_s * patience, self._look_at_money, now),
             "clock": _Job(plan.clock_s, self._look_at_clock, now + plan.clock_s),
             "markets": _Job(plan.markets_s, self._look_at_markets, now + plan.markets_s),
             "key": _Job(plan.key_s, self._calls.check_key, now + plan.key_s),
