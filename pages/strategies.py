@@ -13,7 +13,20 @@ from engine.domain.orders import Refused
 from engine.domain.portfolio import BookSnapshot, Idea, SleeveView
 from engine.domain.views import StrategyForm
 from engine.runtime.titles import place_of, title_of
-from pages import allocation, appearance, books, charts, confirm, desk, forms, overview, parts, promotion, tables
+from pages import (
+    allocation,
+    appearance,
+    books,
+    charts,
+    confirm,
+    desk,
+    forms,
+    opportunities,
+    overview,
+    parts,
+    promotion,
+    tables,
+)
 from pages import format as fmt
 from pages.access import missing_role_for
 from pages.confirm import Look, Question, Request
@@ -31,6 +44,7 @@ def render(console: ConsolePort) -> None:
     live(_attribution, every_s=10)(console)
     live(_table)(console)
     guarded(_one)(console)
+    live(opportunities.panel)(console)
     st.subheader("Allocation", anchor=False)
     guarded(allocation.form)(console)
     st.subheader("Promotion", anchor=False)

@@ -92,6 +92,6 @@ def opportunities(desk: Desk) -> tuple[Opportunity, ...]:
     return report(desk.book, (), desk.clock.now(), 0).opportunities
 
 
-def coins(desk: Desk, sleeve: str = "arbitrage") -> tuple[Decimal, Decimal]:
+def coins(desk: Desk, sleeve: str = "arbitrage") -> tuple[Decimal | int, Decimal | int]:
     """What a sleeve holds here and there."""
     return desk.book.ledger.held(sleeve, HERE.key), desk.book.ledger.held(sleeve, THERE.key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -51,7 +52,7 @@ def test_quotes_when_they_lie_apart_then_both_legs_are_sent_as_one_record() -> N
     assert sell["quantity"] == buy["quantity"] == "2"
     assert sell["basket_id"] == buy["basket_id"] == rows[1]["basket_id"]
     (found,) = opportunities(desk)
-    assert (found.route, found.why_not, found.gap_bps) == (Route.TWO_VENUES, "", 100)
+    assert (found.route, found.why_not, found.gap_bps) == (Route.TWO_VENUES, "", D(100))
 
 
 def test_basket_when_both_legs_fill_then_completed_with_its_result() -> None:
@@ -78,7 +79,7 @@ def test_basket_when_both_legs_fill_then_completed_with_its_result() -> None:
         ({"most_notional": "4"}, "below a venue's minimum of 5"),
     ],
 )
-def test_opportunity_when_not_traded_then_it_is_shown_with_the_reason(change: dict[str, object], words: str) -> None:
+def test_opportunity_when_not_traded_then_it_is_shown_with_the_reason(change: dict[str, Any], words: str) -> None:
     desk = basket_desk(**change)
     apart(desk)
     (found,) = opportunities(desk)
