@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from threading import Event
 from typing import Any, Protocol, runtime_checkable
 
 from engine.domain.baskets import BasketTerms, MarketView, Opportunity
@@ -135,6 +136,26 @@ class Connected(Protocol):
 
     def foreign_orders(self) -> Sequence[VenueOrder]:
         """The trader's own open orders, as `open_orders` last listed them."""
+
+
+@runtime_checkable
+class Telling(Protocol):
+    """Only venues that tell by themselves what happens there."""
+
+    @property
+    def pending(self) -> Event:
+        """Set while something waits."""
+
+    def drain(self) -> Sequence[OrderUpdate | Fill | FundingPaid]:
+        """What has come since the last time; on the engine's thread."""
+
+
+@runtime_checkable
+class Pricing(Protocol):
+    """Only venues that say what coins are worth there."""
+
+    def coin_price(self, coin: str, currency: str) -> Decimal | None:
+        """``currency`` for one coin by a public price; None without such a market. Raises `VenueUnreachable`."""
 
 
 class Gateway(Orders, Evidence, Accounts, Protocol):

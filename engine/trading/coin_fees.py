@@ -8,7 +8,7 @@ venue's. While no price is known the fee is owed: a negative balance of the coin
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal, localcontext
 
 from engine.domain.facts import CoinPriced
@@ -19,19 +19,19 @@ from engine.trading.book import Book
 from engine.trading.outside import OwedFee
 
 ZERO = Decimal(0)
+FRESH = timedelta(minutes=5)
+"""Market time for which a price that was noted says what a fee is worth; later ones wait for another."""
 
 
 def price_of_coin(book: Book, coin: str) -> Decimal | None:
-    """Base currency for one coin, by the mark of the first instrument that says so, else as last noted; None where
-    nothing is known.
-    """
+    """Base currency for one coin, by the mark of the first instrument that says so; None where none does."""
     if coin == book.config.base_currency:
         return Decimal(1)
     for key, instrument in sorted(book.ledger.instruments.items()):
         price = book.price(key) if instrument.base == coin else None
         if price is not None:
             return price
-    return book.outside.coin_prices.get(coin)
+    return None
 
 
 def news_of_prices(book: Book, fills: Iterable[Fill], at: datetime) -> list[CoinPriced]:
@@ -40,8 +40,13 @@ def news_of_prices(book: Book, fills: Iterable[Fill], at: datetime) -> list[Coin
     if book.outside.owed:
         coins |= {fee.coin for fee in book.outside.owed}
     prices = {coin: price_of_coin(book, coin) for coin in sorted(coins)}
-    known = book.outside.coin_prices
-    return [CoinPriced(c, p, at) for c, p in prices.items() if p is not None and p != known.get(c)]
+    return [CoinPriced(c, p, at) for c, p in prices.items() if p is not None and p != _noted(book, c, at)]
+
+
+def _noted(book: Book, coin: str, at: datetime) -> Decimal | None:
+    """The price last noted, unless it is too old to say what a fee at ``at`` was worth."""
+    price, noted_at = book.outside.coin_prices.get(coin, (None, at))
+    return price if at - noted_at <= FRESH else None
 
 
 def _is_third(book: Book, fill: Fill) -> bool:
@@ -52,7 +57,7 @@ def _is_third(book: Book, fill: Fill) -> bool:
 def apply_price(book: Book, priced: CoinPriced) -> list[tuple[str, InstrumentKey]]:
     """Fold a price: fees owed in the coin are settled. Returns the positions that gave coins for them."""
     outside, touched = book.outside, list[tuple[str, InstrumentKey]]()
-    outside.coin_prices[priced.coin] = priced.price
+    outside.coin_prices[priced.coin] = (priced.price, priced.at)
     due = [fee for fee in outside.owed if fee.coin == priced.coin]
     outside.owed = [fee for fee in outside.owed if fee.coin != priced.coin]
     for fee in due:
@@ -71,7 +76,7 @@ def book_coin_fee(book: Book, fill: Fill, sleeve: str) -> list[tuple[str, Instru
     if not _is_third(book, fill):
         return []
     owed = OwedFee(fill.venue, fill.fee_currency, fill.fee, sleeve, fill.instrument)
-    price = book.outside.coin_prices.get(fill.fee_currency)
+    price = _noted(book, fill.fee_currency, fill.at)
     if price is None:
         book.outside.owed.append(owed)
         return []

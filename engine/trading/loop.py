@@ -11,16 +11,14 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
-from threading import Event
-from typing import Protocol, runtime_checkable
 
 from engine.domain.codec import plain
 from engine.domain.commands import Command, TradingState
 from engine.domain.errors import VenueError
-from engine.domain.facts import CancelRequest, CommandDone, Fact, Notice, Outcome, Severity, StateChanged
+from engine.domain.facts import CancelRequest, CoinPriced, CommandDone, Fact, Notice, Outcome, Severity, StateChanged
 from engine.domain.market import MarketEvent
 from engine.domain.orders import CashFlow, Fill, FundingPaid, OrderUpdate, Purpose
-from engine.domain.ports import Clock, Journal
+from engine.domain.ports import Clock, Journal, Pricing, Telling
 from engine.trading.baskets import driven
 from engine.trading.coin_fees import news_of_prices
 from engine.trading.commands import carry_out
@@ -36,18 +34,6 @@ BASKET_STEPS = 3
 """Most steps of a basket at one instant: withdrawn, answered, repaired."""
 
 Observer = Callable[[MarketEvent | Command | None, Outcome], None]
-
-
-@runtime_checkable
-class Telling(Protocol):
-    """A venue that tells by itself what happens there."""
-
-    @property
-    def pending(self) -> Event:
-        """Set while something waits."""
-
-    def drain(self) -> Sequence[OrderUpdate | Fill | FundingPaid]:
-        """What has come since the last time."""
 
 
 class TradingLoop:
@@ -229,6 +215,18 @@ class TradingLoop:
         if told:
             self.tell_news()
             self.protect()
+
+    def price_owed_fees(self) -> None:
+        """Ask what coins are worth that fees are owed in; one whose venue does not say stays unpriced."""
+        at, base = self.market_time(), self.book.config.base_currency
+        for name, coin in dict.fromkeys((fee.venue, fee.coin) for fee in self.book.outside.owed):
+            venue = self.venues.get(name)
+            price = None
+            if isinstance(venue, Pricing):
+                with suppress(VenueError):
+                    price = venue.coin_price(coin, base)
+            if price is not None and price > 0:
+                self.take([CoinPriced(coin, price, at)], at)
 
     def tell_news(self) -> None:
         """Tell what facts have brought up, without waiting for the next close."""

@@ -41,7 +41,7 @@ class Outside:
     orders : dict
         By venue: the trader's own open orders.
     coin_prices : dict
-        Base currency for a coin that fees were charged in, as last noted.
+        Base currency for a coin that fees were charged in, as last noted, and when.
     owed : list of OwedFee
     cooling : dict
         By instrument: until when (market time) nothing is opened after a liquidation.
@@ -52,7 +52,7 @@ class Outside:
     conditions: dict[str, VenueCondition] = field(default_factory=dict)
     awaiting: dict[str, str] = field(default_factory=dict)
     orders: dict[str, tuple[VenueOrder, ...]] = field(default_factory=dict)
-    coin_prices: dict[str, Decimal] = field(default_factory=dict)
+    coin_prices: dict[str, tuple[Decimal, datetime]] = field(default_factory=dict)
     owed: list[OwedFee] = field(default_factory=list)
     cooling: dict[InstrumentKey, datetime] = field(default_factory=dict)
     positions: dict[InstrumentKey, Booked] = field(default_factory=dict)
@@ -93,7 +93,7 @@ class Outside:
     def state(self) -> dict[str, Any]:
         """JSON values of what facts have added up to."""
         return {
-            "coin_prices": {coin: str(price) for coin, price in sorted(self.coin_prices.items())},
+            "coin_prices": {c: [str(price), at.isoformat()] for c, (price, at) in sorted(self.coin_prices.items())},
             "owed": [[o.venue, o.coin, str(o.amount), o.sleeve, o.instrument] for o in self.owed],
             "cooling": {key: until.isoformat() for key, until in sorted(self.cooling.items())},
             "positions": [[key, str(p.quantity), str(p.cost)] for key, p in sorted(self.positions.items())],
@@ -105,7 +105,7 @@ class Outside:
         if state is None:
             return cls()
         return cls(
-            coin_prices={coin: Decimal(price) for coin, price in state["coin_prices"].items()},
+            coin_prices={c: (Decimal(p), datetime.fromisoformat(at)) for c, (p, at) in state["coin_prices"].items()},
             owed=[OwedFee(v, c, Decimal(a), s, InstrumentKey(k)) for v, c, a, s, k in state["owed"]],
             cooling={InstrumentKey(key): datetime.fromisoformat(until) for key, until in state["cooling"].items()},
             positions={

@@ -137,6 +137,7 @@ class Reconciler:
                 silent.add(name)
         if not silent:
             self._loop.book.forget_payments()
+        self._loop.price_owed_fees()
         self._loop.resolve(everything=True)
         silent |= self._loop.resolver.silent
         found: list[Difference] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from datetime import timedelta
 from decimal import Decimal, localcontext
 
 import pytest
@@ -15,6 +16,7 @@ from engine.domain.orders import Fill, Liquidity, OrderIntent, OrderType, Purpos
 from engine.ledger.ledger import EXACT
 from engine.trading.report import report
 from tests.trading.harness import PERP, SPOT, D, Desk
+from tests.trading.real_desk import RealDesk
 
 BNB = Instrument("v", "BNB", "USDT", Kind.SPOT, D("0.01"), D("0.001"), D(5))
 ZERO = D(0)
@@ -173,3 +175,34 @@ def test_fee_when_in_a_coin_of_the_instrument_then_nothing_is_owed(coin: str, ow
     other = Fill(*(getattr(fill, n) if n != "fee_currency" else coin for n in Fill.__slots__))
     desk.loop.take([other], desk.at)
     assert bool(desk.book.outside.owed) is owed
+
+
+def test_fee_when_its_coin_is_priced_only_by_the_venue_then_asked_at_the_next_look(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    desk = RealDesk()
+    desk.book.external["v", "BNB"] = D(2)
+    desk.bar("100")
+    asked: list[str] = []
+
+    def coin_price(coin: str, currency: str) -> Decimal:
+        asked.append(f"{coin}/{currency}")
+        return D(600)
+
+    monkeypatch.setattr(desk.wire, "coin_price", coin_price, raising=False)
+    desk.loop.take([fill_of(desk, SPOT, Side.BUY, D(1), D(100), D("0.01"), "momentum")], desk.at)
+    assert desk.book.ledger.sleeves["momentum"].fees == 0
+    desk.loop.price_owed_fees()
+    desk.loop.price_owed_fees()
+    assert asked == ["BNB/USDT"]
+    assert desk.book.ledger.sleeves["momentum"].fees == 6
+
+
+def test_price_when_it_is_older_than_five_minutes_then_a_fee_waits_for_another() -> None:
+    desk = Desk()
+    desk.loop.take([CoinPriced("BNB", D(600), desk.at)], desk.at)
+    desk.at += timedelta(minutes=6)
+    desk.loop.take([fill_of(desk, SPOT, Side.BUY, D(1), D(100), D("0.01"), "momentum")], desk.at)
+    assert desk.book.ledger.sleeves["momentum"].fees == 0
+    desk.loop.take([CoinPriced("BNB", D(500), desk.at)], desk.at)
+    assert desk.book.ledger.sleeves["momentum"].fees == 5
