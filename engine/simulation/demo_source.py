@@ -25,6 +25,8 @@ from engine.simulation.market_day import LIVE_START, MINUTE, day_index, minute_o
 from engine.simulation.pacing import Pace, Waiter, WallWaiter, checked_speed
 
 DEFAULT_SPEED = 60
+QUOTED_UP_TO = 120
+"""Fastest speed at which every close is quoted: past it no quotes come."""
 STATE_FILE = "demo-market.json"
 
 
@@ -170,6 +172,8 @@ class DemoSource:
             elif due_ms % MINUTE.ms:
                 yield self._quotes(due_ms)
             else:
+                if MINUTE.seconds <= self._pace.speed <= QUOTED_UP_TO:
+                    yield self._quotes_at_close(due_ms)
                 yield from self._close_of_minute(due_ms)
 
     def _next_due_ms(self) -> int:
@@ -186,6 +190,18 @@ class DemoSource:
         heard = {venue for venue in DEMO_VENUES if self._faults.silenced(venue, at_ms) is not FaultKind.OUTAGE}
         tops = tuple(
             day.top(row, instrument, at_ms, float(path[row, second]))
+            for row, instrument in enumerate(self._market.instruments)
+            if instrument.venue in heard
+        )
+        return Quotes(from_ms(at_ms), tops)
+
+    def _quotes_at_close(self, at_ms: int) -> Quotes:
+        """The tops at a close, where market time runs too fast for quotes between closes."""
+        index, minute = day_index(at_ms - MINUTE.ms), minute_of(at_ms - MINUTE.ms)
+        day = self._market.day(index)
+        heard = {venue for venue in DEMO_VENUES if self._faults.silenced(venue, at_ms) is None}
+        tops = tuple(
+            day.top(row, instrument, at_ms, float(day.close[row, minute]))
             for row, instrument in enumerate(self._market.instruments)
             if instrument.venue in heard
         )
