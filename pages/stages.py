@@ -176,9 +176,11 @@ def _setup(console: ConsolePort, view: StageView) -> None:
         )
     blocked = _blocked(console, view.stage) or ("" if view.connections else "Connect an account that fits first")
     key = f"stage-{view.stage}"
+    if view.connections and st.session_state.get(f"{key}-account") not in view.connections:
+        fits = view.connection in view.connections
+        st.session_state[f"{key}-account"] = view.connection if fits else view.connections[0]
     with st.form(key, border=False):
-        chosen = view.connections.index(view.connection) if view.connection in view.connections else 0
-        st.selectbox("Account", view.connections, index=chosen if view.connections else None, key=f"{key}-account")
+        st.selectbox("Account", view.connections, key=f"{key}-account", placeholder="none fits")
         st.text_input("Symbols, comma separated", value=", ".join(view.symbols), key=f"{key}-symbols")
         left, right = st.columns(2)
         known = (*TIMEFRAMES, *(() if view.timeframe in TIMEFRAMES else (view.timeframe,)))
@@ -197,6 +199,8 @@ def _starter(console: ConsolePort, stage: str) -> Callable[[], str]:
         symbols = [part.strip().upper() for part in str(state.get(f"{key}-symbols", "")).split(",") if part.strip()]
         capital = _amount(str(state.get(f"{key}-capital", "")))
         account = str(state.get(f"{key}-account") or "")
+        if not account:
+            raise BadInput("no account was chosen; connect one below, then choose it here")
         console.start_stage(stage, account, symbols, str(state.get(f"{key}-timeframe")), capital)
         return f"The {stage} book starts at {account}; its conditions are above."
 

@@ -113,6 +113,13 @@ def _shortened(lines: list[str]) -> Html:
 
 def _after(console: ConsolePort) -> None:
     confirm.draw_receipt(confirm.sent_receipt(console, KEY))
+    if console.absence():
+        parts.notice(
+            "NOT FLAT as far as anybody knows: the engine does not answer. The stop is stored and is the first thing "
+            "it does when it is back. What must not wait, close at the exchange itself.",
+            "stop",
+        )
+        return
     zone = appearance.current(console).zone
     for book in console.snapshot().books:
         if book.stop is not None:

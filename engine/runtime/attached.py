@@ -73,6 +73,7 @@ class AttachedEngine:
         self._newest: EngineSnapshot | None = None
         self._heard_at = float("-inf")
         self._alive = False
+        self._is_shut = False
         self._why = "no engine has been started in this data folder yet"
         self._first = threading.Event()
 
@@ -95,7 +96,7 @@ class AttachedEngine:
 
     def is_alive(self) -> bool:
         """Whether it was heard just now, and its loop makes progress."""
-        return self._alive and self._clock.monotonic() - self._heard_at < GONE_AFTER_S
+        return self._alive and not self._is_shut and self._clock.monotonic() - self._heard_at < GONE_AFTER_S
 
     def absence(self) -> str:
         """Why nobody trades now; "" while the engine answers."""
@@ -104,6 +105,8 @@ class AttachedEngine:
         silent_s = self._clock.monotonic() - self._heard_at
         if self._newest is None:
             return self._why
+        if self._is_shut:
+            return f"the engine has ended: {self._why}"
         if silent_s < GONE_AFTER_S:
             return "the engine answers, and its loop makes no progress"
         return f"the engine has not been heard for {silent_s:.0f} s: {self._why}"
@@ -142,6 +145,9 @@ class AttachedEngine:
             try:
                 while not self._ending.is_set():
                     self._hear(connection, door)
+            except ConnectionRefusedError:  # its door is shut: that needs no waiting to be believed
+                self._is_shut = True
+                self._lost(f"process {door.pid} is gone, nothing listens at its door")
             except (OSError, http.client.HTTPException, ValueError) as error:
                 self._lost(f"process {door.pid} does not answer ({type(error).__name__})")
             except QuarterdeckError as error:
@@ -154,6 +160,7 @@ class AttachedEngine:
         text = _exchange(connection, door, "GET", f"/snapshot?{urlencode({'after': known})}", b"")
         message = SnapshotMessage.model_validate_json(text)
         self._newest, self._alive, self._heard_at = message.snapshot, message.alive, self._clock.monotonic()
+        self._is_shut = False
         self._first.set()
         if message.snapshot.published_at.isoformat() == known:
             self._ending.wait(LONGEST_WAIT_S / 10)

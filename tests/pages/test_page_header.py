@@ -139,3 +139,13 @@ def test_strip_when_the_book_cannot_be_valued_then_a_dash_and_why(monkeypatch: p
         if page != "strategies":
             assert "unknown until the first prices" in shown, page
         assert "10,432.18" not in shown, page
+
+
+def test_stop_dialog_when_the_engine_is_gone_then_stored_and_not_called_flat() -> None:
+    console = FakeConsole(gone="the engine has ended: process 7 is gone", pending=True)
+    at = stop_dialog(console)
+    at.button(key="send-stop").click().run()
+    shown = text(at)
+    assert "Stored. Waiting for the engine to carry it out." in shown
+    assert "NOT FLAT as far as anybody knows" in shown
+    assert "close at the exchange itself" in shown

@@ -260,3 +260,11 @@ def test_wallets_when_accounts_are_connected_then_silent_wallets_paths_and_ages_
     assert "SIMULATED balances" in shown
     assert "1000 NEWCOIN at kucoin" in shown
     assert "no price, not counted" in shown
+
+
+def test_testnet_when_an_account_is_connected_later_then_it_is_chosen() -> None:
+    console = FakeConsole(empty=True)
+    at = opened("exchanges", console)
+    console.empty = False
+    at.run()
+    assert at.selectbox(key="stage-testnet-account").value == "binance/main"

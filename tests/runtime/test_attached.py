@@ -156,6 +156,7 @@ def test_engine_process_killed_then_known_within_two_seconds_and_a_stop_is_first
             killed = time.monotonic()
             until(services.supervisor.absence, "the engine to be missed", 10)
             assert time.monotonic() - killed < 2.0
+            until(lambda: "has ended" in services.supervisor.absence(), "the shut door to be noticed", 10)
             until(
                 lambda: [a for a in services.alerts.page(1, 10, open_only=True).rows if a.key == "engine-gone"], "alert"
             )
