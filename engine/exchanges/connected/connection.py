@@ -136,7 +136,7 @@ class Connection:
     def _pause_s(self, failures: int, error: BaseException | None) -> float:
         growing_s = self._plan.first_wait_s * 2.0 ** min(failures - 1, 20)
         wait_s = min(self._plan.longest_wait_s, growing_s)
-        if isinstance(error, KeyRefused):
+        if isinstance(error, KeyRefused | importlib.import_module("ccxt").AuthenticationError):
             wait_s = self._plan.longest_wait_s
         wait_s *= 0.5 + self._jitter.random() / 2
         return max(wait_s, error.retry_after_s) if isinstance(error, VenueThrottled) else wait_s

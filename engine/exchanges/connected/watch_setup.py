@@ -84,7 +84,7 @@ class WatchPlan:
 
 @dataclass(frozen=True, slots=True)
 class WatchCalls:
-    """Who is told what; all are called on the watch's thread and must not wait.
+    """Who is told what; called on the watch's thread, ``gap`` on any, and none may wait.
 
     Attributes
     ----------
