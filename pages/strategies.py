@@ -125,7 +125,7 @@ def _switch(console: ConsolePort, form: StrategyForm) -> None:
         st.caption(
             "Pausing stops new entries; its positions keep their stops."
             if running
-            else "Started, it is asked for an idea at every candle close of its instruments."
+            else "Started, it is asked for an idea at every candle close of its instruments; arbitrage at every quote."
         )
     confirm.receipt_line(console, key)
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
+from decimal import Decimal
 
 from engine.domain.commands import Command, ConfigureStrategy, SetAllocation, SetStrategy
 from engine.domain.errors import CommandRefused
-from engine.domain.facts import BookConfigured, Fact, Notice, Promotion
+from engine.domain.facts import BookConfigured, Fact, Notice, Promotion, SleeveConfigured
 from engine.domain.instruments import Instrument, InstrumentKey
 from engine.risk.allocation import AllocationMethod, fixed_weights
 from engine.risk.limits import Sizer, read_config
-from engine.strategies import why_not_traded
+from engine.strategies import TRADED, why_not_traded
 from engine.trading.core import TradingCore
 from engine.trading.decisions import Decider
 from engine.trading.graduation import Candidate, begin_trial, promotion
-from engine.trading.sleeves import Sleeve, build_strategy
+from engine.trading.sleeves import Sleeve, build_strategy, sleeve_from
 
 
 class StrategyCommands:
@@ -54,8 +55,18 @@ class StrategyCommands:
             raise CommandRefused(why_not_traded(name) or f"no strategy {name!r} in {self._book.config.name}")
         return sleeve
 
+    def _sleeve_or_new(self, name: str) -> Sleeve:
+        """A strategy's place in the book; a new one, paused and without capital, where it had none.
+
+        A book into which strategies are promoted gets none in any other way.
+        """
+        if name in self._book.sleeves or name not in TRADED or self._book.config.needs_promotion:
+            return self._sleeve(name)
+        keys = tuple(sorted(self._book.ledger.instruments))
+        return sleeve_from(SleeveConfigured(name, False, "{}", keys, Decimal(0), self._at))
+
     def _set_strategy(self, body: SetStrategy) -> str:
-        sleeve = self._sleeve(body.strategy)
+        sleeve = self._sleeve_or_new(body.strategy)
         if body.running:
             self._require_promoted(sleeve.name)
         sleeve.running = body.running
@@ -67,7 +78,7 @@ class StrategyCommands:
         return f"{body.strategy} is {'running' if body.running else 'paused; its positions keep their stops'}"
 
     def _configure_strategy(self, body: ConfigureStrategy) -> str:
-        sleeve = self._sleeve(body.strategy)
+        sleeve = self._sleeve_or_new(body.strategy)
         strategy, values = build_strategy(body.strategy, body.values)
         if self._book.config.needs_promotion and values != sleeve.values:
             raise CommandRefused(
@@ -117,7 +128,7 @@ class StrategyCommands:
         if len(weights) != len(body.weights):
             raise CommandRefused("a strategy is named twice; give each one weight")
         fixed_weights({name: s.weight for name, s in self._book.sleeves.items()} | weights)
-        sleeves = [self._sleeve(name) for name in weights]
+        sleeves = [self._sleeve_or_new(name) for name in weights]
         for sleeve in sleeves:
             sleeve.weight = weights[sleeve.name]
             self._record(sleeve)
@@ -134,6 +145,7 @@ class StrategyCommands:
         return "limits set"
 
     def _record(self, sleeve: Sleeve) -> None:
+        self._book.sleeves.setdefault(sleeve.name, sleeve)
         fact = sleeve.fact(self._at)
         begin_trial(self._book, fact, sleeve.values)
         self.facts.append(fact)

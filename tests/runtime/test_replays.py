@@ -64,6 +64,7 @@ def test_limits_when_the_settings_have_a_trail_then_a_strategy_without_a_stop_ru
     ("changes", "words"),
     [
         ({"strategies": ["martingale"]}, "no strategy 'martingale'; there are breakout"),
+        ({"strategies": ["arbitrage"]}, "candles hold none: it cannot be backtested; others can: breakout"),
         ({"strategies": []}, "at least one strategy"),
         ({"strategies": "momentum"}, "is not a list of names"),
         ({"strategies": [7]}, "is not a list of names"),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from engine.domain.baskets import BasketState, Route
-from engine.domain.commands import EmergencyStop, SetStrategy, SetTrading, TradingState
+from engine.domain.commands import ClosePosition, EmergencyStop, SetAllocation, SetStrategy, SetTrading, TradingState
 from engine.domain.instruments import InstrumentKey
 from engine.domain.market import BookTop, Quotes
 from engine.exchanges.paper.faults import Call, Fault
@@ -260,3 +260,26 @@ def test_basket_when_the_first_leg_is_refused_then_the_second_is_never_sent() ->
     ends = [row["reason"] for row in desk.journal.rows if row["type"] == "OrderUpdate"]
     assert "not sent: another leg was not placed" in ends
     assert not list(desk.venues["v"].open_orders())
+
+
+def test_strategy_when_the_book_had_no_place_for_it_then_it_gets_one_without_capital() -> None:
+    desk = Desk(HERE, ("momentum",), others=(THERE,))
+    done(desk, SetStrategy("test", "arbitrage", True))
+    sleeve = desk.book.sleeves["arbitrage"]
+    assert (sleeve.running, sleeve.weight, sleeve.instruments) == (True, D(0), (HERE.key, THERE.key))
+    done(desk, SetAllocation("test", "fixed", (("momentum", D("0.5")), ("arbitrage", D("0.2")))))
+    desk.restart()
+    assert (desk.book.sleeves["arbitrage"].running, desk.book.sleeves["arbitrage"].weight) == (True, D("0.2"))
+    bars(desk, {HERE: "100", THERE: "101"})
+    assert not desk.book.sleeves["arbitrage"].ideas
+
+
+def test_position_of_a_basket_when_closed_by_hand_then_sold_once() -> None:
+    desk = basket_desk()
+    apart(desk)
+    good_bars(desk)
+    done(desk, ClosePosition("test", "arbitrage", HERE.key, D("0.5")))
+    orders = [order for order in desk.book.tracker.open_orders() if order.remaining]
+    assert [(order.intent.side.value, order.quantity) for order in orders] == [("sell", 1)]
+    good_bars(desk)
+    assert coins(desk) == (1, 0)
