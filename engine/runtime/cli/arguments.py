@@ -87,8 +87,9 @@ def _run(commands: Commands) -> None:
     )
     parser.add_argument(
         "--stage",
-        choices=("demo", "paper"),
-        help="only this book: demo is the simulated market, paper public market data; default: those the settings name",
+        choices=("demo", "paper", "testnet", "live"),
+        help="only this book: demo is the simulated market, paper public market data, testnet and live a connected "
+        "account; refused with the reason where one of its conditions is missing; default: those the settings name",
     )
     add_whole(parser, "--speed", MARKET_SPEED, "simulated market seconds a second, 1 to 1000")
     add_whole(parser, "--seed", DEMO_SEED, "seed of the simulated market")

@@ -19,6 +19,7 @@ from engine.runtime.cli.output import say
 from engine.runtime.cli.port import require_free_port
 from engine.runtime.host import Host
 from engine.runtime.status import write_status
+from engine.runtime.supervisor import BOOKS
 from engine.storage.lock import holder
 
 PORT = "QUARTERDECK_PORT"
@@ -49,10 +50,9 @@ def run(options: argparse.Namespace) -> int:
 def _changes(options: argparse.Namespace) -> dict[str, Any]:
     changes: dict[str, Any] = {}
     if options.stage is not None:
-        changes["demo.enabled"] = options.stage == "demo"
-        changes["paper.enabled"] = options.stage == "paper"
-    if options.stage == "paper" and (options.speed is not None or options.seed is not None):
-        raise BadInput("--speed and --seed are for the simulated market; the paper stage runs in real time")
+        changes |= {f"{book}.enabled": options.stage == book for book in BOOKS}
+    if options.stage not in (None, "demo") and (options.speed is not None or options.seed is not None):
+        raise BadInput(f"--speed and --seed are for the simulated market; the {options.stage} stage runs in real time")
     if options.speed is not None:
         changes["demo.speed"] = options.speed
     if options.seed is not None:
