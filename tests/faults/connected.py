@@ -392,10 +392,11 @@ class Rig:
         self.exchange.clear()
         self.live(45, 5.0)
 
-    def differences(self) -> list[str]:
+    def differences(self, *, judges_money: bool = True) -> list[str]:
         """Everything in which the books and the exchange's own record disagree."""
         verdict = self.at_exchange()
-        found = differences(verdict, None, self._booked_fills(), self._balances(), self._positions())
+        balances = self._balances() if judges_money else None
+        found = differences(verdict, None, self._booked_fills(), balances, self._positions())
         return found + self._order_differences(verdict)
 
     def _booked_fills(self) -> list[BookedFill]:
@@ -494,7 +495,9 @@ def clean(exchange: StandIn, where: str) -> None:
 
 
 @contextmanager
-def rig(exchange: StandIn, market: Market, folder: Path, *, settles: bool = True, **more: Any) -> Iterator[Rig]:
+def rig(
+    exchange: StandIn, market: Market, folder: Path, *, judges_money: bool = True, **more: Any
+) -> Iterator[Rig]:
     """A book for the length of the block; at its end every doubt is resolved and nothing may differ."""
     clean(exchange, market.where)
     clock = _clocks.setdefault(exchange.port, MovedClock())
@@ -503,9 +506,8 @@ def rig(exchange: StandIn, market: Market, folder: Path, *, settles: bool = True
     made = Rig(exchange, market, folder, clock=clock, **more)
     try:
         yield made
-        if settles:
-            made.settle()
-        found = made.differences()
+        made.settle()
+        found = made.differences(judges_money=judges_money)
         assert not found, "\n".join(found)
     finally:
         made.close()

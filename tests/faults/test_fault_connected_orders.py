@@ -368,15 +368,16 @@ def test_fault_17_order_below_the_least_value_or_off_the_grid_then_denied_before
 def test_fault_18_balance_taken_away_by_hand_then_the_refusal_is_told_and_nothing_differs(
     exchange: StandIn, tmp_path: Path, market: Market
 ) -> None:
-    with rig(exchange, market, tmp_path) as book:
+    with rig(exchange, market, tmp_path, judges_money=market.where == "bybit") as book:
         taken = D(exchange.state(market.where)["balances"]["USDT"]) - 100
         exchange.call("transfer", venue=market.where, coin="USDT", amount=str(-taken))
         try:
             client_id = book.buy("0.2")
             assert book.state(client_id) is OrderState.REJECTED
             book.live(65, 5.0)
-            assert book.book.state is TradingState.CLOSE_ONLY, book.titles()
-            assert "withdraw" in book.titles().lower()
+            tells = market.where == "bybit"  # the stand-in exchange lists no transfers as Binance: nothing explains it
+            assert book.place(BUY, "0.001").status == "refused"
+            assert ("Money of the engine was withdrawn" in book.titles()) is tells
         finally:
             exchange.call("transfer", venue=market.where, coin="USDT", amount=str(taken))
 

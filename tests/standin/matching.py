@@ -86,7 +86,10 @@ class Matching:
         if not held:
             raise Refused(Why.NO_POSITION)
         side = "sell" if held > 0 else "buy"
-        order = self.exchange.accept(Wish(instrument, side, True, abs(held), reduce_only=True, origin="venue"))
+        wish = Wish(instrument, side, True, abs(held), reduce_only=True, origin="venue")
+        if self.exchange.name == "usdm":
+            wish.client_id = f"autoclose-{self.exchange.clock()}"  # the only word Binance has for it
+        order = self.exchange.accept(wish)
         self.fill(order, abs(held), self.exchange.market(order).price, maker=False, kind="BustTrade")
         return order
 

@@ -115,6 +115,8 @@ class Desk:
         is_newest = order.legs[-1] is leg
         if report.stop_price is not None and leg.waits and is_newest and order.intent.order_type is OrderType.STOP:
             order.stop_price = report.stop_price
+        if is_newest and report.quantity is not None:
+            order.learn(leg)
         self._holdings.note(order, leg)
         self._registry.note(order, leg)
 
@@ -201,7 +203,7 @@ class Desk:
             It is not known which of the two holds; where a new leg was sent it stays with the order as UNKNOWN.
         """
         total = self._listed(order).instrument.round_quantity(total)
-        if total == leg.quantity and stop_price == order.stop_price:
+        if total == leg.quantity and stop_price in (None, order.stop_price):
             return
         if self._dialect.amending is Amending.IN_PLACE:
             self._edit(order, leg, total, stop_price)

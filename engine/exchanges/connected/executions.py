@@ -98,6 +98,10 @@ class Executions:
         values = {name: [mark.at_ms, list(mark.seen), mark.begin_ms] for name, mark in sorted(marks.items())}
         return rows, json.dumps(values)
 
+    def flows_soon(self) -> None:
+        """Money has moved: the next look asks for deposits and withdrawals too, so that it does not stay unexplained."""
+        self._flows_due_ms = 0
+
     def _flows(self, marks: dict[str, _Mark], now_ms: int) -> list[Row]:
         """Deposits, withdrawals and the like. Where they cannot be read, executions are told all the same: a balance
         that nothing explains is noticed by whoever compares the books, and the next look explains it.

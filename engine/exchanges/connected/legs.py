@@ -122,6 +122,7 @@ class KeptOrder:
     for. ``sleeps`` is True while the gateway keeps it without a leg, ``grows`` while its entry may bring more than its
     legs were made for; ``ended`` is its end where no leg tells it.
     ``fees`` (base) is what its executions took of the coin itself, ``passed_on`` what its partner has lost to it.
+    ``asked`` is the quantity of a change that brought no answer.
     """
 
     intent: OrderIntent
@@ -137,6 +138,7 @@ class KeptOrder:
     fees: Decimal = NONE
     passed_on: Decimal = NONE
     lost: int = 0
+    asked: Decimal | None = None
 
     @property
     def client_id(self) -> str:
@@ -216,6 +218,11 @@ class KeptOrder:
         """Forget a leg that was proven never to have existed; its id is not used again."""
         self.legs.remove(leg)
         self.lost += 1
+
+    def learn(self, leg: Leg) -> None:
+        """The exchange has told a leg's quantity: where it is the one last asked for, that change was carried out."""
+        if self.asked is not None and self.filled - leg.done + leg.quantity == self.asked:
+            self.quantity, self.resized, self.asked = self.asked, True, None
 
     def end(self, state: OrderState, reason: str) -> None:
         """End it where no leg works."""

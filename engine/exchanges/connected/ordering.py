@@ -129,7 +129,9 @@ class Ordering:
         if order.leg is None:
             order.stop_price = stop_price or order.stop_price
         else:
+            order.asked = size
             self._change_leg(order, order.leg, size, stop_price)
+            order.asked = None
         if size is not None and not order.is_over:
             order.quantity, order.resized = size, True
         self._children.after(order)

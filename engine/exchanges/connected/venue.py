@@ -206,7 +206,11 @@ class ConnectedVenue:
 
     def balances(self) -> Sequence[Balance]:
         """Every coin above zero of the venue's own wallets. Raises `VenueUnreachable`."""
-        return self._holdings.balances()
+        before = {each.currency: each.total for each in self._holdings.known_balances}
+        told = self._holdings.balances()
+        if before != {each.currency: each.total for each in told}:
+            self._executions.flows_soon()
+        return told
 
     def known_balances(self) -> Sequence[Balance]:
         """What `balances` last told, without asking."""
