@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from engine.domain.baskets import Basket, BasketTerms, Leg, MarketView, Opportunity
 from engine.domain.commands import TradingState
-from engine.domain.facts import Netted
+from engine.domain.facts import Netted, Severity
 from engine.domain.instruments import Instrument, InstrumentKey, Kind
 from engine.domain.market import Quotes
 from engine.domain.orders import OrderIntent, OrderType, Side
@@ -18,6 +18,7 @@ from engine.strategies import BASKETS, basket_strategy
 from engine.trading.basket_orders import BasketOrders
 from engine.trading.folding import Folding
 from engine.trading.ordering import Decided
+from engine.trading.sleeves import Sleeve
 
 ZERO = Decimal(0)
 ONE = Decimal(1)
@@ -40,9 +41,24 @@ class BasketLooker(BasketOrders):
             sleeve = self._book.sleeves.get(name)
             strategy = basket_strategy(name, sleeve.values if sleeve else "{}")
             universe = frozenset(sleeve.instruments) if sleeve else frozenset(self._book.ledger.instruments)
-            for found in strategy.baskets(self._view(name, strategy.terms, universe, changed)):
+            view = self._view(name, strategy.terms, universe, changed)
+            try:
+                seen = strategy.baskets(view)
+            except (ValueError, ArithmeticError, LookupError) as error:
+                self._failed(sleeve, error)
+                continue
+            for found in seen:
                 refusal = found.why_not or self._why_not(name, strategy, found) or self._open(name, strategy, found)
                 known.sight([replace(found, why_not=refusal)], self._now)
+
+    def _failed(self, sleeve: Sleeve | None, error: Exception) -> None:
+        """Count an error of the strategy; after several it is quarantined, and told."""
+        if sleeve is None or not sleeve.failed(error):
+            return
+        self.decided.facts.append(sleeve.fact(self._now))
+        title = f"strategy {sleeve.name} quarantined after repeated errors"
+        key, detail = f"quarantine-{sleeve.name}", f"{sleeve.quarantined}; its baskets are seen to their end"
+        self.decided.notices.append(self._core.notice(key, Severity.CRITICAL, title, detail, self._now))
 
     def _view(
         self, name: str, terms: BasketTerms, universe: frozenset[InstrumentKey], changed: frozenset[InstrumentKey]

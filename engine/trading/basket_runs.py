@@ -48,7 +48,7 @@ class Traded:
 class BasketRun:
     """One basket under way.
 
-    ``traded`` has every order sent for it, legs and repairs, by client id; ``rounds`` counts the repairs tried.
+    ``traded`` has every order sent for it, legs and repairs, by client id.
     ``first_seen_s`` and ``asked_s`` are on the machine's monotonic clock and known to the running engine alone.
     """
 
@@ -58,7 +58,6 @@ class BasketRun:
     result: Decimal | None = None
     moved_at: datetime | None = None
     traded: dict[str, Traded] = field(default_factory=dict)
-    rounds: int = 0
     first_seen_s: float | None = None
     asked_s: float = float("-inf")
 
@@ -69,6 +68,13 @@ class BasketRun:
     def done(self, leg: Leg) -> Decimal:
         """Base quantity done in a leg's direction on its instrument: what it filled and what repairs added or took."""
         return sum((one.quantity * one.side.sign for one in self._on(leg.instrument)), ZERO) * leg.side.sign
+
+    @property
+    def rounds(self) -> int:
+        """How often a repair was tried: an order a round on a market that needs one."""
+        legs = {leg.client_id: leg.instrument for leg in self.basket.legs}
+        repairs = [one.instrument for client_id, one in self.traded.items() if client_id not in legs]
+        return max((repairs.count(key) for key in legs.values()), default=0)
 
     def _on(self, key: InstrumentKey) -> Iterable[Traded]:
         return (one for one in self.traded.values() if one.instrument == key)
@@ -115,7 +121,6 @@ class BasketRun:
             "result": None if self.result is None else str(self.result),
             "moved_at": self.moved_at.isoformat() if self.moved_at else None,
             "traded": rows,
-            "rounds": self.rounds,
         }
 
     @classmethod
@@ -135,7 +140,6 @@ class BasketRun:
             None if result is None else Decimal(result),
             datetime.fromisoformat(moved) if moved else None,
             traded,
-            row["rounds"],
         )
 
 

@@ -153,7 +153,6 @@ class BasketKeeper(BasketOrders):
                 self._take_back(passed)
                 return False
             passed.append(intent)
-        run.rounds += 1
         for intent in passed:
             self._book.baskets.note_intent(intent)
         return True

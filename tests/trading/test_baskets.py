@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from engine.domain.baskets import BasketState, Route
+from engine.domain.baskets import BasketState, MarketView, Opportunity, Route
 from engine.domain.commands import ClosePosition, EmergencyStop, SetAllocation, SetStrategy, SetTrading, TradingState
 from engine.domain.instruments import InstrumentKey
 from engine.domain.market import BookTop, Quotes
 from engine.exchanges.paper.faults import Call, Fault
 from engine.risk.limits import RiskConfig
+from engine.strategies.arbitrage import Arbitrage, ArbitrageConfig
+from engine.trading import basket_look
 from tests.trading.basket_case import (
     HERE,
     THERE,
@@ -280,6 +283,37 @@ def test_position_of_a_basket_when_closed_by_hand_then_sold_once() -> None:
     good_bars(desk)
     done(desk, ClosePosition("test", "arbitrage", HERE.key, D("0.5")))
     orders = [order for order in desk.book.tracker.open_orders() if order.remaining]
-    assert [(order.intent.side.value, order.quantity) for order in orders] == [("sell", 1)]
+    assert [(order.intent.side.value, order.quantity) for order in orders] == [("sell", D(1))]
     good_bars(desk)
     assert coins(desk) == (1, 0)
+
+
+def test_strategy_when_it_fails_again_and_again_then_quarantined_and_the_engine_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Broken:
+        terms = Arbitrage(ArbitrageConfig()).terms
+
+        def baskets(self, view: MarketView) -> Sequence[Opportunity]:
+            raise ValueError("no such level")
+
+    desk = basket_desk()
+    monkeypatch.setattr(basket_look, "basket_strategy", lambda name, values: Broken())
+    for _ in range(4):
+        apart(desk)
+    assert desk.book.sleeves["arbitrage"].quarantined == "ValueError: no such level"
+    assert desk.notices.count("strategy arbitrage quarantined after repeated errors") == 1
+
+
+def test_basket_when_repairs_do_not_fill_then_failed_after_three() -> None:
+    desk = basket_desk(leg_timer_s=1)
+    apart(desk)
+    desk.venues["v"].faults.plan(Call.SUBMIT, *[Fault.REJECTED] * 3)
+    bars(desk, {HERE: "99.9", THERE: "100.5"})
+    for _ in range(3):
+        drive(desk)
+    assert state(desk) is BasketState.FAILED
+    assert "3 repairs did not fill" in baskets(desk)[0].reason
+    assert desk.restart() == ()
+    assert state(desk) is BasketState.FAILED
+    assert coins(desk) == (2, 2)
