@@ -69,7 +69,7 @@ def _connections(console: ConsolePort) -> None:
 
 def _connection(console: ConsolePort, row: ConnectionView, blocked: str) -> None:
     look = appearance.current(console)
-    verdict = {True: parts.badge("works", "accent"), False: parts.badge("refused", "warn")}.get(
+    verdict = {True: parts.badge("works", "accent"), False: parts.badge("does not work", "warn")}.get(
         row.check_ok is True, parts.badge("not tested", "dim")
     )
     if row.check_ok is None:
@@ -96,7 +96,7 @@ def _forget(console: ConsolePort, row: ConnectionView, blocked: str) -> None:
 
 def _tested(console: ConsolePort, connection_id: str) -> str:
     answer = console.test_connection(connection_id)
-    return f"{answer.exchange} {answer.label} answered: {answer.check}"
+    return f"{answer.exchange} {answer.label}: {answer.check}"
 
 
 def _forgotten(console: ConsolePort, row: ConnectionView) -> str:

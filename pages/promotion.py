@@ -115,7 +115,7 @@ def shown_evidence(told: Evidence | None, look: Appearance) -> str:
 
 
 def _promoted(console: ConsolePort) -> None:
-    rows = [(book, told) for book in console.snapshot().books for told in book.promotions]
+    rows = [(book, told) for book in console.snapshot().books for told in book.promotions if told.promoted]
     if not rows:
         return
     look = appearance.current(console)

@@ -129,7 +129,10 @@ class AccountRead:
 
 @dataclass(frozen=True, slots=True)
 class WalletView:
-    """Every balance found, valued in one currency, kind by kind; ``accounts`` are those that were to be read."""
+    """Every balance found, valued in one currency, kind by kind; ``accounts`` are those that were to be read.
+
+    ``priced_at`` is the market time of the simulated balances, None where there are none.
+    """
 
     currency: str
     groups: tuple[WalletGroup, ...]

@@ -128,7 +128,8 @@ class Operations(Portfolio):
         self.require(Role.OPERATOR)
         name, label = _split(connection_id)
         connection = Connections(self._services.control, self._services.vault).open(connection_id)
-        check = check_account(connection.row, connection.credentials, sandbox=connection.sandbox)
+        address = self._services.wallets.address_of(connection_id)
+        check = check_account(connection.row, connection.credentials, address, connection.sandbox)
         ok = check.reachable and check.can_withdraw is not True
         message = check.message
         if check.reachable and (check.can_trade is False or check.can_withdraw):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -23,7 +24,7 @@ from engine.risk.limits import RiskConfig, limit_rows
 from engine.runtime.forms import form_of
 from engine.runtime.records import Records
 from engine.runtime.valuation import Prices
-from engine.runtime.wallet_rows import Appraiser, holdings, owners_of
+from engine.runtime.wallet_rows import Appraiser, holdings, kind_of, owners_of
 from engine.runtime.wallet_shelf import KnownAccounts
 from engine.strategies import TRADED
 
@@ -50,7 +51,7 @@ class Portfolio(Records):
             currency=currency,
             groups=tuple(group for group in groups if group is not None),
             accounts=known.reads(),
-            priced_at=max((book.market_time for book in books if book.market_time is not None), default=None),
+            priced_at=max(_market_times(books), default=None),
         )
 
     def _group(
@@ -171,6 +172,12 @@ class Portfolio(Records):
             "live": settings.live,
         }
         return started[book].strategy_settings if book in started else {}
+
+
+def _market_times(books: Iterable[BookSnapshot]) -> list[datetime]:
+    """How far the markets of play money are: they have a time of their own."""
+    simulated = (book for book in books if kind_of(book) is MoneyKind.SIMULATED)
+    return [book.market_time for book in simulated if book.market_time is not None]
 
 
 def _with_share(row: HoldingRow, total: Decimal) -> HoldingRow:

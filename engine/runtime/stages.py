@@ -144,7 +144,7 @@ def _conditions(
         said = chosen.check or "not checked yet"
         found.append(StageCondition("key", "Key", chosen.check_ok if chosen.checked_at else None, said))
     if book is None:
-        return found
+        return [*found, *_not_known_yet(stage)]
     obstacles = dict(book.obstacles)
     if "key" in obstacles:
         found[-1] = StageCondition("key", "Key", False, obstacles["key"])
@@ -159,6 +159,16 @@ def _conditions(
         found.append(StageCondition("arming", "Arming", book.armed, armed))
     active = book.state is TradingState.ACTIVE
     found.append(StageCondition("state", "Trading state", active, f"{book.state.value}: {book.state_reason}"))
+    return found
+
+
+def _not_known_yet(stage: Stage) -> list[StageCondition]:
+    """What shows only once the book runs; it then holds itself back until all of it is there."""
+    later = "known once the book runs"
+    found = [StageCondition("reconciliation", "Books and exchange", None, later)]
+    if not stage.sandbox:
+        found.append(StageCondition("promotion", "Strategies", None, later))
+        found.append(StageCondition("arming", "Arming", False, "a book that does not run is never armed"))
     return found
 
 

@@ -99,7 +99,7 @@ class WalletShelf:
         self._credentials = credentials
         self._vault = vault
         self._clock = clock
-        self._address_of = address_of
+        self.address_of = address_of
         self._holdings: dict[str, AccountHoldings] = {}
         self._told_prices: dict[str, tuple[CoinPrice, ...]] = {}
         self._prices = Prices(())
@@ -182,11 +182,11 @@ class WalletShelf:
         plain = self._vault.open(PURPOSE, _id(row), "keys", row.sealed)
         fields = json.loads(plain.text())
         credentials = Credentials(fields["key"], fields["secret"], fields.get("passphrase", ""))
-        door = Door(credentials, _unread(row).sandbox, PATIENCE_S, self._address_of(_id(row)))
+        door = Door(credentials, _unread(row).sandbox, PATIENCE_S, self.address_of(_id(row)))
         return read_account(EXCHANGES[row.exchange_id], credentials, door)
 
     def _look_up_prices(self, exchange: str, connections: list[str]) -> None:
-        address = next((found for found in map(self._address_of, connections) if found), None)
+        address = next((found for found in map(self.address_of, connections) if found), None)
         try:
             prices = self._reader(exchange, address).read(self._clock.now())
         except QuarterdeckError as error:

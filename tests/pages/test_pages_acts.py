@@ -58,7 +58,7 @@ def test_keys_when_password_is_not_proven_then_blocked_by_name() -> None:
 
 def test_connection_when_tested_then_the_exchange_itself_answers() -> None:
     at = press(opened("exchanges", FakeConsole()), "test-cn-1")
-    assert "Binance main answered: spot trading allowed" in text(at)
+    assert "Binance main: spot trading allowed" in text(at)
 
 
 def test_connection_when_unreachable_then_said_as_an_error() -> None:
