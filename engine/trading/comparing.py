@@ -25,13 +25,14 @@ class Difference:
     """Something at a venue that the books do not explain.
 
     ``subject`` names it, ``gap`` is the venue's figure less the books' (0 for an order): the same twice is no accident
-    of asking.
+    of asking. A difference of coins ``may_be_flow``: deposits and withdrawals are told later than balances.
     """
 
     venue: str
     subject: str
     gap: Decimal
     text: str
+    may_be_flow: bool = False
 
 
 def compare(loop: TradingLoop) -> list[str]:
@@ -127,7 +128,8 @@ def _compare_coins(book: Book, name: str, totals: Mapping[str, Decimal], open_: 
         total, expected = totals.get(coin, ZERO), own - open_.ahead.get(coin, ZERO)
         if abs(total - expected) > open_.rounding.get(coin, ZERO):
             ours = str(own) if expected == own else _shown(expected)
-            yield Difference(name, coin, total - expected, f"{name} holds {total} {coin}, the books say {ours}")
+            text = f"{name} holds {total} {coin}, the books say {ours}"
+            yield Difference(name, coin, total - expected, text, may_be_flow=True)
 
 
 def _shown(expected: Decimal) -> str:

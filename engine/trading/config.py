@@ -38,6 +38,9 @@ class Looks:
         Before a difference at the start is looked at again.
     lists_orders : bool
         Whether open orders are asked for in one call, and only those missing there one by one.
+    explain_s : float
+        How long a difference of coins may wait for its explanation, deposits being told late; nothing is opened at
+        the venue meanwhile.
     settles_rounded : bool
         Whether venues round what a derivative position realises, so that each execution may leave 1e-8 of a difference.
     """
@@ -46,13 +49,14 @@ class Looks:
     money_s: float = 10.0
     ask_again_s: float = 0.0
     second_look_s: float = 0.05
+    explain_s: float = 0.0
     lists_orders: bool = False
     settles_rounded: bool = False
 
 
 EAGER = Looks()
 """For venues in the same process: asking costs nothing."""
-PATIENT = Looks(10.0, 30.0, 1.0, 2.0, lists_orders=True, settles_rounded=True)
+PATIENT = Looks(10.0, 30.0, 1.0, 2.0, 150.0, lists_orders=True, settles_rounded=True)
 """For real venues, whose limits count every question."""
 
 

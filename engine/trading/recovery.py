@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
+from typing import NamedTuple
 
 from engine.domain.commands import TradingState
 from engine.domain.errors import VenueError
@@ -70,27 +71,35 @@ def recover(loop: TradingLoop, wait: Callable[[float], None], patience_s: float 
 def _compare_twice(loop: TradingLoop, wait: Callable[[float], None]) -> list[str]:
     """Every difference that two looks find; the book is halted for it. Nothing is concluded from one odd answer.
 
-    A connected venue that does not answer halts nothing: nothing is opened there until it has been compared.
+    A connected venue that does not answer, or holds coins that a deposit may explain yet, halts nothing: nothing is
+    opened there until a comparison has passed.
     """
     looks = loop.book.config.looks
     try:
         loop.pull()
-        found = compare(loop)
+        found = _all_differences(loop)
         if found:
             wait(looks.second_look_s)
             if looks.lists_orders:
                 loop.pull()
                 loop.resolve(everything=True)
-            found = compare(loop)
+            found = _all_differences(loop)
     except VenueError as error:
-        found = [f"a venue did not answer: {error}"]
-        if looks.lists_orders:
-            return found
-    if found:
-        halt(loop, found)
+        silence = f"a venue did not answer: {error}"
+        if not looks.lists_orders:
+            halt(loop, [silence])
+        return [silence]
+    if sure := [each.text for each in found if not (each.may_be_flow and looks.explain_s)]:
+        halt(loop, sure)
+    for each in found:
+        loop.watch.doubt(each.venue, each.text)
     for name in loop.venues if not found and not loop.resolver.silent else ():
         loop.watch.passed(name)
-    return found
+    return [each.text for each in found]
+
+
+def _all_differences(loop: TradingLoop) -> list[Difference]:
+    return [each for name in loop.venues for each in differences(loop, name)]
 
 
 def halt(loop: TradingLoop, differences: Sequence[str]) -> None:
@@ -99,6 +108,14 @@ def halt(loop: TradingLoop, differences: Sequence[str]) -> None:
     if not loop.book.latched:
         loop.take([StateChanged(TradingState.HALTED, False, reason, at)], at)
     loop.alarm("reconcile", "Books and venues differ", "; ".join(differences))
+
+
+class _Doubt(NamedTuple):
+    """A difference as the last look found it, how many looks in a row did, and when (monotonic) the first of them."""
+
+    gap: Decimal
+    looks: int
+    since: float
 
 
 class Reconciler:
@@ -111,7 +128,7 @@ class Reconciler:
         now = clock.monotonic()
         self._due, self._orders_due = now + self._looks.money_s, now + self._looks.orders_s
         self._again_due, self._pause_s = now, loop.book.config.look_gap_s
-        self._doubts: dict[tuple[str, str], tuple[Decimal, int]] = {}
+        self._doubts: dict[tuple[str, str], _Doubt] = {}
         self._told: set[tuple[str, str]] = set()
 
     def drive(self) -> None:
@@ -153,14 +170,17 @@ class Reconciler:
         differing = {each.venue for each in found}
         for name in self._loop.venues.keys() - silent - differing:
             self._loop.watch.passed(name)
-        self._pause_s = min(2 * self._pause_s, self._looks.orders_s) if silent else self._loop.book.config.look_gap_s
         self._again_due = now + self._pause_s
-        lasting = [each for each in found if self._is_lasting(each)]
+        lasting = [each for each in found if self._is_lasting(each, now)]
+        for each in found:
+            self._loop.watch.doubt(each.venue, each.text)
         self._doubts = {key: doubt for key, doubt in self._doubts.items() if key[0] in silent} | {
-            (each.venue, each.subject): (each.gap, self._looks_at(each) + 1) for each in found
+            (each.venue, each.subject): self._doubt_of(each, now) for each in found
         }
         if len(lasting) < len(found):
-            self._due = now + self._loop.book.config.look_gap_s
+            self._due = now + self._pause_s
+        again = bool(silent) or len(lasting) < len(found)
+        self._pause_s = min(2 * self._pause_s, self._looks.orders_s) if again else self._loop.book.config.look_gap_s
         names = {(each.venue, each.subject) for each in lasting}
         if lasting and (not names <= self._told or self._loop.book.state is TradingState.ACTIVE):
             halt(self._loop, [each.text for each in lasting])
@@ -168,13 +188,19 @@ class Reconciler:
         elif not found and not silent:
             self._told = set()
 
-    def _looks_at(self, found: Difference) -> int:
-        return self._doubts.get((found.venue, found.subject), (ZERO, 0))[1]
+    def _doubt_of(self, found: Difference, now: float) -> _Doubt:
+        before = self._doubts.get((found.venue, found.subject), _Doubt(ZERO, 0, now))
+        return _Doubt(found.gap, before.looks + 1, before.since)
 
-    def _is_lasting(self, found: Difference) -> bool:
-        """Whether the last look found the same; one that changes from look to look is believed at the fifth."""
+    def _is_lasting(self, found: Difference, now: float) -> bool:
+        """Whether the last look found the same; one that changes from look to look is believed at the fifth.
+
+        What may be a deposit that is not told yet has some time to be.
+        """
         before = self._doubts.get((found.venue, found.subject))
-        return before is not None and (before[0] == found.gap or before[1] >= MOST_DOUBTS)
+        if before is None or (found.may_be_flow and now - before.since < self._looks.explain_s):
+            return False
+        return before.gap == found.gap or before.looks >= MOST_DOUBTS
 
 
 def take_baseline(loop: TradingLoop) -> None:

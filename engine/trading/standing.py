@@ -47,6 +47,11 @@ class VenueWatch:
         for name in self.venues:
             self._book.outside.awaiting[name] = reason
 
+    def doubt(self, name: str, what: str) -> None:
+        """Let nothing be opened at a connected venue while a difference waits for its explanation."""
+        if name in self.venues:
+            self._book.outside.awaiting[name] = f"a difference waits for its explanation: {what}"
+
     def look(self) -> None:
         """Take over how the venues stand; asks none of them."""
         self._look_at_clocks()

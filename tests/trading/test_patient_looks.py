@@ -127,7 +127,7 @@ def test_fault_38_difference_that_stays_then_halted_and_named(amounts: list[str]
     for amount in amounts:
         assert desk.book.state is TradingState.ACTIVE
         desk.wire.moved["USDT"] = D(amount)
-        desk.turn(31)
+        desk.turn(151)
     assert desk.book.state is TradingState.HALTED
     assert "v holds" in desk.book.state_reason
 
@@ -139,7 +139,29 @@ def test_rounding_of_a_real_venue_then_no_difference_but_a_real_one_is() -> None
     desk.turn(31, times=3)
     assert desk.book.state is TradingState.ACTIVE
     desk.wire.moved["USDT"] = D("0.01")
-    desk.turn(31, times=3)
+    desk.turn(31, times=7)
+    assert desk.book.state is TradingState.HALTED
+
+
+def test_deposit_that_is_told_two_minutes_late_then_nothing_is_opened_meanwhile_and_nothing_halted() -> None:
+    desk = started()
+    desk.wire.moved["USDT"] = D(500)
+    desk.turn(10, times=12)
+    assert desk.book.state is TradingState.ACTIVE
+    assert "waits for its explanation" in desk.order_by_hand().detail
+    desk.wire.moved.clear()
+    desk.wire.flow("USDT", "500")
+    desk.turn(10, times=3)
+    assert desk.order_by_hand(command_id="again").status == "done"
+
+
+def test_position_that_differs_then_halted_at_the_second_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = holding(PERP)
+    desk.turn(31)
+    monkeypatch.setattr(desk.wire, "positions", tuple)
+    desk.turn(31)
+    assert desk.book.state is TradingState.ACTIVE
+    desk.turn(3)
     assert desk.book.state is TradingState.HALTED
 
 
@@ -193,9 +215,11 @@ def test_resync_when_a_difference_is_found_then_nothing_is_opened() -> None:
     desk = started()
     desk.wire.moved["USDT"] = D(5)
     desk.wire.resync = "interrupted"
-    desk.turn(3, times=3)
+    desk.turn(3)
+    assert "waits for its explanation" in desk.book.outside.awaiting["v"]
+    desk.turn(10, times=18)
     assert desk.book.state is TradingState.HALTED
-    assert desk.book.outside.awaiting == {"v": "interrupted"}
+    assert "v" in desk.book.outside.awaiting
 
 
 def test_fault_45_computer_that_slept_then_books_and_venue_are_compared_first(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -310,3 +334,16 @@ def test_fault_43_execution_of_a_newer_epoch_then_halted(monkeypatch: pytest.Mon
     desk.turn(31)
     assert desk.book.state is TradingState.HALTED
     assert "another engine" in desk.book.state_reason
+
+
+def test_start_when_a_deposit_is_not_told_yet_then_not_halted_but_nothing_is_opened_before_it_is() -> None:
+    desk = started()
+    desk.wire.moved["USDT"] = D(500)
+    assert "v holds" in desk.restart()[0]
+    desk.bar("100")
+    assert desk.book.state is TradingState.ACTIVE
+    assert "waits for its explanation" in desk.order_by_hand().detail
+    desk.wire.moved.clear()
+    desk.wire.flow("USDT", "500")
+    desk.turn(10, times=2)
+    assert desk.order_by_hand(command_id="again").status == "done"
