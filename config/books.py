@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -111,6 +112,20 @@ class ConnectedSettings(Section):
         if self.enabled and not self.connection:
             raise ValueError("connection is empty; connect an account on the Exchanges page and name it exchange/label")
         return self
+
+
+class LiveSettings(ConnectedSettings):
+    """The book with real money."""
+
+    without_second_factor: bool = Field(
+        False, description="Real money may be armed with the password alone, as long as there is no second factor"
+    )
+
+    @property
+    def lacks_second_factor(self) -> bool:
+        """Whether it would trade at a real exchange with a password alone; a stand-in here needs no more."""
+        host = urlsplit(self.rest_url).hostname or ""
+        return not self.without_second_factor and host not in ("127.0.0.1", "localhost", "::1")
 
 
 def _checked_strategy_settings(settings: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 from config.books import BookSettings as BookSettings
 from config.books import ConnectedSettings as ConnectedSettings
 from config.books import DemoSettings as DemoSettings
+from config.books import LiveSettings as LiveSettings
 from config.books import PaperSettings as PaperSettings
 from config.books import Section
 from engine.domain.errors import SettingsError
@@ -96,7 +97,7 @@ class Settings(Section):
     demo: DemoSettings
     paper: PaperSettings
     testnet: ConnectedSettings
-    live: ConnectedSettings
+    live: LiveSettings
     risk: RiskConfig
     health: HealthSettings
     backup: BackupSettings

@@ -35,7 +35,7 @@ def advice(row: ExchangeRow, words: str, sandbox: bool) -> str:
         Whether its test exchange was asked.
     """
     if "can withdraw" in words:
-        return f"Take the right to withdraw from the key at the exchange, or make another. {row.permission_check}"
+        return "Take the right to withdraw from the key at the exchange, or connect another key"
     text = words.lower()
     found = next((what for pattern, what in _ADVICE if re.search(pattern, text)), "")
     if not found:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from config.settings import ConnectedSettings
+from config.settings import ConnectedSettings, LiveSettings
 from engine.domain.errors import BadInput, VenueError, VenueUnreachable
 from engine.domain.instruments import Kind
 from engine.domain.market import Timeframe
@@ -46,6 +46,10 @@ NOT_FOUND_WINDOW_S = 10.0
 SPREAD_AND_MOVE_BPS = Decimal(15)
 """Beside the fee: half the spread, slippage, and a price that moves while an order is on its way."""
 USUAL_FEE_BPS = Decimal(10)
+NO_SECOND_FACTOR = (
+    "sign-in has no second factor yet, so real money cannot be armed; "
+    "the setting live.without_second_factor allows the password alone"
+)
 TIMEOUT_S = 10.0
 T = TypeVar("T")
 _log = structlog.get_logger(__name__)
@@ -144,7 +148,8 @@ def _require_key(stage: Stage, connection: Connection, check: AccountCheck) -> N
     refused = check.reachable and check.can_trade is False
     why = why_not_approved(check) if not stage.sandbox or refused else ""
     if why and check.reachable:
-        raise BadInput(f"{stage.name}: {why} {advice(connection.row, check.message, connection.sandbox)}")
+        way_out = advice(connection.row, check.message, connection.sandbox)
+        raise BadInput(f"{stage.name}: {why.rstrip('.')}. {way_out}")
     if why:
         raise VenueUnreachable(f"{stage.name}: {why}")
 
@@ -307,6 +312,8 @@ def _caretaker(
         connections.record(connection.connection_id, ok, message)
 
     record(wallet.check.approved, wallet.check.message)
+    if isinstance(first, LiveSettings) and first.lacks_second_factor:
+        book.licence.obstacles["second-factor"] = NO_SECOND_FACTOR
     if running.recovered.differences:
         why = "; ".join(running.recovered.differences)
         book.licence.obstacles["reconciliation"] = f"books and exchange were not found equal: {why}"

@@ -133,7 +133,7 @@ class Operations(Portfolio):
         ok = check.reachable and check.can_withdraw is not True
         message = check.message
         if check.reachable and (check.can_trade is False or check.can_withdraw):
-            message = f"{message} {advice(connection.row, message, connection.sandbox)}."
+            message = f"{message.rstrip('.')}. {advice(connection.row, message, connection.sandbox)}"
         self._services.control.credentials.record_check(name, label, ok, message)
         return _connection(self._services.control.credentials.get(name, label))
 
@@ -142,6 +142,10 @@ class Operations(Portfolio):
         self.require(Role.ADMIN)
         self.require_step_up("removing keys")
         name, label = _split(connection_id)
+        stages = self._services.supervisor.settings.stages.items()
+        using = [stage for stage, book in stages if book.enabled and book.connection == connection_id]
+        if using:
+            raise BadInput(f"{connection_id} is traded by the {using[0]} book; stop that book first")
         self._audit_change("keys_removed", connection_id, "")
         self._services.control.credentials.remove(name, label)
 

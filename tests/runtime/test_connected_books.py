@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from connected_book import Engine, engine_at
 
+from config.settings import load
 from engine.domain.commands import (
     ArmLive,
     ConfigureStrategy,
@@ -367,6 +368,13 @@ def test_live_when_books_and_exchange_differ_then_arming_is_refused_with_the_dif
     book.loop.book.external["bybit", "USDT"] -= 1
     book.caretaker.reconcile()
     assert live.command(ArmLive("live")).status == "done"
+
+
+def test_live_at_a_real_exchange_when_there_is_no_second_factor_then_it_cannot_be_armed_unless_said_so() -> None:
+    real, said = {"live.rest_url": ""}, {"live.without_second_factor": True}
+    assert load(environment={}, changes=real).settings.live.lacks_second_factor
+    assert not load(environment={}, changes=real | said).settings.live.lacks_second_factor
+    assert not load(environment={}, changes={"live.rest_url": "http://127.0.0.1:8000/bybit"}).settings.live.lacks_second_factor
 
 
 # -- strategies --------------------------------------------------------------------------------------------------------
