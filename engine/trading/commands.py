@@ -210,6 +210,9 @@ class _Handler(StrategyCommands):
 
     def _cancel(self, client_id: str) -> str:
         order = self._book.tracker.get(client_id)
+        own = [o for orders in self._book.outside.orders.values() for o in orders if o.client_id == client_id]
+        if own:
+            raise CommandRefused(f"order {client_id} is your own, not the engine's; cancel it at {own[0].venue}")
         if order is None or order.state.is_final:
             raise CommandRefused(f"order {client_id} is not working")
         intent = order.intent

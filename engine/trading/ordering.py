@@ -58,6 +58,8 @@ class Ordering:
             if intent.purpose is not Purpose.ENTRY or not order.remaining:
                 continue
             state = self._book.venue_state(intent.instrument)
+            if state is TradingState.LOCKED:
+                continue  # no key of ours is accepted: asking again and again helps nobody
             if state is not TradingState.ACTIVE and order.state is not OrderState.INTENT:
                 self.decided.cancels.append(CancelRequest(intent.client_id, f"the book is {state.value}"))
 

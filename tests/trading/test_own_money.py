@@ -7,10 +7,22 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from engine.domain.commands import EmergencyStop, PlaceOrder, SetTrading, TradingState
+from engine.domain.commands import CancelOrder, EmergencyStop, PlaceOrder, SetTrading, TradingState
 from engine.domain.instruments import InstrumentKey
-from engine.domain.orders import CashFlow, Fill, FillCause, FundingPaid, Liquidity, OrderType, Side
+from engine.domain.orders import (
+    CashFlow,
+    Fill,
+    FillCause,
+    FundingPaid,
+    Liquidity,
+    OrderIntent,
+    OrderType,
+    Purpose,
+    Side,
+)
 from engine.domain.portfolio import VenuePosition
 from engine.trading.config import StopScope
 from engine.trading.exposure import coin_exposure, free_quote, gross_exposure
@@ -85,6 +97,51 @@ def test_capital_when_given_then_it_is_none_of_the_traders_own() -> None:
     desk.loop.fund([CashFlow("v", "more", "USDT", D(5), desk.at, "capital")])
     assert desk.book.ledger.capital == 100_005
     assert ("v", "USDT") not in desk.book.external
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["flow", "his", "engine"]),
+            st.sampled_from(["USDT", "BTC", "BNB"]),
+            st.integers(-500, 500).filter(bool),
+        ),
+        max_size=12,
+    )
+)
+def test_own_money_whatever_moves_then_books_are_the_venue_and_flows_no_result(
+    steps: list[tuple[str, str, int]],
+) -> None:
+    desk = Desk(PERP, others=(SPOT,))
+    there = {coin: total(desk, coin) for coin in ("USDT", "BTC", "BNB")}
+    for number, (what, coin, size) in enumerate(steps):
+        equity = desk.book.ledger.equity(lambda _: D(100))
+        amount = D(size) / 100
+        if what == "flow":
+            desk.loop.take([CashFlow("v", f"f{number}", coin, amount, desk.at, "by hand", own=True)], desk.at)
+            there[coin] += amount
+            assert desk.book.ledger.equity(lambda _: D(100)) == equity
+            continue
+        side = Side.BUY if size > 0 else Side.SELL
+        fill = fill_of(desk, SPOT.key, side, str(abs(amount)), "100", f"n{number}")
+        if what == "engine":
+            client_id = desk.book.ids.next()
+            intent = OrderIntent(
+                client_id, SPOT.key, side, abs(amount), OrderType.MARKET, Purpose.ENTRY, "manual", desk.at, D(100)
+            )
+            desk.loop.take([intent], desk.at)
+            fill = replace(fill, client_id=client_id)
+        desk.loop.take([fill], desk.at)
+        there["BTC"] += amount
+        there["USDT"] -= amount * 100
+    assert {coin: total(desk, coin) for coin in there} == there
+    assert desk.book.ledger.capital == 100_000
+
+
+def total(desk: Desk, coin: str) -> Decimal:
+    """What the books say the venue holds."""
+    return desk.book.ledger.balances.get(("v", coin), D(0)) + desk.book.external.get(("v", coin), D(0))
 
 
 # -- what the venue does by itself -------------------------------------------------------------------------------------
@@ -179,6 +236,9 @@ def test_fault_15_own_order_then_shown_counted_and_left_alone() -> None:
     assert gross_exposure(desk.book) == before + 300
     assert coin_exposure(desk.book, "BTC") == coin + 300
     assert desk.notices.count("Orders of your own at v") == 1
+    refused = desk.command(CancelOrder("test", "mine-1"), "cancel")
+    assert refused is not None
+    assert "is your own" in refused.detail
     assert desk.wire.asked["cancel"] == 0
     assert desk.book.state is TradingState.ACTIVE
     desk.wire.own_orders.clear()

@@ -251,7 +251,7 @@ def test_fault_45_computer_that_slept_then_books_and_venue_are_compared_first(mo
         (VenueState.BANNED, 23),
     ],
 )
-def test_faults_23_25_34_venue_not_online_then_no_entries_but_exits(state: VenueState, fault: int) -> None:
+def test_fault_23_25_34_venue_not_online_then_no_entries_but_exits(state: VenueState, fault: int) -> None:
     desk = holding()
     desk.turn(31)
     desk.wire.state = state
