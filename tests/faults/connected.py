@@ -380,7 +380,7 @@ class Rig:
     def crash(self) -> tuple[str, ...]:
         """Throw the engine away and build another from the journal; what its recovery found to differ."""
         self.loop.retire()
-        self.line.close()
+        self.hang_up()
         self._build()
         self.loop.load()
         self.recovered = recover(self.loop, lambda s: self.pass_time(max(s, 3.0)))
@@ -471,9 +471,21 @@ class Rig:
             text = "0123456789abcdefghijklmnopqrstuvwxyz"[digit] + text
         return text.rjust(18, "0")
 
+    def hang_up(self) -> None:
+        """End the line; what it had begun to send arrives, as packets do that are on their way."""
+        self.line.close()
+        for pool in self.line._pools.values():
+            pool.shutdown(wait=True)
+
+    def uncovered(self) -> Decimal:
+        """Base of the strategies' positions that no stop at the exchange covers; below a hundredth of a lot is none."""
+        held = sum((self.held(name) for name in self.book.sleeves), D(0))
+        resting = [o for o in self.at_exchange().open_orders if o.trigger is not None and o.origin == "api"]
+        return held - sum((o.quantity - o.filled for o in resting), D(0))
+
     def close(self) -> None:
         """Let the line go, and leave the account without orders and positions for the next test."""
-        self.line.close()
+        self.hang_up()
         clean(self.exchange, self.market.where)
 
 
@@ -488,6 +500,10 @@ def clean(exchange: StandIn, where: str) -> None:
     state = exchange.state(where)
     for order in state["open_orders"]:
         exchange.call("cancel", venue=where, order_id=order["order_id"])
+    coins = D(state["balances"].get("BTC", "0")) - D("0.5")
+    if where != "usdm" and coins >= D("0.001"):
+        sold = str(coins - coins % D("0.00001"))
+        exchange.call("order", venue=where, symbol="BTCUSDT", side="sell", quantity=sold)
     for instrument, (quantity, *_) in state["positions"].items():
         side = "sell" if D(quantity) > 0 else "buy"
         symbol = instrument.split(":")[1]

@@ -116,7 +116,9 @@ class Desk:
         if report.stop_price is not None and leg.waits and is_newest and order.intent.order_type is OrderType.STOP:
             order.stop_price = report.stop_price
         if is_newest and report.quantity is not None:
-            order.learn(leg)
+            parent = self._registry.known(order.intent.parent_id or "")
+            entry = parent.leg if parent is not None else None
+            order.learn(leg, may_grow=entry is not None and entry.state in (OrderState.WORKING, OrderState.PARTIAL))
         self._holdings.note(order, leg)
         self._registry.note(order, leg)
 

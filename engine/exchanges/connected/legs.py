@@ -122,7 +122,8 @@ class KeptOrder:
     for. ``sleeps`` is True while the gateway keeps it without a leg, ``grows`` while its entry may bring more than its
     legs were made for; ``ended`` is its end where no leg tells it.
     ``fees`` (base) is what its executions took of the coin itself, ``passed_on`` what its partner has lost to it.
-    ``asked`` is the quantity of a change that brought no answer.
+    ``asked`` is the quantity of a change that brought no answer; ``adopted`` tells that it was found after a restart
+    and its size is still to be taken over from the exchange.
     """
 
     intent: OrderIntent
@@ -139,6 +140,7 @@ class KeptOrder:
     passed_on: Decimal = NONE
     lost: int = 0
     asked: Decimal | None = None
+    adopted: bool = False
 
     @property
     def client_id(self) -> str:
@@ -211,7 +213,7 @@ class KeptOrder:
         self.legs.append(leg)
         self.legs.sort(key=lambda each: leg_number(each.exchange_id))
         self.lost = max(self.lost, leg_number(exchange_id) + 1 - len(self.legs))
-        self.sleeps = False
+        self.sleeps, self.adopted = False, True
         return leg
 
     def drop_leg(self, leg: Leg) -> None:
@@ -219,10 +221,14 @@ class KeptOrder:
         self.legs.remove(leg)
         self.lost += 1
 
-    def learn(self, leg: Leg) -> None:
-        """The exchange has told a leg's quantity: where it is the one last asked for, that change was carried out."""
-        if self.asked is not None and self.filled - leg.done + leg.quantity == self.asked:
-            self.quantity, self.resized, self.asked = self.asked, True, None
+    def learn(self, leg: Leg, *, may_grow: bool) -> None:
+        """The exchange has told the newest leg's quantity: where it is the one last asked for, that change was carried
+        out; one found after a restart may have been cut, which is final where its entry is not known to work.
+        """
+        total = self.filled - leg.done + leg.quantity
+        if self.asked == total or (self.adopted and not may_grow and total < self.quantity):
+            self.quantity, self.resized, self.asked = total, True, None
+        self.adopted = False
 
     def end(self, state: OrderState, reason: str) -> None:
         """End it where no leg works."""
