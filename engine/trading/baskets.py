@@ -184,7 +184,7 @@ class BasketKeeper(BasketOrders):
         title = f"Basket of {run.basket.sleeve} {state.value}"
         detail = f"{reason}. Result so far: {made}."
         self.decided.notices.append(
-            self._core.notice(f"basket-{run.basket.basket_id}", severity, title, detail, self._now)
+            self._core.notice(f"basket-{run.basket.sleeve}", severity, title, detail, self._now)
         )
 
 
