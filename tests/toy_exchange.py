@@ -150,7 +150,9 @@ class ToyExchange:
 
 @dataclass
 class ToyLine:
-    """A line to it; ``troubles`` are used up one by one: "" is none, "lost" loses the answer, "cut" sends nothing."""
+    """A line to it; ``troubles`` are used up one by one: "" is none, "lost" loses the answer, "cut" sends nothing, and
+    "void" sends nothing that anybody would know of.
+    """
 
     exchange: ToyExchange
     troubles: list[str] = field(default_factory=list)
@@ -174,6 +176,8 @@ class ToyLine:
         trouble = self._trouble()
         if trouble == "cut":
             raise VenueUnreachable("nothing was sent")
+        if trouble == "void":
+            raise VenueAmbiguous("no answer")
         answer = call(self.exchange)
         if trouble == "lost":
             raise VenueAmbiguous("no answer")

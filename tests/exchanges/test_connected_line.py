@@ -369,3 +369,53 @@ def test_clock_that_jumped_then_offset_is_void(line: Line, socket: Socket, clock
     assert line.clock_has_jumped()
     with pytest.raises(VenueUnreachable, match="not measured"):
         line.send(Lane.ENTRY, create)
+
+
+def test_time_that_was_refused_then_clock_is_to_be_measured_anew_once(line: Line, socket: Socket) -> None:
+    socket.answer = lambda: (200, bybit(10002, "invalid request, timestamp"), {})
+    for _ in range(2):
+        with pytest.raises(ClockRefused):
+            line.ask(Lane.STATUS, state)
+
+    assert line.clock_has_jumped()
+    assert not line.clock_has_jumped()
+
+
+def test_question_that_the_library_cannot_put_then_the_venue_is_not_taken_for_silent(line: Line) -> None:
+    def question(_client: Any) -> None:
+        raise ccxt.NotSupported("there is no such thing in a sandbox")
+
+    line.ask(Lane.STATUS, state)
+    for _ in range(6):
+        with pytest.raises(VenueUnreachable, match="was not asked"):
+            line.ask(Lane.STATUS, question)
+
+    line.ask(Lane.STATUS, state)
+    assert line.condition.state is VenueState.ONLINE
+
+
+def test_question_that_waits_when_the_line_is_closed_then_venue_unreachable(line: Line) -> None:
+    begun, goes_on, errors = threading.Event(), threading.Event(), list[Exception]()
+
+    def held(_client: Any) -> None:
+        begun.set()
+        goes_on.wait(5)
+
+    def ask(question: Callable[[Any], Any]) -> None:
+        try:
+            line.ask(Lane.STATUS, question)
+        except VenueUnreachable as error:
+            errors.append(error)
+
+    first = threading.Thread(target=ask, args=(held,))
+    first.start()
+    begun.wait(5)
+    second = threading.Thread(target=ask, args=(state,))
+    second.start()
+    while not line._pools[Lane.STATUS]._work_queue.qsize():
+        second.join(0.01)
+    line.close()
+    second.join(5)
+    goes_on.set()
+    first.join(5)
+    assert len(errors) == 1

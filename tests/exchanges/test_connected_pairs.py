@@ -23,7 +23,7 @@ KEY = f"binance:{SYMBOL}"
 ROW = replace(BINANCE, dialect=replace(BINANCE.dialect, flows=()))
 LISTED = Listed(Instrument("binance", "ABC", "USDT", Kind.SPOT, Decimal("0.1"), Decimal("0.1")))
 ENTRY, STOP, TARGET = client_id(1), client_id(2), client_id(3)
-TROUBLES = st.just([]) | st.lists(st.sampled_from(["", "", "", "lost", "cut"]), max_size=6)
+TROUBLES = st.just([]) | st.lists(st.sampled_from(["", "", "", "lost", "cut", "void"]), max_size=6)
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(["price", "fill", "look", "event", "executions", "cancel", "amend"]),
@@ -112,3 +112,20 @@ def test_bracket_when_anything_happens_then_the_books_can_follow_and_nothing_is_
         assert working, "the books believe a position protected that is not"
     if not any(trouble for _, _, troubles in steps for trouble in troubles):
         assert sum((each.left for each in working), Decimal(0)) == exchange.coins
+
+
+def test_target_when_it_was_never_placed_and_nobody_said_so_then_its_stop_comes_back() -> None:
+    bracket = Bracket(False)
+    bracket.step("event", 100)
+    bracket.exchange.move(Decimal("104.9"))
+    bracket.line.troubles[:] = ["", "", "void"]
+    bracket.step("event", 106)
+    assert bracket.venue.order(TARGET).state is OrderState.UNKNOWN
+    assert not [each for each in bracket.exchange.orders if each.status == "open"]
+
+    bracket.clock.now_ms += 11_000
+    assert bracket.venue.order(TARGET).state is OrderState.ABANDONED
+
+    [working] = [each for each in bracket.exchange.orders if each.status == "open"]
+    assert (working.stop, working.left) == (Decimal(95), bracket.exchange.coins)
+    assert bracket.venue.order(STOP).state is OrderState.WORKING

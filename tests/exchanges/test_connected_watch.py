@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from engine.domain.conditions import VenueCondition, VenueState
-from engine.domain.errors import OrderNotFound, VenueUnreachable
+from engine.domain.errors import CannotRecord, OrderNotFound, VenueUnreachable
 from engine.domain.instruments import Instrument, Kind
 from engine.domain.market import to_ms
 from engine.exchanges.client import KeyRefused
@@ -356,3 +356,17 @@ def test_markets_when_a_symbol_is_halted_or_gone_then_it_is_told(case: Watched) 
 def test_key_when_a_day_has_passed_then_its_rights_are_checked(case: Watched) -> None:
     case.after(86_401)
     assert case.keys == 1
+
+
+def test_watch_when_a_nonce_cannot_be_written_then_it_goes_on_and_says_why(case: Watched) -> None:
+    asked, case.exchange.fetch_open_orders = case.exchange.fetch_open_orders, _full  # type: ignore[method-assign]
+    case.watch.beat()
+    assert case.watch.view.trouble == "the disk is full"
+
+    case.exchange.fetch_open_orders = asked  # type: ignore[method-assign]
+    case.after(40)
+    assert case.watch.view.trouble == ""
+
+
+def _full(*_arguments: Any) -> Any:
+    raise CannotRecord("the disk is full")

@@ -45,6 +45,7 @@ class Wire:
 
     def __init__(self, client: Any) -> None:
         self.client = client
+        self.asked = False
         self.wrote = False
         self.status: int | None = None
         self.is_json = False
@@ -56,9 +57,11 @@ class Wire:
 
     def reset(self) -> None:
         """Before a call."""
+        self.asked = False
         self.wrote, self.status, self.is_json, self.body, self.headers = False, None, False, "", {}
 
     def _asked(self, method: str, *arguments: Any, **more: Any) -> Any:
+        self.asked = True
         if method != "GET":
             self.wrote, self.status, self.is_json, self.body = True, None, False, ""
         return self._request(method, *arguments, **more)
@@ -114,6 +117,8 @@ class Judge:
         if isinstance(error, self._ccxt.RequestTimeout):
             return VenueUnreachable(f"{self._row.title} did not answer within {wire.client.timeout / 1000:g} s")
         if isinstance(error, self._ccxt.BaseError):
+            if not wire.asked:
+                return VenueUnreachable(f"{self._row.title} was not asked: {self.words(error)}")
             if wire.status is None:
                 return VenueUnreachable(f"{self._row.title} cannot be reached")
             if wire.status >= 500:

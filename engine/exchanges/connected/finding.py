@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from engine.domain.errors import OrderNotFound, VenueError
+from engine.domain.instruments import Kind
 from engine.domain.orders import OrderState, OrderType, OrderUpdate
 from engine.domain.portfolio import VenueOrder
 from engine.domain.ports import Clock
@@ -17,6 +18,8 @@ from engine.exchanges.connected.reading import Report
 
 MISSING_WINDOW_S = 2.0
 """Wall seconds between the two looks after which an order that the engine kept is known to be gone."""
+LOST_WINDOW_S = 10.0
+"""The same for the only order that ever stood for a target: an exchange may take seconds to know what it accepted."""
 GONE = "it was kept by the engine, which has ended since; its position gets a new one"
 
 
@@ -39,22 +42,31 @@ class Finder:
             try:
                 self._desk.refresh(order, leg)
             except OrderNotFound:
-                if len(order.legs) == 1 or leg.venue_order_id is not None:
+                if leg.venue_order_id is not None or (len(order.legs) == 1 and not self._has_waiting_stop(order)):
                     raise
                 self._never_placed(order, leg)
 
-    def _never_placed(self, order: KeptOrder, leg: Leg) -> None:
-        """A replacement without an answer that two looks do not find was never placed; the order is what it was."""
-        if self._is_missing(leg.exchange_id):
-            order.drop_leg(leg)
-            order.reason = "its replacement was never placed"
-            if order.leg is not None:
-                self._desk.refresh(order, order.leg)
+    def _has_waiting_stop(self, order: KeptOrder) -> bool:
+        """Whether it is a target of coins: its stop comes back only once it is known what became of it."""
+        kind = self._parts.listed[order.intent.instrument].instrument.kind
+        return order.intent.pair_id is not None and kind is Kind.SPOT
 
-    def _is_missing(self, exchange_id: str) -> bool:
+    def _never_placed(self, order: KeptOrder, leg: Leg) -> None:
+        """A leg without an answer that two looks do not find was never placed; the order is what it was before."""
+        if not self._is_missing(leg.exchange_id, MISSING_WINDOW_S if len(order.legs) > 1 else LOST_WINDOW_S):
+            return
+        order.drop_leg(leg)
+        if not order.legs:
+            order.end(OrderState.ABANDONED, "it was never placed")
+            return
+        order.reason = "its replacement was never placed"
+        if order.leg is not None:
+            self._desk.refresh(order, order.leg)
+
+    def _is_missing(self, exchange_id: str, window_s: float) -> bool:
         """Whether this is the second look, late enough, that does not find it."""
         now = self._clock.monotonic()
-        return now - self._missing.setdefault(exchange_id, now) >= MISSING_WINDOW_S
+        return now - self._missing.setdefault(exchange_id, now) >= window_s
 
     def find(self, order: KeptOrder) -> None:
         """Look an order up by its id. One the engine kept itself is gone with the engine that kept it: that is known
@@ -74,7 +86,7 @@ class Finder:
         except OrderNotFound:
             if order.intent.parent_id is None and order.intent.pair_id is None:
                 raise
-            if not self._is_missing(order.client_id):
+            if not self._is_missing(order.client_id, MISSING_WINDOW_S):
                 raise
             order.end(OrderState.CANCELLED, GONE)
             return

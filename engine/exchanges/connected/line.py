@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as PatienceEnded
 from typing import Any, TypeVar
 
@@ -149,6 +149,8 @@ class Line:
             raise VenueUnreachable(f"the line to {title} is closed; nothing was sent") from error
         try:
             return future.result(timeout=patience_s)
+        except CancelledError as error:
+            raise VenueUnreachable(f"the line to {title} was closed; nothing was sent") from error
         except PatienceEnded:
             begun = call.give_up()
         if not begun:
@@ -290,7 +292,7 @@ class Line:
         return self.offset_ms
 
     def clock_has_jumped(self) -> bool:
-        """Whether our clock was set or the computer slept since the last measurement, which is void then."""
+        """Whether the last measurement is void: our clock was set since, the computer slept, or a time was refused."""
         return self._offset.has_jumped(self._clock.now().timestamp(), self._clock.monotonic())
 
     @property

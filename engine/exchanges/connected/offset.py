@@ -25,6 +25,7 @@ class ClockOffset:
 
     def __init__(self) -> None:
         self._samples: list[OffsetSample] = []
+        self._is_refused = False
         self._lock = Lock()
 
     def add(self, sample: OffsetSample) -> None:
@@ -32,16 +33,22 @@ class ClockOffset:
         with self._lock:
             self._drop_before_jump(sample.wall_s, sample.monotonic_s)
             self._samples = [*self._samples[-(KEEP - 1) :], sample]
+            self._is_refused = False
 
     def forget(self) -> None:
         """The exchange refused a time built on these samples."""
         with self._lock:
+            self._is_refused = self._is_refused or bool(self._samples)
             self._samples.clear()
 
     def has_jumped(self, wall_s: float, monotonic_s: float) -> bool:
-        """Whether our clock was set, or the computer slept, since the last sample; all samples are dropped then."""
+        """Whether our clock was set, or the computer slept, since the last sample; all samples are dropped then.
+
+        True once, too, after the exchange refused a time: whoever asks measures anew.
+        """
         with self._lock:
-            return self._drop_before_jump(wall_s, monotonic_s)
+            was_refused, self._is_refused = self._is_refused, False
+            return self._drop_before_jump(wall_s, monotonic_s) or was_refused
 
     def _drop_before_jump(self, wall_s: float, monotonic_s: float) -> bool:
         if not self._samples:

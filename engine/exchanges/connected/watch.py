@@ -13,7 +13,7 @@ from threading import Event, Lock, Thread
 from typing import Any
 
 from engine.domain.conditions import VenueState
-from engine.domain.errors import BadInput, OrderNotFound, VenueError
+from engine.domain.errors import BadInput, OrderNotFound, QuarterdeckError
 from engine.domain.instruments import InstrumentKey
 from engine.domain.market import from_ms, to_ms
 from engine.domain.orders import FundingPaid
@@ -148,7 +148,7 @@ class Watch:
             job.due = self._clock.monotonic() + job.every_s
             try:
                 job.work()
-            except (VenueError, BadInput) as error:
+            except QuarterdeckError as error:
                 job.due = self._clock.monotonic() + min(RETRY_S, job.every_s)
                 self._trouble = str(error)
             else:

@@ -130,7 +130,7 @@ class Watchman:
             self._move(VenueState.MAINTENANCE, str(error))
         elif isinstance(error, ClockRefused | VenueRejected | OrderNotFound):
             self.answered(lane, latency_s)
-        elif isinstance(error, VenueUnreachable | VenueAmbiguous):
+        elif wire.asked and isinstance(error, VenueUnreachable | VenueAmbiguous):
             self._silence(lane, error, wire)
 
     def use(self, share: float | None, offset_ms: int | None) -> None:
