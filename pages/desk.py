@@ -91,7 +91,12 @@ def sleeve(name: str) -> Html:
 
 def target(row: Position, where: str) -> Html:
     """The take-profit and where it lies."""
-    return Html(f'{fmt.safe(fmt.price(row.target_price))} <span class="qd-dim">{fmt.safe(where)}</span>'.strip())
+    return Html(f"{fmt.safe(fmt.price(row.target_price))}{_below(where if row.target_price is not None else '')}")
+
+
+def _below(where: str) -> str:
+    """Where an order lies, small under its price."""
+    return f'<div class="qd-dim">{fmt.safe(where)}</div>' if where else ""
 
 
 def stop(row: Position, where: str = "") -> Html:
@@ -100,8 +105,7 @@ def stop(row: Position, where: str = "") -> Html:
         return parts.badge("no stop, yours", "dim") if row.sleeve == EXTERNAL else parts.badge("no stop", "warn")
     follows = ' <span class="qd-dim">trails</span>' if row.trails else ""
     bare = f" {parts.badge(f'{fmt.quantity(row.unprotected)} unprotected', 'warn')}" if row.unprotected else ""
-    lies = f' <span class="qd-dim">{fmt.safe(where)}</span>' if where else ""
-    return Html(f"{fmt.safe(fmt.price(row.stop_price))}{follows}{lies}{bare}")
+    return Html(f"{fmt.safe(fmt.price(row.stop_price))}{follows}{bare}{_below(where)}")
 
 
 def bought(name: str) -> Html:

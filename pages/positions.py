@@ -85,9 +85,9 @@ def _outside_card(book: BookSnapshot, held: list[Position]) -> tuple[Card, ...]:
     cards = []
     if locked:
         venues = ", ".join(sorted({venue_of(position.instrument) for position in locked}))
-        cards.append(Card("UNMANAGED", str(len(locked)), f"positions at {venues}: no working key", "stop"))
+        cards.append(Card("UNMANAGED", str(len(locked)), f"held at {venues}, where no key of ours works", "stop"))
     if theirs or orders:
-        said = f"positions and {len(orders)} orders of yours, counted in risk, never managed"
+        said = f"positions held, {len(orders)} orders open: yours, counted in risk, never managed"
         cards.append(Card("From outside", str(len(theirs)), said))
     return tuple(cards)
 

@@ -208,8 +208,8 @@ def test_promotion_when_no_strategy_trades_before_then_the_way_is_told() -> None
 def test_positions_when_some_are_not_ours_to_manage_then_said_and_not_offered_for_closing() -> None:
     at = opened("positions", Live(live="armed"), book="live")
     shown = text(at)
-    assert "From outside 1 positions and 1 orders of yours, counted in risk, never managed" in shown
-    assert "UNMANAGED 1 positions at bybit: no working key" in shown
+    assert "From outside 1 positions held, 1 orders open: yours, counted in risk, never managed" in shown
+    assert "UNMANAGED 1 held at bybit, where no key of ours works" in shown
     assert at.button(key="close-open").disabled
     assert "the engine counts it in risk and leaves it alone" in shown
 

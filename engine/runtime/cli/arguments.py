@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from engine.runtime.cli import arguments_data, arguments_research
+from engine.runtime.cli import arguments_accounts, arguments_data, arguments_research
 from engine.runtime.cli.options import Commands, Help, Parser, add_command, add_whole
 from engine.runtime.run_numbers import DEMO_SEED, MARKET_SPEED, PORT, Whole
 
@@ -51,6 +51,7 @@ def build_parser() -> Parser:
     _status(commands)
     _stop(commands)
     _arm(commands)
+    arguments_accounts.add_all(commands)
     arguments_data.add_all(commands)
     arguments_research.add_all(commands)
     return parser
