@@ -129,3 +129,19 @@ def test_target_when_it_was_never_placed_and_nobody_said_so_then_its_stop_comes_
     [working] = [each for each in bracket.exchange.orders if each.status == "open"]
     assert (working.stop, working.left) == (Decimal(95), bracket.exchange.coins)
     assert bracket.venue.order(STOP).state is OrderState.WORKING
+
+
+def test_entries_whose_stops_sleep_then_they_are_asked_about_in_turn_one_at_a_time() -> None:
+    bracket = Bracket(True)
+    bracket.submit(4, Side.BUY, OrderType.LIMIT, Purpose.ENTRY, limit_price="98")
+    bracket.submit(5, Side.SELL, OrderType.STOP, Purpose.STOP, stop_price="95", parent_id=4)
+    for order in bracket.exchange.orders:
+        bracket.exchange.fill(order, Decimal("0.5"))
+
+    held = []
+    for _ in range(2):
+        bracket.clock.now_ms += 1500
+        bracket.venue.drain()
+        bracket.venue.drain()
+        held.append(sum(1 for each in bracket.exchange.orders if each.stop is not None))
+    assert held == [1, 2]

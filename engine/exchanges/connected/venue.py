@@ -33,7 +33,9 @@ from engine.exchanges.connected.registry import Lookup, Registry
 from engine.exchanges.connected.spot_pairs import SpotPairs
 
 LOOK_AGAIN_S = 1.0
-"""Wall seconds between two looks at an entry whose stop waits for it."""
+"""Wall seconds between two looks at entries whose stops wait for them, at least."""
+LOOK_SHARE = 5
+"""So many such questions fit into the exchange's limit for each that is put: the others are for everything else."""
 
 
 class ConnectedVenue:
@@ -80,6 +82,8 @@ class ConnectedVenue:
         self._executions = Executions(self._parts, lambda: to_ms(self._now()))
         self._touched: dict[str, None] = {}
         self._gap = ""
+        self._look_pause_s = _look_pause_s(row)
+        self._look_due = float("-inf")
         self._looked: dict[str, float] = {}
 
     @property
@@ -259,20 +263,23 @@ class ConnectedVenue:
         return messages
 
     def _awaited(self) -> Iterable[KeptOrder]:
-        """Entries whose stops sleep, asked about again: without a stream nothing else tells soon that they filled."""
+        """The entry looked at longest ago of those whose stops sleep, asked again: a stream may not tell that it filled.
+        One at a time, because the engine's thread waits for the answer.
+        """
         now = self._clock.monotonic()
-        for parent_id in {each.intent.parent_id for each in self._registry.open() if each.sleeps}:
-            parent = self._registry.known(parent_id or "")
-            if (
-                parent is None
-                or parent.leg is None
-                or now - self._looked.get(parent.client_id, -LOOK_AGAIN_S) < LOOK_AGAIN_S
-            ):
+        if now < self._look_due:
+            return
+        ids = {each.intent.parent_id for each in self._registry.open() if each.sleeps and each.intent.parent_id}
+        self._looked = {parent_id: self._looked.get(parent_id, float("-inf")) for parent_id in sorted(ids)}
+        for parent_id in sorted(ids, key=self._looked.__getitem__):
+            parent = self._registry.known(parent_id)
+            if parent is None or parent.leg is None:
                 continue
-            self._looked[parent.client_id] = now
+            self._look_due, self._looked[parent_id] = now + self._look_pause_s, now
             with suppress(VenueError):
                 self._desk.refresh(parent, parent.leg)
                 yield parent
+            return
 
     def _news(self) -> list[OrderUpdate]:
         orders = [self._registry.known(client_id) for client_id in self._touched]
@@ -281,3 +288,9 @@ class ConnectedVenue:
 
     def _told(self, order: KeptOrder) -> OrderUpdate:
         return order.update(self._venue)
+
+
+def _look_pause_s(row: VenueRow) -> float:
+    """Wall seconds between two looks, so that they leave most of the exchange's limit to everything else."""
+    limits = row.limits
+    return max(LOOK_AGAIN_S, LOOK_SHARE * limits.weights.ask * limits.pace.window_s / limits.pace.weight)
