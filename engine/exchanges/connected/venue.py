@@ -263,9 +263,7 @@ class ConnectedVenue:
         return messages
 
     def _awaited(self) -> Iterable[KeptOrder]:
-        """The entry looked at longest ago of those whose stops sleep, asked again: a stream may not tell that it filled.
-        One at a time, because the engine's thread waits for the answer.
-        """
+        """The entry not looked at the longest whose stop sleeps, asked again; one, as the engine's thread waits."""
         now = self._clock.monotonic()
         if now < self._look_due:
             return
