@@ -267,7 +267,8 @@ class Line:
             self._markets_from = client
             return markets
 
-        return self.ask(Lane.DATA, question, weight=20)
+        most = self._setup.pace.weight // 4  # of a limit by the second, a list must not use up what orders need
+        return self.ask(Lane.DATA, question, weight=max(1, min(20, most)))
 
     def give_markets(self, client: Any) -> None:
         """Let a client know the markets as last loaded, without asking."""
