@@ -263,7 +263,7 @@ def _config(parts: Parts, stage: Stage, first: ConnectedSettings, fee_bps: Decim
         needs_promotion=not stage.sandbox,
         on_trial=True,
         looks=PATIENT,
-        stop_scope=StopScope.ENGINE,
+        stop_scope=StopScope.ENGINE if first.stop_spares_own else StopScope.ACCOUNT,
     )
 
 
