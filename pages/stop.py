@@ -82,7 +82,7 @@ def consequences(snapshot: EngineSnapshot, name: str | None) -> Html:
 
 
 def _consequences_of(book: BookSnapshot) -> Html:
-    spares = desk.is_connected(book)
+    spares = book.stop_spares_own
     orders = [
         f"cancel {order.side.value} {fmt.quantity(order.quantity - order.filled)} {fmt.instrument(order.instrument)} "
         f"({order.order_type.value}, {title_of(order.sleeve)})"

@@ -213,7 +213,8 @@ class BookSnapshot:
 
     ``is_valued`` is False while something held has no price, as in the first moments after a start: ``equity``,
     ``unrealised``, ``drawdown`` and ``pnl`` then rest on what was known before, and are to be shown as unknown.
-    ``obstacles`` are what keeps a book that needs arming from being armed: name and reason.
+    ``obstacles`` are what keeps a book that needs arming from being armed: name and reason. ``stop_spares_own`` is
+    whether an emergency stop leaves alone what the trader ordered and opened himself.
     ``opportunities`` are the last ways whose prices lay apart, newest first, traded or not; ``baskets`` those under way
     and the last that ended.
     """
@@ -256,6 +257,7 @@ class BookSnapshot:
     is_valued: bool = True
     needs_arming: bool = False
     armed: bool = False
+    stop_spares_own: bool = False
     obstacles: tuple[tuple[str, str], ...] = ()
     promotions: tuple[Promotion, ...] = ()
     opportunities: tuple[Opportunity, ...] = ()

@@ -25,6 +25,7 @@ from engine.ledger.holdings import Holding, SleeveTotals
 from engine.risk.limits import limit_rows
 from engine.trading.book import Book
 from engine.trading.coin_fees import unpriced_fees
+from engine.trading.config import StopScope
 from engine.trading.core import TRADES_FAILED
 from engine.trading.exposure import coin_exposure, gross_exposure, sleeve_drawdown
 from engine.trading.external import EXTERNAL
@@ -89,6 +90,7 @@ def _with_permissions(book: Book, snapshot: BookSnapshot) -> BookSnapshot:
         snapshot,
         needs_arming=book.config.needs_arming,
         armed=book.licence.armed is not None,
+        stop_spares_own=book.config.stop_scope is StopScope.ENGINE,
         obstacles=tuple(sorted(book.licence.obstacles.items())),
         promotions=tuple(book.licence.promotions.values()),
         opportunities=tuple(reversed(book.baskets.sighted.values())),
@@ -96,9 +98,7 @@ def _with_permissions(book: Book, snapshot: BookSnapshot) -> BookSnapshot:
     )
 
 
-def _position(
-    book: Book, sleeve: str, key: InstrumentKey, holding: Holding, published_at: datetime
-) -> Position:
+def _position(book: Book, sleeve: str, key: InstrumentKey, holding: Holding, published_at: datetime) -> Position:
     mark = book.mark(key)
     stops, targets = book.tracker.stops(sleeve, key), book.tracker.targets(sleeve, key)
     bare = book.gaps.get((sleeve, key, Gap.STOP_TOO_SMALL))
@@ -214,9 +214,7 @@ def _feed(book: Book, venue: str) -> FeedView:
     market, wall = feed.last_market_time, feed.last_wall_time
     told = (feed.online, feed.detail, market, wall, feed.latency_s, feed.calls, feed.failures)
     outside = book.outside
-    return FeedView(
-        venue, book.config.simulated, *told, outside.conditions.get(venue), outside.awaiting.get(venue, "")
-    )
+    return FeedView(venue, book.config.simulated, *told, outside.conditions.get(venue), outside.awaiting.get(venue, ""))
 
 
 def _limits(book: Book) -> tuple[LimitUse, ...]:

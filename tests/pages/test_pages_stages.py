@@ -229,12 +229,20 @@ def test_stops_and_targets_when_shown_then_where_they_lie_is_told() -> None:
     assert "rests at the exchange stop" in shown
 
 
-def test_red_button_when_the_trader_has_orders_of_his_own_then_they_are_not_listed() -> None:
-    at = opened("header", Live(live="armed"), book="live").button(key="stop-open").click().run()
+@pytest.mark.parametrize(("spared", "said"), [(True, "2 working orders, 1 open"), (False, "3 working orders, 2 open")])
+def test_red_button_when_the_trader_has_orders_of_his_own_then_listed_unless_they_are_spared(
+    spared: bool, said: str
+) -> None:
+    class Sparing(Live):
+        def snapshot(self) -> EngineSnapshot:
+            known = super().snapshot()
+            return replace(known, books=tuple(replace(book, stop_spares_own=spared) for book in known.books))
+
+    at = opened("header", Sparing(live="armed"), book="live").button(key="stop-open").click().run()
     at.radio(key="stop-scope").set_value("only live").run()
     shown = text(at)
-    assert "live book: 2 working orders, 1 open position" in shown
-    assert "BTC/USDT · binance" not in shown
+    assert f"live book: {said} position" in shown
+    assert ("BTC/USDT · binance" in shown) is not spared
 
 
 def test_stop_when_not_flat_then_the_exposure_is_told_or_that_it_is_unknown() -> None:
