@@ -40,7 +40,7 @@ from engine.trading.recovery import Reconciler, Recovered, recover, take_baselin
 from engine.trading.sleeves import build_strategy
 from engine.trading.stopping import StopDriver
 from tests.standin.client import SECRET, StandIn, running
-from tests.standin.judge import BookedFill, BookedOrder, Verdict, differences, judge
+from tests.standin.judge import BookedFill, Verdict, differences, judge
 from tests.trading.harness import ListJournal, Script
 
 D = Decimal
@@ -52,7 +52,7 @@ FAST = {Lane.CLOSE: 0.4, Lane.STATUS: 0.4, Lane.ENTRY: 0.4, Lane.DATA: 5.0}
 UNHURRIED = Pace(1_000_000, 1.0)
 """Limits of the exchange wait in real time; only tests about them keep them."""
 _numbers = count(1)
-_clocks: dict[int, "MovedClock"] = {}
+_clocks: dict[int, MovedClock] = {}
 """Time at an exchange only moves forward, also from test to test."""
 
 
@@ -298,7 +298,9 @@ class Rig:
         key: InstrumentKey | None = None,
     ) -> CommandDone:
         """An order by hand."""
-        kind = OrderType.MARKET if limit is None and stop is None else OrderType.LIMIT if stop is None else OrderType.STOP
+        kind = (
+            OrderType.MARKET if limit is None and stop is None else OrderType.LIMIT if stop is None else OrderType.STOP
+        )
         prices = [None if each is None else D(str(each)) for each in (limit, stop)]
         return self.command(PlaceOrder("live", key or self.key, side, D(quantity), kind, *prices, reduce_only))
 
@@ -402,8 +404,8 @@ class Rig:
     def _booked_fills(self) -> list[BookedFill]:
         return [
             BookedFill(
-                row["trade_id"].rpartition(":")[2], self._instrument_there(row["instrument"]), row["side"], D(row["quantity"]),
-                D(row["price"]), D(row["fee"]), row["fee_currency"],
+                row["trade_id"].rpartition(":")[2], self._instrument_there(row["instrument"]), row["side"],
+                D(row["quantity"]), D(row["price"]), D(row["fee"]), row["fee_currency"],
             )
             for row in self.journal.rows
             if row["type"] == "Fill"
@@ -511,9 +513,7 @@ def clean(exchange: StandIn, where: str) -> None:
 
 
 @contextmanager
-def rig(
-    exchange: StandIn, market: Market, folder: Path, *, judges_money: bool = True, **more: Any
-) -> Iterator[Rig]:
+def rig(exchange: StandIn, market: Market, folder: Path, *, judges_money: bool = True, **more: Any) -> Iterator[Rig]:
     """A book for the length of the block; at its end every doubt is resolved and nothing may differ."""
     clean(exchange, market.where)
     clock = _clocks.setdefault(exchange.port, MovedClock())

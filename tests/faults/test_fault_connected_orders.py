@@ -401,7 +401,8 @@ def test_fault_20_closed_by_hand_at_the_exchange_meanwhile_then_never_turned_rou
     with rig(exchange, market, tmp_path) as book:
         book.enter()
         held = book.held("momentum")
-        exchange.call("order", venue=market.where, symbol="BTCUSDT", side="sell", quantity=str(held - held % D("0.001")),
+        sold = str(held - held % D("0.001"))
+        exchange.call("order", venue=market.where, symbol="BTCUSDT", side="sell", quantity=sold,
                       perpetual=market.is_perpetual)  # fmt: skip
         book.command(ClosePosition("live", "momentum", book.key, D(1)))
         book.live(65, 5.0)

@@ -99,7 +99,7 @@ class Executions:
         return rows, json.dumps(values)
 
     def flows_soon(self) -> None:
-        """Money has moved: the next look asks for deposits and withdrawals too, so that it does not stay unexplained."""
+        """Money has moved: the next look asks for deposits and withdrawals too, so that it is soon explained."""
         self._flows_due_ms = 0
 
     def _flows(self, marks: dict[str, _Mark], now_ms: int) -> list[Row]:
@@ -130,9 +130,12 @@ class Executions:
             until_ms = min(since_ms + self._trades.span_ms - 1, now_ms + overlap_ms)
             found |= {number_of(row): row for row in wanted.read(_Span(wanted.scope, since_ms, until_ms))}
             since_ms = until_ms + 1
-        newest_ms = max([first_ms, now_ms - QUIET_MS, *(to_ms(row.at) for row in found.values())])
-        near = {number for number, row in found.items() if to_ms(row.at) >= newest_ms - overlap_ms}
         seen, begin_ms = (set(), first_ms) if mark is None else (set(mark.seen), mark.begin_ms)
+        before_ms = first_ms if mark is None else mark.at_ms
+        newest_ms = max([before_ms, now_ms - QUIET_MS, *(to_ms(row.at) for row in found.values())])
+        near = {number for number, row in found.items() if to_ms(row.at) >= newest_ms - overlap_ms}
+        if newest_ms == before_ms:  # a list that is suddenly empty, or of long ago, must not have old rows told again
+            near |= seen
         marks[name] = _Mark(newest_ms, tuple(sorted(near)), begin_ms)
         told_ms = max(first_ms, begin_ms)
         return [row for number, row in found.items() if number not in seen and to_ms(row.at) >= told_ms]

@@ -154,6 +154,7 @@ BYBIT = VenueRow(
         Pace(10, 1.0),
         UseHeaders(remaining="x-bapi-limit-status", limit="x-bapi-limit"),
         _BYBIT_DOUBT,
+        ('"retCode":110074',),  # "this contract is not live": the library has no name for it
     ),
 )
 
