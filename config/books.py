@@ -86,7 +86,7 @@ class ConnectedSettings(Section):
         True, description="Where there is such a switch, the exchange cancels entries if the engine falls silent"
     )
     stop_spares_own: bool = Field(
-        False, description="An emergency stop leaves orders and perpetual positions alone that are not the engine's"
+        True, description="An emergency stop leaves orders and perpetual positions alone that are not the engine's"
     )
     rest_url: str = Field(
         "", pattern=r"^(https?://\S+)?$", description="Other address of the exchange's REST interface"

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from engine.domain.instruments import Instrument, InstrumentKey
-from engine.domain.market import BookTop
 from engine.domain.orders import Side
+
+if TYPE_CHECKING:  # numpy stays out of what only reads commands and facts
+    from engine.domain.market import BookTop
 
 
 class UnwindRule(Enum):

@@ -132,9 +132,14 @@ class _Wallet:
     book: Book | None = None
 
     def intent(self, client_id: str) -> OrderIntent | None:
-        """What the book wished under an id, None where it does not know it."""
+        """What the book wishes under an id as last agreed, None where it does not know it.
+
+        Not as first wished: a stop that was made smaller must not come back whole after a restart.
+        """
         order = self.book.tracker.get(client_id) if self.book is not None else None
-        return order.intent if order is not None else None
+        if order is None:
+            return None
+        return replace(order.intent, quantity=order.quantity, stop_price=order.stop_price)
 
 
 def _check(connection: Connection, first: ConnectedSettings) -> AccountCheck:

@@ -104,10 +104,14 @@ class Caretaker:
         self._ways.watch.start()
         threading.Thread(target=self._watch, name=f"caretaker-{self._loop.book.config.name}", daemon=True).start()
 
+    def cut(self) -> None:
+        """Let nothing more go out to the exchange; safe from any thread, whatever hangs."""
+        self._line.close()
+
     def close(self) -> None:
         """Look no more, and let the exchange go."""
         self._ending.set()
-        self._line.close()
+        self.cut()
         self._ways.watch.close()
         self._ways.streams.close()
 

@@ -10,6 +10,7 @@ import hmac
 import json
 import os
 import secrets
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -80,7 +81,7 @@ class Channel:
         self._path = folder / CHANNEL_FILE
         self._token = secrets.token_urlsafe(32)
         handler = type("BoundHandler", (_Handler,), {"engine": engine, "token": self._token, "clock": clock})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._server = _Server(("127.0.0.1", 0), handler)
         self._server.daemon_threads = True
 
     def open(self) -> None:
@@ -102,6 +103,12 @@ class Channel:
             self._path.unlink(missing_ok=True)
         self._server.shutdown()
         self._server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A console that went away in the middle of an answer is worth no traceback."""
+        _log.info("a console's connection ended", error=repr(sys.exc_info()[1]))
 
 
 class _Handler(BaseHTTPRequestHandler):

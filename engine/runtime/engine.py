@@ -36,6 +36,8 @@ from engine.trading.report import report
 
 VERSION = "0.1.0"
 _log = structlog.get_logger(__name__)
+SLOW_EXCHANGES = 4
+"""So many times longer may a loop with books at exchanges go without a turn: each question waits up to its patience."""
 _TICK_S = 0.1
 _QUEUE = 64
 
@@ -96,10 +98,17 @@ class EngineThread(threading.Thread):
         self._ending.set()
         for book in self._books.values():
             book.loop.retire()
+            if book.caretaker is not None:
+                book.caretaker.cut()
 
     def end(self) -> None:
         """Finish the event at hand, store a checkpoint and stop."""
         self._ending.set()
+
+    def is_hung(self, after_s: float) -> bool:
+        """Whether it has made no turn for so many seconds; longer where exchanges may answer slowly, one by one."""
+        waits = any(book.caretaker is not None for book in self._books.values())
+        return time.monotonic() - self.heartbeat > after_s * (SLOW_EXCHANGES if waits else 1)
 
     @property
     def queue_length(self) -> int:

@@ -221,7 +221,7 @@ class Supervisor:
             thread = self._thread
             if thread is None:
                 continue
-            hung = time.monotonic() - thread.heartbeat > self.settings.engine.hung_after_s
+            hung = thread.is_hung(self.settings.engine.hung_after_s)
             if thread.is_alive() and not hung:
                 continue
             why = "made no progress" if hung else f"ended: {thread.failure}"
@@ -296,7 +296,7 @@ class Supervisor:
         thread = self._thread
         if thread is None or not thread.is_alive():
             return False
-        return time.monotonic() - thread.heartbeat < self.settings.engine.hung_after_s
+        return not thread.is_hung(self.settings.engine.hung_after_s)
 
     def absence(self) -> str:
         """Why nobody trades now; "" while the loop makes progress."""

@@ -160,9 +160,7 @@ def market_row(request: KernelRequest, instrument: Instrument, venues: list[str]
     row["maker_top"], row["maker_bottom"] = whole_ratio(
         unit * Fraction(maker) * _CENTS, f"{instrument.key}: the fee of {costs.maker_bps} basis points"
     )
-    row["half_top"], row["half_bottom"] = whole_ratio(
-        costs.half_spread, f"a spread of {costs.spread_bps} basis points"
-    )
+    row["half_top"], row["half_bottom"] = whole_ratio(costs.half_spread, f"a spread of {costs.spread_bps} basis points")
     row["take_top"], row["take_bottom"] = whole_ratio(
         costs.taking, f"spread {costs.spread_bps} with slippage {costs.slippage_bps} basis points"
     )

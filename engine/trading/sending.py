@@ -110,7 +110,7 @@ class Sender:
         except VenueUnreachable as error:
             self._book.venue_failed(venue.venue, at)
             return _ended(order, OrderState.ABANDONED, at, f"never sent: {error}")
-        except VenueAmbiguous as error:
+        except (VenueAmbiguous, OrderNotFound) as error:
             self._book.venue_failed(venue.venue, at)
             return _ended(order, OrderState.UNKNOWN, at, str(error))
 
@@ -136,8 +136,8 @@ class Sender:
             with self._measured(venue.venue):
                 told = venue.cancel(client_id)
             return [replace(told, reason=ON_REQUEST) if told.state is OrderState.CANCELLED else told]
-        except OrderNotFound:
-            return self._ask_about(order, venue, at)
+        except OrderNotFound as error:
+            return self._ask_again(order, venue, at, str(error))
         except VenueRejected as error:
             return [report_on(order, order.state, at, str(error))]
         except VenueUnreachable:
@@ -146,6 +146,18 @@ class Sender:
         except VenueAmbiguous as error:
             self._book.venue_failed(venue.venue, at)
             return [report_on(order, OrderState.PENDING_CANCEL, at, str(error))]
+
+    def _ask_again(self, order: TrackedOrder, venue: MarketVenue, at: datetime, words: str) -> list[OrderUpdate]:
+        """A cancellation was answered with "unknown order". Where a venue takes time to find its own orders this proves
+        nothing: only the order's own end does, and until then the resolver looks, twice and a while apart.
+        """
+        if not self._book.config.looks.lists_orders:  # a simulated venue knows its orders
+            return self._ask_about(order, venue, at)
+        try:
+            told = venue.order(order.intent.client_id)
+        except VenueError:
+            return [report_on(order, OrderState.PENDING_CANCEL, at, words)]
+        return [told if told.state.is_final else report_on(order, OrderState.PENDING_CANCEL, at, words)]
 
     def not_found(self, order: TrackedOrder, at: datetime) -> list[OrderUpdate]:
         """What follows from an order that was not found twice: one that was never confirmed was never placed."""

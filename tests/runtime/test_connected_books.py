@@ -7,6 +7,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from connected_book import Engine, engine_at
@@ -27,10 +29,12 @@ from engine.domain.commands import (
 from engine.domain.errors import BadInput, QuarterdeckError
 from engine.domain.facts import Armed, Evidence
 from engine.domain.instruments import InstrumentKey
-from engine.domain.orders import OrderType, Purpose, Side
+from engine.domain.orders import OrderIntent, OrderState, OrderType, OrderUpdate, Purpose, Side
 from engine.exchanges import EXCHANGES
 from engine.exchanges.accounts import AccountCheck
-from engine.runtime.build_connected import STAGES, require_fit
+from engine.execution.tracker import Tracker
+from engine.runtime.build_connected import STAGES, _Wallet, require_fit
+from engine.trading.book import Book
 from engine.trading.graduation import Candidate
 from engine.trading.sleeves import build_strategy
 from tests.standin.client import KEY, SECRET, StandIn, running
@@ -420,3 +424,25 @@ def test_check_then_an_unknown_right_is_not_approved() -> None:
     assert "not approved" in why_not_approved(AccountCheck(True, "it is unknown", can_trade=True))
     assert "could not be checked" in why_not_approved(AccountCheck(False, "no answer"))
     assert why_not_approved(AccountCheck(True, "fine", can_trade=True, can_withdraw=False)) == ""
+
+
+def test_order_that_was_made_smaller_when_asked_for_after_a_restart_then_it_is_not_whole_again() -> None:
+    intent = OrderIntent(
+        "l1", InstrumentKey("bybit:BTC/USDT"), Side.SELL, Decimal("0.01"), OrderType.STOP, Purpose.STOP, "momentum",
+        datetime(2026, 3, 1, tzinfo=UTC), Decimal(50_000), stop_price=Decimal(49_000), reduce_only=True,
+    )  # fmt: skip
+    tracker = Tracker()
+    tracker.add(intent)
+    smaller = OrderUpdate(
+        "l1", "bybit", intent.instrument, OrderState.WORKING, Decimal(0), intent.created_at,
+        quantity=Decimal("0.006"), stop_price=Decimal(49_500),
+    )  # fmt: skip
+    tracker.apply_update(smaller)
+    nobody: Any = None
+    wallet = _Wallet(nobody, nobody, nobody, nobody, False, book=cast(Book, SimpleNamespace(tracker=tracker)))
+
+    known = wallet.intent("l1")
+
+    assert known is not None
+    assert (known.quantity, known.stop_price) == (Decimal("0.006"), Decimal(49_500))
+    assert wallet.intent("l2") is None

@@ -40,12 +40,11 @@ def refused(error: Exception) -> Any:
 def host_on(folder: Path, error: Exception) -> tuple[Host, list[str]]:
     """A host whose control file refuses every command, and who was woken."""
     host, woken = Host(), []
-    thread = SimpleNamespace(wake=lambda: woken.append("engine"))
     host._services = SimpleNamespace(  # type: ignore[assignment]
         control=SimpleNamespace(submit=refused(error)),
         folder=folder,
         clock=SimpleNamespace(now=lambda: datetime(2026, 1, 1, tzinfo=UTC)),
-        supervisor=SimpleNamespace(thread=thread),
+        supervisor=SimpleNamespace(wake=lambda: woken.append("engine")),
     )
     return host, woken
 

@@ -347,3 +347,24 @@ def test_start_when_a_deposit_is_not_told_yet_then_not_halted_but_nothing_is_ope
     desk.wire.flow("USDT", "500")
     desk.turn(10, times=2)
     assert desk.order_by_hand(command_id="again").status == "done"
+
+
+def test_cancel_answered_with_not_found_then_the_stop_still_counts_until_its_end_is_told() -> None:
+    desk = holding()
+    stop = desk.book.tracker.stops("momentum", desk.key)[0]
+    desk.wire.missing.add(stop.intent.client_id)
+    desk.wire.inner.faults.plan(Call.CANCEL, Fault.NOT_FOUND)
+    desk.wire.inner.faults.plan(Call.ORDER, Fault.NOT_FOUND)
+    desk.want(0.0)
+    desk.bar("100")
+
+    assert stop.state is OrderState.PENDING_CANCEL
+    desk.bar("100")
+    assert desk.held() > 0  # no exit went out beside a stop that may still sell
+
+    desk.wire.missing.clear()
+    desk.turn(3, times=5)
+    for _ in range(3):
+        desk.bar("100")
+    assert stop.state is OrderState.CANCELLED
+    assert desk.held() == desk.book.ledger.account_position(desk.key) == 0
