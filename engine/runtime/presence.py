@@ -11,6 +11,9 @@ from engine.domain.facts import Notice, Severity
 from engine.runtime.services import Services
 
 LOOK_EVERY_S = 0.5
+ALERT_AFTER_S = 5.0
+"""Pages say at once that the engine does not answer; people are alerted where it stays away longer than a restart of
+its loop takes, as when a book is added."""
 _KEY = "engine-gone"
 _log = structlog.get_logger(__name__)
 
@@ -29,6 +32,7 @@ class Presence:
         self._services = services
         self._ending = ending
         self._gone = False
+        self._missed_at: float | None = None
         self._thread = threading.Thread(target=self._watch, name="presence", daemon=True)
 
     def start(self) -> None:
@@ -49,6 +53,10 @@ class Presence:
     def look(self) -> None:
         """Tell once that it is gone, and once that it is back; deliver while it cannot do so itself."""
         why = self._services.supervisor.absence()
+        now = self._services.clock.monotonic()
+        self._missed_at = (self._missed_at if self._missed_at is not None else now) if why else None
+        if self._missed_at is not None and now - self._missed_at < ALERT_AFTER_S:
+            return
         if why and not self._gone:
             self._say("The engine does not answer", f"{why}. Nothing is decided; orders at the venues stay as they are")
             _log.error("engine does not answer", why=why)

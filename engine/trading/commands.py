@@ -183,6 +183,9 @@ class _Handler(StrategyCommands):
     def _set_trading(self, state: TradingState) -> str:
         if self._book.latched:
             raise CommandRefused(f"{self._book.config.name} is latched ({self._book.state_reason}); re-arm it first")
+        if self._book.state is TradingState.LOCKED and state is not TradingState.HALTED:
+            why = f"{self._book.config.name} is LOCKED: {self._book.state_reason}"
+            raise CommandRefused(f"{why}. It is tried again every half minute; once it works, the book can be set")
         if state is TradingState.LOCKED:
             raise CommandRefused("LOCKED is set by the engine alone, when credentials stop working")
         reason = f"{self._command.reason or 'set'} by {self._command.actor.name}"

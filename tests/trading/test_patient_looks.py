@@ -295,11 +295,14 @@ def test_fault_35_key_refused_then_locked_shown_unmanaged_and_back_close_only_af
     assert desk.book.state is TradingState.ACTIVE
 
 
-def test_fault_35_locked_when_a_person_sets_it_active_then_locked_again_at_once() -> None:
+def test_fault_35_locked_when_a_person_sets_it_active_then_refused_with_what_happens_next() -> None:
     desk = started()
     desk.wire.state = VenueState.LOCKED
     desk.turn(1)
-    desk.command(SetTrading("test", TradingState.ACTIVE), "on")
+    done = desk.command(SetTrading("test", TradingState.ACTIVE), "on")
+    assert done is not None
+    assert done.status == "refused"
+    assert "tried again every half minute" in done.detail
     desk.turn(1)
     assert desk.book.state is TradingState.LOCKED
     assert desk.order_by_hand().status == "refused"

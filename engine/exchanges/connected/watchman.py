@@ -18,8 +18,9 @@ from engine.exchanges.connected.memory import VenueMemory
 
 OPEN_S = {Lane.CLOSE: 1.0, Lane.STATUS: 3.0, Lane.ENTRY: 30.0, Lane.DATA: 30.0}
 """Pause of each lane after failures in a row: exits and status are tried on at a low rate, entries wait."""
-LOCKED_RETRY_S = {Lane.CLOSE: 30.0, Lane.STATUS: 300.0}
-"""A key that was refused is tried again so seldom; entries not at all until a question was answered."""
+LOCKED_RETRY_S = {Lane.CLOSE: 30.0, Lane.STATUS: 30.0}
+"""A key that was refused is tried again so seldom, so that a stop that waits for it is not kept waiting once it works;
+entries not at all until a question was answered."""
 MAINTENANCE_RETRY_S = 30.0
 SILENT_ANSWERS = 2
 """Questions in a row without any answer after which a venue counts as OFFLINE."""
