@@ -19,7 +19,7 @@ export QUARTERDECK_PORT := $(PORT)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-long check lint audit clean
+.PHONY: help setup run test test-long soak check lint audit clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -e 's/:.*## /|/' | awk -F'|' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -34,6 +34,9 @@ test: lint ## Set up with the test tools, then run every check and the tests
 
 test-long: $(TOOLS) $(WARMED) ## The tests that run for long, with their full counts
 	$(PY) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m long
+
+soak: $(TOOLS) $(WARMED) ## Random faults at the stand-in exchange for half an hour; prints its seed
+	QUARTERDECK_SOAK_S=1800 $(PY) -m pytest tests/faults/test_fault_connected_kill.py -k random -s --timeout 3600
 
 check: test ## The same as make test
 

@@ -28,9 +28,9 @@ PATH = tuple(
     )
 )  # fmt: skip
 """Where an order passes on the engine's thread."""
-POINTS = int(os.environ.get("QUARTERDECK_KILL_POINTS", "14"))
+POINTS = int(os.environ.get("QUARTERDECK_KILL_POINTS", "8"))
 """Lines at which each market's run is killed; 0 is every line."""
-SOAK_S = float(os.environ.get("QUARTERDECK_SOAK_S", "15"))
+SOAK_S = float(os.environ.get("QUARTERDECK_SOAK_S", "10"))
 SEED = int(os.environ.get("QUARTERDECK_SOAK_SEED", "0")) or random.SystemRandom().randrange(1, 10**9)
 Spot = tuple[str, int]
 
