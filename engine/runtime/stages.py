@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from config.settings import ConnectedSettings, load
 from engine.domain.commands import Role, TradingState
+from engine.domain.conditions import VenueCondition, VenueState
 from engine.domain.errors import BadInput
 from engine.domain.operations_views import ConnectionView
 from engine.domain.portfolio import BookSnapshot, SleeveView
@@ -145,13 +146,13 @@ def _conditions(
         found.append(StageCondition("key", "Key", chosen.check_ok if chosen.checked_at else None, said))
     if book is None:
         return [*found, *_not_known_yet(stage)]
-    obstacles = dict(book.obstacles)
+    obstacles, refusing = dict(book.obstacles), _refusing(book)
     if "key" in obstacles:
         found[-1] = StageCondition("key", "Key", False, obstacles["key"])
-    differs = obstacles.get("reconciliation", "")
-    found.append(
-        StageCondition("reconciliation", "Books and exchange", not differs, differs or "compared and found equal")
-    )
+    if refusing is not None:
+        refused = f"{refusing.venue} does not accept the key: give it a working one"
+        found = [*(each for each in found if each.name != "key"), StageCondition("key", "Key", False, refused)]
+    found.append(_compared(book, obstacles.get("reconciliation", ""), refusing))
     if book.needs_arming:
         promoted = ", ".join(title_of(each.strategy) for each in book.promotions)
         found.append(StageCondition("promotion", "Strategies", bool(promoted), promoted or "none was promoted yet"))
@@ -160,6 +161,21 @@ def _conditions(
     active = book.state is TradingState.ACTIVE
     found.append(StageCondition("state", "Trading state", active, f"{book.state.value}: {book.state_reason}"))
     return found
+
+
+def _refusing(book: BookSnapshot) -> VenueCondition | None:
+    """The venue that accepts the key no longer, whatever the last check of the key said; None where all do."""
+    told = (feed.condition for feed in book.feeds)
+    return next((each for each in told if each is not None and each.state is VenueState.LOCKED), None)
+
+
+def _compared(book: BookSnapshot, differs: str, refusing: VenueCondition | None) -> StageCondition:
+    """Whether books and exchange are equal as far as the exchange can be asked now."""
+    why = differs or next((feed.awaits for feed in book.feeds if feed.awaits), "")
+    if refusing is not None:
+        at = f", {refusing.since:%Y-%m-%d %H:%M:%S} UTC" if refusing.since else ""
+        why = f"not compared since {refusing.venue} is LOCKED{at}"
+    return StageCondition("reconciliation", "Books and exchange", not why, why or "compared and found equal")
 
 
 def _not_known_yet(stage: Stage) -> list[StageCondition]:
