@@ -49,19 +49,22 @@ def _strip(console: ConsolePort) -> None:
     )
     st.html(
         f'<div class="qd-bar" data-drawn="{now.timestamp():.3f}" data-zone="{safe(appearance.current(console).zone)}">'
-        f'<span class="qd-badges">{badges(book)}</span>{cells}'
+        f'<span class="qd-badges">{badges(book, absent=bool(console.absence()))}</span>{cells}'
         f"{_clock(console, book, now)}{_alerts(console)}</div>"
     )
 
 
-def badges(book: BookSnapshot) -> Html:
+def badges(book: BookSnapshot, *, absent: bool) -> Html:
     """Stage, simulation mark and trading state of a book."""
-    return Html(parts.badge(book.stage.upper()) + parts.simulated_mark(book.simulated) + state_badge(book))
+    state = state_badge(book, absent=absent)
+    return Html(parts.badge(book.stage.upper()) + parts.simulated_mark(book.simulated) + state)
 
 
-def state_badge(book: BookSnapshot) -> Html:
-    """The trading state, and whether a latch holds it."""
+def state_badge(book: BookSnapshot, *, absent: bool) -> Html:
+    """The trading state, and whether a latch holds it; grey and as last told while the engine is ``absent``."""
     latched = " · latched" if book.latched else ""
+    if absent:
+        return parts.badge(f"○ last told {book.state.value}{latched}", "dim")
     return parts.badge(f"● {book.state.value}{latched}", STATE_TONES[book.state])
 
 

@@ -158,18 +158,17 @@ def _state(console: ConsolePort) -> None:
     ]
     body = parts.bullets(rows) if rows else safe("No open alert.")
     more = f'<p class="qd-dim">{page.total - len(rows)} more on the Alerts page</p>' if page.total > len(rows) else ""
-    parts.panel(Html(f"{_health_line(snapshot, health)}{body}{more}"))
+    parts.panel(Html(f"{_health_line(snapshot, health, absent=bool(console.absence()))}{body}{more}"))
 
 
-def _health_line(snapshot: EngineSnapshot, health: tuple[HealthFigure, ...]) -> Html:
+def _health_line(snapshot: EngineSnapshot, health: tuple[HealthFigure, ...], *, absent: bool) -> Html:
     bad = [figure for figure in health if figure.ok is False]
     unknown = sum(1 for figure in health if figure.value is None)
     early = sum(1 for figure in health if figure.value is not None and figure.threshold and figure.ok is None)
     slow = next((figure.value for figure in health if figure.name == "loop_p99_s"), None)
     words = ", ".join(f"{figure.title} {fmt.number(figure.value, 1)} {figure.unit}" for figure in bad)
-    verdict = (
-        parts.badge(f"over threshold: {words}", "warn") if bad else parts.badge("all judged within limits", "accent")
-    )
+    said, tone = (f"over threshold: {words}", "warn") if bad else ("all judged within limits", "accent")
+    verdict = parts.badge(f"unknown now, last told {said}", "dim") if absent else parts.badge(said, tone)
     waiting = parts.badge(f"{early} not judged so soon after the start", "dim") if early else ""
     return Html(
         f'<div class="qd-badges">{verdict}{parts.badge(f"{unknown} not measured", "dim") if unknown else ""}{waiting}'

@@ -72,9 +72,10 @@ def _limits(console: ConsolePort, titles: Mapping[str, str]) -> None:
     over = [titled(limit, titles) for limit in book.limits if limit.used is not None and limit.used >= limit.limit]
     unknown = [titled(limit, titles) for limit in book.limits if limit.used is None]
     chosen = mode(book)
+    state = header.state_badge(book, absent=bool(console.absence()))
     cards = parts.cards(
         (
-            Card("Trading state", header.state_badge(book), book.state_reason or "nothing holds it back"),
+            Card("Trading state", state, book.state_reason or "nothing holds it back"),
             Card("Mode", fmt.words(chosen) or "unknown", _MODES.get(chosen, "").partition(": ")[2]),
             overview.drawdown_card(book),
             Card("Limits reached", str(len(over)), _few(over) or "none", "warn" if over else ""),

@@ -90,7 +90,7 @@ def _head(console: ConsolePort, stage: str) -> None:
     view, book = _view(console, stage), _book(console, stage)
     badges = parts.badge("running", "accent") if view.running else parts.badge("not running", "dim")
     if book is not None:
-        badges = Html(badges + header.state_badge(book) + _armed(book))
+        badges = Html(badges + header.state_badge(book, absent=bool(console.absence())) + _armed(book))
     st.html(f'<div><b>{fmt.safe(view.title)}</b> <span class="qd-badges">{badges}</span></div>')
     if view.running:
         facts = (

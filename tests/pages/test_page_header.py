@@ -141,6 +141,15 @@ def test_strip_when_the_book_cannot_be_valued_then_a_dash_and_why(monkeypatch: p
         assert "10,432.18" not in shown, page
 
 
+def test_pages_when_the_engine_is_gone_then_nothing_is_called_active_or_within_limits() -> None:
+    console = FakeConsole(gone="the engine has ended: process 7 is gone", live="armed")
+    for page in ("header", "risk"):
+        shown = text(opened(page, console))
+        assert "last told ACTIVE" in shown
+        assert "● ACTIVE" not in shown
+    assert "unknown now, last told " in text(opened("overview", console))
+
+
 def test_stop_dialog_when_the_engine_is_gone_then_stored_and_not_called_flat() -> None:
     console = FakeConsole(gone="the engine has ended: process 7 is gone", pending=True)
     at = stop_dialog(console)
