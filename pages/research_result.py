@@ -85,7 +85,10 @@ def _as_of(console: ConsolePort, view: BacktestView) -> None:
 def verdict_notice(found: RunVerdict) -> None:
     """The same of a verdict that is known."""
     title = f"{found.level[:1].upper()}{found.level[1:]}"
-    parts.notice(Html(f"<b>{safe(title)}</b>{parts.bullets(found.reasons)}"), _TONES[found.standing])
+    lead = f" {found.lead}:" if found.lead else ""
+    passed = f"Passed, which alone is not enough:{parts.bullets(found.passed)}" if found.passed else ""
+    words = f"<b>{safe(title)}.</b>{safe(lead)}{parts.bullets(found.reasons)}{passed}"
+    parts.notice(Html(words), _TONES[found.standing])
 
 
 def figure(value: float | None, unit: Unit, currency: str) -> str:
@@ -164,6 +167,8 @@ def _figures(view: BacktestView) -> None:
     left, right = st.columns(2, gap="medium")
     with left:
         st.subheader("At twice the costs", anchor=False)
+        if view.doubled_days:
+            parts.notice(view.doubled_days, "warn")
         tables.draw(_check_columns(unit), view.doubled, "This run was not repeated at twice the costs.")
     with right:
         st.subheader("Luck and overfitting", anchor=False)

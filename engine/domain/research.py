@@ -40,12 +40,17 @@ class Unit(Enum):
 
 @dataclass(frozen=True, slots=True)
 class RunVerdict:
-    """One line on a run and the reasons for it."""
+    """One line on a run and the reasons for it, under words that say what they are.
+
+    ``passed`` are the tests it did pass, where that was not enough; none where the record does not tell them.
+    """
 
     level: str
     line: str
     reasons: tuple[str, ...]
     standing: Standing
+    lead: str = ""
+    passed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +221,8 @@ class BacktestView:
     known. The verdict is as of ``judged_at`` and knows nothing of ``tried_since``: distinct settings of the
     strategy tried on these days later, None where not known. ``remarks`` say what its candles lack, or what was done to
     their rows; none where every row was taken as it stood. ``below_minimum`` counts wishes to open a position whose
-    order would have been below the venue's minimum, None where they were not counted.
+    order would have been below the venue's minimum, None where they were not counted. ``doubled_days`` says of which
+    days the figures at twice the costs are where those are other days than the run's, "" where not or not known.
     """
 
     row: BacktestRow
@@ -238,6 +244,7 @@ class BacktestView:
     tried_since: int | None = None
     remarks: tuple[str, ...] = ()
     below_minimum: int | None = None
+    doubled_days: str = ""
 
 
 @dataclass(frozen=True, slots=True)

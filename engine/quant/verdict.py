@@ -120,10 +120,14 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A level and the reasons for it, each a short sentence without its full stop."""
+    """A level and the reasons for it, each a short sentence without its full stop.
+
+    ``passed`` are the tests that the run did pass, where that was not enough; the reasons never repeat them.
+    """
 
     level: Level
     reasons: tuple[str, ...]
+    passed: tuple[str, ...] = ()
 
     @property
     def line(self) -> str:
@@ -289,7 +293,7 @@ def judge(evidence: Evidence, limits: Thresholds | None = None) -> Verdict:
     Returns
     -------
     Verdict
-        With every reason for its level, not only the first.
+        With every reason for its level, not only the first, and apart from them the tests of 3 and 4 that were passed.
 
     Examples
     --------
@@ -312,16 +316,17 @@ def _weighed(statistics: tuple[_Check, ...], evidence: Evidence) -> Verdict:
     failed = tuple(check.bad for check in statistics if check.passed is False)
     costs, said = _double_cost(evidence), _against_holding(evidence)
     held = (f"{Level.NO_BETTER.value} ({said})",) if said else ()
-    if failed:
-        return Verdict(Level.NOT_DISTINGUISHABLE, (*failed, *held))
-    if costs.passed is False:
-        return Verdict(Level.FRAGILE, (costs.bad, *held))
-    if held:
-        return Verdict(Level.NO_BETTER, (said,))
     everything = (*statistics, costs)
+    good = tuple(check.good for check in everything if check.passed and check.good)
+    if failed:
+        return Verdict(Level.NOT_DISTINGUISHABLE, (*failed, *held), good)
+    if costs.passed is False:
+        return Verdict(Level.FRAGILE, (costs.bad, *held), good)
+    if held:
+        return Verdict(Level.NO_BETTER, (said,), good)
     missing = tuple(check.missing for check in everything if check.passed is None)
     if _unknown(evidence.net_return):
         missing = ("the net return is not known", *missing)
     if missing:
-        return Verdict(Level.INCOMPLETE, missing)
-    return Verdict(Level.DISTINGUISHABLE, tuple(check.good for check in everything if check.good))
+        return Verdict(Level.INCOMPLETE, missing, good)
+    return Verdict(Level.DISTINGUISHABLE, good)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from engine.domain.codec import plain, utc_text
 from engine.simulation.backtest import BacktestRun, CostsPaid
 from engine.simulation.backtest_trades import RoundTrip
-from engine.simulation.evaluation import Evaluation
+from engine.simulation.evaluation import DoubleCosts, Evaluation
 from engine.simulation.evaluation_figures import Figure
 from engine.simulation.evaluation_market import RegimeResult, YearResult
 from engine.simulation.fine_candles import inside_record
@@ -42,7 +43,7 @@ def record_of(run: BacktestRun, evaluation: Evaluation) -> dict[str, Any]:
         "fees": plain(run.costs.fees),
         "funding": plain(run.costs.funding),
         "stopped_at": utc_text(run.stopped_at) if run.stopped_at else None,
-        "stop_reason": _stop_reason(run),
+        "stop_reason": _stop_reason(run, run.stopped_at),
         "days": _days(evaluation),
         "refused": run.refused,
         "rejected_prices": run.rejected_prices,
@@ -52,6 +53,7 @@ def record_of(run: BacktestRun, evaluation: Evaluation) -> dict[str, Any]:
         "open_trades": [trade_record(trade, run.setup.strategy) for trade in run.open_trades],
         "metrics": _figures(evaluation.metrics),
         **_comparisons(evaluation),
+        "double_costs": _double_costs(run, evaluation),
         "costs_paid": _costs(run.costs),
         "exit_reasons": [
             {"reason": one.reason.value, "trades": one.trades, "pnl": plain(one.pnl)} for one in evaluation.exits
@@ -61,6 +63,7 @@ def record_of(run: BacktestRun, evaluation: Evaluation) -> dict[str, Any]:
             "level": evaluation.verdict.level.value,
             "line": evaluation.verdict.line,
             "reasons": list(evaluation.verdict.reasons),
+            "passed": list(evaluation.verdict.passed),
         },
     }
 
@@ -91,8 +94,9 @@ def _money(amount: Decimal | None) -> str | None:
     return None if amount is None else plain(amount)
 
 
-def _stop_reason(run: BacktestRun) -> str:
-    if run.stopped_at is None:
+def _stop_reason(run: BacktestRun, stopped_at: datetime | None) -> str:
+    """Why the run, or the same at other costs, was stopped at that time; empty where it was not."""
+    if stopped_at is None:
         return ""
     return f"emergency brake: the drawdown reached {run.setup.config.risk.brake_drawdown:.2%}"
 
@@ -126,7 +130,6 @@ def _number(value: float) -> float | None:
 
 
 def _comparisons(evaluation: Evaluation) -> dict[str, Any]:
-    double = evaluation.double_costs
     return {
         "years": [_year(year) for year in evaluation.years],
         "months": [
@@ -135,13 +138,34 @@ def _comparisons(evaluation: Evaluation) -> dict[str, Any]:
         "regimes": [_regime(regime) for regime in evaluation.regimes],
         "buy_and_hold": _figures(evaluation.buy_and_hold),
         "volatility_hold": _figures(evaluation.volatility_hold),
-        "double_costs": {
-            "final_equity": None if double.net_return.value is None else plain(double.final_equity),
-            "net_return": double.net_return.value,
-            "sharpe": double.sharpe.value,
-            "reason": double.net_return.reason or double.sharpe.reason,
-        },
     }
+
+
+def _double_costs(run: BacktestRun, evaluation: Evaluation) -> dict[str, Any]:
+    double = evaluation.double_costs
+    days = {"lived": double.days_lived, "asked": evaluation.days_asked, "line": _double_line(double, evaluation)}
+    return {
+        "final_equity": None if double.net_return.value is None else plain(double.final_equity),
+        "net_return": double.net_return.value,
+        "sharpe": double.sharpe.value,
+        "reason": double.net_return.reason or double.sharpe.reason,
+        "stopped_at": utc_text(double.stopped_at) if double.stopped_at else None,
+        "stop_reason": _stop_reason(run, double.stopped_at),
+        "days": days,
+    }
+
+
+def _double_line(double: DoubleCosts, evaluation: Evaluation) -> str:
+    """That the figures at twice the costs are of other days than those of the run; empty where they are of the same."""
+    if double.days_lived == len(evaluation.days.returns):
+        return ""
+    asked = f"{evaluation.days_asked:,}"
+    if double.stopped_at is None:
+        return f"at twice the costs the brake did not stop it; the figures are of all {asked} days"
+    return (
+        f"at twice the costs the brake stopped it on {double.stopped_at:%Y-%m-%d} after {double.days_lived:,} of "
+        f"{asked} days; the figures are of these days"
+    )
 
 
 def _year(result: YearResult) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from html import escape
 
-from engine.domain.research import BacktestView, RunTrade, Standing, Statistic, Unit
+from engine.domain.research import BacktestView, RunTrade, RunVerdict, Standing, Statistic, Unit
 from engine.runtime.research_svg import bars_svg, curve_svg
 from engine.runtime.titles import title_of
 
@@ -125,9 +125,7 @@ def _head(view: BacktestView, title: str) -> str:
     facts = f"{span}, {row.timeframe} candles, from {number(row.cash)} {row.currency}, run {row.run_id}"
     parts = [f'<h1>{escape(title)}</h1><p class="dim">{escape(facts)}</p>']
     if verdict is not None:
-        reasons = "".join(f"<li>{escape(_true_minus(reason))}</li>" for reason in verdict.reasons)
-        words = f"<b>{escape(verdict.level[:1].upper() + verdict.level[1:])}</b><ul>{reasons}</ul>"
-        parts.append(f'<div class="verdict {_TONES[verdict.standing]}">{words}</div>')
+        parts.append(f'<div class="verdict {_TONES[verdict.standing]}">{_verdict(verdict)}</div>')
     if view.stopped:
         parts.append(f"<p>{escape(view.stopped)}.</p>")
     parts += [f"<p>{escape(remark)}</p>" for remark in view.remarks]
@@ -137,13 +135,24 @@ def _head(view: BacktestView, title: str) -> str:
     return "".join(parts)
 
 
+def _verdict(verdict: RunVerdict) -> str:
+    lead = f" {escape(verdict.lead)}:" if verdict.lead else ""
+    passed = f"Passed, which alone is not enough:{_bullets(verdict.passed)}" if verdict.passed else ""
+    return f"<b>{escape(verdict.level[:1].upper() + verdict.level[1:])}.</b>{lead}{_bullets(verdict.reasons)}{passed}"
+
+
+def _bullets(lines: Iterable[str]) -> str:
+    return f"<ul>{''.join(f'<li>{escape(_true_minus(line))}</li>' for line in lines)}</ul>"
+
+
 def _results(view: BacktestView) -> str:
     unit = view.row.currency
+    days = f"<p>{escape(view.doubled_days)}.</p>" if view.doubled_days else ""
     heads = ("Figure", "Value", "95 % from", "to", "Buy and hold", "Hold at 20 % volatility", "What it means")
     return (
         f"<h2>Equity</h2>{curve_svg(view.curve)}"
         f"<h2>Figures</h2>{_table(heads, (_figure(row, unit) for row in view.statistics), {1, 2, 3, 4, 5}, {6})}"
-        f"<h2>At twice the costs</h2>{_table(_SHORT, (_check(row, unit) for row in view.doubled), {1}, {2})}"
+        f"<h2>At twice the costs</h2>{days}{_table(_SHORT, (_check(row, unit) for row in view.doubled), {1}, {2})}"
         f"<h2>Luck and overfitting</h2>{_table(_SHORT, (_check(row, unit) for row in view.checks), {1}, {2})}"
     )
 

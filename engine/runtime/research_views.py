@@ -32,7 +32,7 @@ from engine.domain.research import (
 from engine.domain.views import JobView
 from engine.runtime.research_conditions import run_conditions, with_minutes
 from engine.runtime.research_files import StoredCurve
-from engine.runtime.research_words import CHECKS, COSTS, DOUBLED, FIGURES, STANDINGS, Words, level_of, words_of
+from engine.runtime.research_words import CHECKS, COSTS, DOUBLED, FIGURES, LEADS, STANDINGS, Words, level_of, words_of
 
 Record = Mapping[str, Any]
 
@@ -106,6 +106,7 @@ def view_of(record: Record, row: BacktestRow, curve: StoredCurve, trades: Sequen
         judged_at=_instant(record.get("made_at")),
         remarks=remarks_of(record["series"]),
         below_minimum=record.get("below_minimum"),
+        doubled_days=_doubled_days(record.get("double_costs") or {}),
     )
 
 
@@ -210,6 +211,11 @@ def _doubled(body: Record) -> Iterator[Statistic]:
             yield _statistic(key, words, figure)
 
 
+def _doubled_days(body: Record) -> str:
+    line = str((body.get("days") or {}).get("line") or "")
+    return f"{line[:1].upper()}{line[1:]}"
+
+
 def _checks(record: Record) -> Iterator[Statistic]:
     for place, key, words in CHECKS:
         body = record.get(place)
@@ -270,7 +276,8 @@ def _exit(body: Record) -> ExitRow:
 def verdict_of(body: Record) -> RunVerdict:
     """The verdict of a record; raises KeyError or ValueError where it is none."""
     level = level_of(str(body["level"]))
-    return RunVerdict(level.value, str(body["line"]), tuple(map(str, body.get("reasons") or ())), STANDINGS[level])
+    reasons, passed = (tuple(map(str, body.get(name) or ())) for name in ("reasons", "passed"))
+    return RunVerdict(level.value, str(body["line"]), reasons, STANDINGS[level], LEADS.get(level, ""), passed)
 
 
 def _stopped(record: Record) -> str:

@@ -114,6 +114,14 @@ STANDINGS: Mapping[Level, Standing] = {
     Level.LOSES: Standing.FAILS,
 }
 
+LEADS: Mapping[Level, str] = {
+    Level.NOT_DISTINGUISHABLE: "What failed",
+    Level.FRAGILE: "What failed",
+    Level.NO_BETTER: "What failed",
+    Level.INCOMPLETE: "What is missing",
+}
+"""What the reasons of a verdict are, where its level alone does not say it."""
+
 COSTS: Mapping[str, str] = {"fees": "Fees", "spread_and_slippage": "Spread, slippage and impact", "funding": "Funding"}
 
 ENGINES: Mapping[str, str] = {"kernel": "kernel (compiled)", "replay": "replay (the engine itself)"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from decimal import Decimal
 
 from engine.domain.errors import QuarterdeckError
@@ -70,12 +71,15 @@ class EvaluationPlan:
 class DoubleCosts:
     """The same run at twice the fees, spread, slippage and impact; equity in quote, the return a fraction.
 
-    Where the run paid nothing, twice nothing shows nothing: then the figures are undefined and say so.
+    Where the run paid nothing, twice nothing shows nothing: then the figures are undefined and say so. The brake may
+    have ended this run (``stopped_at``) on another day than the plain one: the figures are of its own ``days_lived``.
     """
 
     final_equity: Decimal
     net_return: Figure
     sharpe: Figure
+    stopped_at: datetime | None
+    days_lived: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,11 +202,12 @@ def at_double_costs(run: BacktestRun, progress: Progress | None = None) -> Doubl
     """Run it again at twice the costs, by the same engine; ``progress`` may cancel by what it raises alone."""
     again = run_again(run, doubled(run.setup.config.costs), progress)
     assert again is not None, "nothing cancels it"
-    if run.trades and run.costs.fees == 0 and run.costs.spread_and_slippage == 0:
-        return DoubleCosts(again.final_equity, Figure(None, reason=NO_COSTS), Figure(None, reason=NO_COSTS))
     days = lived(again, days_of(again))
+    end = (again.stopped_at, len(days.returns))
+    if run.trades and run.costs.fees == 0 and run.costs.spread_and_slippage == 0:
+        return DoubleCosts(again.final_equity, Figure(None, reason=NO_COSTS), Figure(None, reason=NO_COSTS), *end)
     net = float(again.final_equity / run.setup.config.cash) - 1.0
-    return DoubleCosts(again.final_equity, Figure(net), Figure.of(summarise(days.returns, days.per_year).sharpe))
+    return DoubleCosts(again.final_equity, Figure(net), Figure.of(summarise(days.returns, days.per_year).sharpe), *end)
 
 
 def exits_of(run: BacktestRun) -> tuple[ExitResult, ...]:

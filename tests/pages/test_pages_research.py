@@ -35,6 +35,31 @@ def test_result_when_drawn_then_the_verdict_with_its_reasons_comes_before_every_
     assert shown.index("Not distinguishable from luck") < shown.index("no study was made") < shown.index("Final equity")
 
 
+DAYS = "At twice the costs the brake stopped it on 2024-01-05 after 65 of 420 days; the figures are of these days"
+
+
+class Passing(FakeConsole):
+    """Its run passed one test, and lived other days at twice the costs."""
+
+    def backtest(self, run_id: str) -> BacktestView:
+        found = super().backtest(run_id)
+        assert found.row.verdict is not None
+        verdict = replace(found.row.verdict, passed=("deflated Sharpe probability 1.00 after 1 trial",))
+        return replace(found, row=replace(found.row, verdict=verdict), doubled_days=DAYS)
+
+
+def test_verdict_when_some_tests_were_passed_then_they_stand_apart_after_what_failed() -> None:
+    told = text(opened("research", Passing()))
+    places = [told.index(one) for one in ("What failed:", "no study was made", "Passed, which alone", "after 1 trial")]
+    assert places == sorted(places)
+    assert "Passed, which alone" not in text(opened("research", FakeConsole()))
+
+
+def test_twice_the_costs_when_the_brake_ended_it_on_another_day_then_said_beside_its_figures() -> None:
+    assert DAYS in text(opened("research", Passing(), research__parts="Figures"))
+    assert "the brake stopped it" not in text(opened("research", FakeConsole(), research__parts="Figures"))
+
+
 @pytest.mark.parametrize(("run", "tone"), [("b-1", "warn"), ("b-2", "stop"), ("b-3", "good")])
 def test_verdict_when_its_level_differs_then_so_does_its_colour(run: str, tone: str) -> None:
     at = opened("research", FakeConsole(), research__chosen=run)

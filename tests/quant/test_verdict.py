@@ -75,6 +75,25 @@ def test_verdict_when_several_fail_then_all_are_named() -> None:
     assert len(verdict.reasons) == 2
 
 
+@pytest.mark.parametrize(
+    ("change", "level"),
+    [
+        ({"sharpe_low": -0.04}, Level.NOT_DISTINGUISHABLE),
+        ({"net_return_double_cost": -0.1}, Level.FRAGILE),
+        ({"overfitting": None}, Level.INCOMPLETE),
+    ],
+)
+def test_verdict_when_one_test_is_not_passed_then_the_others_stand_apart(change: dict[str, Any], level: Level) -> None:
+    verdict = judge(replace(GOOD, **change))
+    assert (verdict.level, len(verdict.reasons), len(verdict.passed)) == (level, 1, 5)
+    assert verdict.passed[0] == "deflated Sharpe probability 0.97 after 40 trials"
+    assert not any(one in verdict.line for one in verdict.passed)
+
+
+def test_verdict_when_every_test_is_passed_then_they_are_its_reasons_and_said_once() -> None:
+    assert judge(GOOD).passed == ()
+
+
 def test_verdict_when_trades_are_few_then_nothing_else_is_said() -> None:
     assert judge(replace(GOOD, trades=29)).line == "Too few trades to say: 29 trades; at least 30 are needed."
     assert judge(replace(GOOD, trades=1)).reasons == ("1 trade; at least 30 are needed",)

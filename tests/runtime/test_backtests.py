@@ -143,6 +143,23 @@ def test_record_when_no_costs_were_given_then_twice_the_costs_is_not_measured_an
     assert double["reason"] == "no costs were given"
 
 
+@pytest.mark.parametrize("brake", ["latch", "off"])
+def test_record_when_the_run_lives_other_days_at_twice_the_costs_then_date_and_days_are_told(brake: str) -> None:
+    record = result({**ASKED, "brake": brake, "costs": "plain", "fee_bps": "60"}, bars=4_000).record
+    double = record["double_costs"]
+    if brake == "off":
+        assert (double["stopped_at"], double["stop_reason"], double["days"]["line"]) == (None, "", "")
+        assert double["days"]["lived"] == record["days"]["lived"]
+        return
+    lived, asked = double["days"]["lived"], double["days"]["asked"]
+    assert lived < record["days"]["lived"]
+    assert double["stop_reason"].startswith("emergency brake: the drawdown reached")
+    assert double["days"]["line"] == (
+        f"at twice the costs the brake stopped it on {double['stopped_at'][:10]} after {lived:,} of {asked:,} days; "
+        "the figures are of these days"
+    )
+
+
 def test_record_when_the_draws_are_few_then_the_share_of_random_entries_has_its_interval() -> None:
     null = result().record["null"]
     assert null["low"] < null["percentile"] < null["high"]

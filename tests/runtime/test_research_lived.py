@@ -56,6 +56,28 @@ def test_words_when_the_run_went_to_its_end_then_none() -> None:
     assert (view().lived, view().stopped) == ("", "")
 
 
+LINE = "at twice the costs the brake stopped it on 2024-01-05 after 65 of 420 days; the figures are of these days"
+DOUBLED = {**record()["double_costs"], "days": {"lived": 65, "asked": 420, "line": LINE}}
+
+
+def test_words_when_twice_the_costs_ended_the_run_on_another_day_then_told() -> None:
+    assert view(double_costs=DOUBLED).doubled_days == f"A{LINE[1:]}"
+
+
+@pytest.mark.parametrize("double", [None, record()["double_costs"], {**DOUBLED, "days": {"line": ""}}])
+def test_words_when_the_days_are_the_same_or_an_older_record_does_not_tell_them_then_none(double: Any) -> None:
+    assert view(double_costs=double).doubled_days == ""
+
+
+def test_verdict_when_a_record_tells_what_was_passed_then_apart_and_none_in_an_older_one() -> None:
+    told = {**record()["verdict"], "passed": ["deflated Sharpe probability 1.00 after 1 trial"]}
+    new, old = view(verdict=told).row.verdict, view().row.verdict
+    assert new is not None
+    assert old is not None
+    assert (new.lead, new.passed) == ("What failed", ("deflated Sharpe probability 1.00 after 1 trial",))
+    assert (old.lead, old.passed, old.reasons) == ("What failed", (), new.reasons)
+
+
 def test_years_when_one_has_under_thirty_days_then_no_sharpe_ratio_and_why() -> None:
     found = {year.year: year for year in stopped(stopped_at="2024-01-10T00:00:00Z").years}
     assert (found[2024].sharpe, found[2024].reason) == (None, "under 30 days")

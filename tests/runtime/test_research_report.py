@@ -134,6 +134,18 @@ def test_numbers_when_negative_then_a_true_minus_also_in_reasons_and_charts() ->
     assert not re.search(r"(?<![\w-])-\d", read.text.partition("Equity")[2])
 
 
+def test_report_when_twice_the_costs_ended_on_another_day_then_said_and_passed_tests_stand_apart() -> None:
+    line = "at twice the costs the brake stopped it on 2024-01-05 after 65 of 420 days; the figures are of these days"
+    verdict = {**record()["verdict"], "passed": ["overfitting <0.04>"]}
+    text = harmless(page(view(verdict=verdict, double_costs={**record()["double_costs"], "days": {"line": line}}))).text
+    assert f"At twice the costsA{line[1:]}." in text
+    places = [text.index(one) for one in ("What failed:", "better than 81 %", "Passed, which alone", "overfitting <0")]
+    assert places == sorted(places)
+    old = page(view())
+    assert "Passed, which" not in old
+    assert "the brake stopped it" not in old
+
+
 def test_trades_when_too_many_then_the_report_says_how_many_it_leaves_out() -> None:
     one = trades()[0]
     rows = tuple(replace(one, number=number) for number in range(1, MOST_TRADES + 43))

@@ -40,6 +40,8 @@ def backtest(options: argparse.Namespace) -> int:
 def _say(record: Mapping[str, Any]) -> None:
     currency, costs = record["currency"], record["costs_paid"]
     say(record["verdict"]["line"])
+    if record["verdict"]["passed"]:
+        say(f"passed, which alone is not enough: {'; '.join(record['verdict']['passed'])}")
     say_remarks(record["series"])
     say("")
     instruments = ", ".join(one["instrument"] for one in record["series"])
@@ -54,6 +56,8 @@ def _say(record: Mapping[str, Any]) -> None:
     unpaid = double["net_return"] is None
     say(f"at twice the costs not known: {double['reason']}" if unpaid else
         f"final equity at twice the costs {double['final_equity']} {currency}")  # fmt: skip
+    if double["days"]["line"]:
+        say(double["days"]["line"])
     say(f"inside a bar: {record['inside_bar']}")
     if record["stopped_at"]:
         say(f"stopped for good at {record['stopped_at']}: {record['stop_reason']}; {record['days']['line']}")
