@@ -103,7 +103,28 @@ def _consequences_of(book: BookSnapshot) -> Html:
         f"{parts.source_of(book)}: {len(orders)} working order{'' if len(orders) == 1 else 's'}, "
         f"{len(held)} open position{'' if len(held) == 1 else 's'}"
     )
-    return Html(f"<p><b>{safe(title)}</b></p>{_shortened(orders)}{_shortened(positions)}")
+    spared = left_alone(book)
+    own = f'<p class="qd-dim">{safe(fmt.sentence(spared))}.</p>' if spared else ""
+    return Html(f"<p><b>{safe(title)}</b></p>{_shortened(orders)}{_shortened(positions)}{own}")
+
+
+def left_alone(book: BookSnapshot) -> str:
+    """The trader's own orders and positions a stop of the book leaves as they are; "" where there are none."""
+    if not book.stop_spares_own:
+        return ""
+    orders = [
+        f"{order.side.value} {fmt.quantity(order.quantity - order.filled)} {fmt.instrument(order.instrument)}"
+        for order in book.orders
+        if order.sleeve == desk.EXTERNAL
+    ]
+    held = [
+        f"{fmt.quantity(position.quantity, signed=True)} {fmt.instrument(position.instrument)} held"
+        for position in book.positions
+        if position.quantity and position.sleeve == desk.EXTERNAL
+    ]
+    named = [*orders, *held]
+    more = [f"and {len(named) - _SHOWN} more"] if len(named) > _SHOWN else []
+    return f"yours, left as they are: {', '.join(named[:_SHOWN] + more)}" if named else ""
 
 
 def _shortened(lines: list[str]) -> Html:
@@ -131,7 +152,8 @@ def progress(book: BookSnapshot, view: StopView, zone: str) -> Html:
     proven: dict[StopStep, tuple[str, datetime]] = {step: (detail, at) for step, detail, at in view.steps}
     rows = "".join(_step(step, proven.get(step), zone) for step in StopStep)
     verdict = parts.badge("VERIFIED FLAT", "accent") if view.flat else parts.badge("NOT FLAT", "stop")
-    left = "" if view.flat else f"<p><b>{safe(fmt.sentence(still_open(book, view)))}</b></p>"
+    open_yet = left_alone(book) if view.flat else still_open(book, view)
+    left = f"<p><b>{safe(fmt.sentence(open_yet))}</b></p>" if open_yet else ""
     waiting = f"<p>{safe(f'Waiting for {waited_for(view)}')}</p>" if view.waiting_for and not view.flat else ""
     times = (
         f'<p class="qd-dim">Times of the steps: {"simulated " if book.simulated else ""}market time, {safe(zone)}</p>'

@@ -16,6 +16,7 @@ from engine.domain.portfolio import VenueOrder
 from engine.domain.ports import Clock, Connected
 from engine.execution.tracker import TrackedOrder
 from engine.trading.book import Book
+from engine.trading.config import StopScope
 from engine.trading.sending import MarketVenue, Sender
 
 CANCEL_AGAIN_S = 2.0
@@ -108,7 +109,9 @@ class Resolver:
         told = [f"{o.side.value} {plain(o.remaining)} {o.instrument} (order {o.client_id})" for o in new]
         if told:
             key, title = f"{self._book.config.name}:own-orders-{venue}", f"Orders of your own at {venue}"
-            detail = f"{', '.join(told)}: counted in the risk figures, never touched but by an emergency stop"
+            spared = self._book.config.stop_scope is StopScope.ENGINE
+            never = "never touched, " + ("not by an emergency stop either" if spared else "but by an emergency stop")
+            detail = f"{', '.join(told)}: counted in the risk figures, {never}"
             at = self._loop.market_time()
             self._loop.tell(Notice(key, Severity.WARNING, title, detail, self._book.config.name, at))
 

@@ -242,7 +242,8 @@ def test_red_button_when_the_trader_has_orders_of_his_own_then_listed_unless_the
     at.radio(key="stop-scope").set_value("only live").run()
     shown = text(at)
     assert f"live book: {said} position" in shown
-    assert ("BTC/USDT · binance" in shown) is not spared
+    assert ("close +" in shown and "BTC/USDT · binance" in shown.split("Yours, left as they are")[0]) is not spared
+    assert ("Yours, left as they are: buy 0.62 ETH/USDT" in shown) is spared
 
 
 def test_stop_when_not_flat_then_the_exposure_is_told_or_that_it_is_unknown() -> None:
