@@ -21,7 +21,7 @@ from engine.domain.commands import (
     EmergencyStop,
     Role,
 )
-from engine.domain.errors import EngineError, QuarterdeckError, StorageError, VenueError
+from engine.domain.errors import BadInput, EngineError, QuarterdeckError, StorageError, VenueError
 from engine.domain.market import Bars, FeedStatus, MarketEvent
 from engine.domain.portfolio import Balance, BookSnapshot, EngineSnapshot
 from engine.domain.ports import Clock, MarketSource
@@ -136,7 +136,10 @@ class EngineThread(threading.Thread):
             self._finish()
         except Exception as error:
             self.failure = self.failure or error
-            _log.exception("engine loop ended", error=str(error))
+            if assembly is None and isinstance(error, BadInput):
+                _log.error("the books cannot start so", error=str(error))
+            else:
+                _log.exception("engine loop ended", error=str(error))
             self._give_up_command(error)
         finally:
             self.ready.set()
