@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from decimal import Decimal
 
 import streamlit as st
@@ -107,16 +107,40 @@ def _armed(book: BookSnapshot) -> Html:
 
 
 def _conditions(console: ConsolePort, stage: str) -> None:
+    view = _view(console, stage)
+    rows = dict(view.by_account).get(_account(view), view.conditions)
+    missing = {row.name for row in rows if row.ok is False}
     columns: tuple[Column[StageCondition], ...] = (
         Column("Needs", lambda row: row.title),
         Column("State", verdict),
-        Column("Found, and how to reach it", _found, wraps=True),
+        Column("Found, and how to reach it", lambda row: _found(row, _way(row, view, missing)), wraps=True),
     )
-    tables.draw(columns, _view(console, stage).conditions, "Nothing is needed.")
+    tables.draw(columns, rows, "Nothing is needed.")
 
 
-def _found(row: StageCondition) -> Html:
-    way = "" if row.ok else _WAYS.get(row.name, "")
+def _account(view: StageView) -> str:
+    """The account that is chosen in the form: by hand, else as it was last, else the first that fits."""
+    chosen = str(st.session_state.get(f"stage-{view.stage}-account") or "")
+    if chosen in view.connections:
+        return chosen
+    fits = view.connection in view.connections
+    return view.connection if fits else next(iter(view.connections), "")
+
+
+def _way(row: StageCondition, view: StageView, missing: Collection[str]) -> str:
+    """How a condition is reached: the one step that leads on, where several would not."""
+    if row.ok:
+        return ""
+    if row.name == "arming" and not view.running:
+        return "Start the book first, then arm it here."
+    if row.name == "state" and "arming" in missing:
+        return "Arming makes it ACTIVE; a stop is released on the Risk page before."
+    if row.name == "state" and "key" in missing:
+        return "It can be set again once the key works."
+    return _WAYS.get(row.name, "")
+
+
+def _found(row: StageCondition, way: str) -> Html:
     told = fmt.sentence(fmt.named(row.detail))
     end = "." if way and not told.endswith(".") else ""
     return Html(f'{fmt.safe(told + end)} <span class="qd-dim">{fmt.safe(way)}</span>')
@@ -176,11 +200,10 @@ def _setup(console: ConsolePort, view: StageView) -> None:
         )
     blocked = _blocked(console, view.stage) or ("" if view.connections else "Connect an account that fits first")
     key = f"stage-{view.stage}"
-    if view.connections and st.session_state.get(f"{key}-account") not in view.connections:
-        fits = view.connection in view.connections
-        st.session_state[f"{key}-account"] = view.connection if fits else view.connections[0]
+    if view.connections:
+        st.session_state[f"{key}-account"] = _account(view)
+    st.selectbox("Account", view.connections, key=f"{key}-account", placeholder="none fits")
     with st.form(key, border=False):
-        st.selectbox("Account", view.connections, key=f"{key}-account", placeholder="none fits")
         st.text_input("Symbols, comma separated", value=", ".join(view.symbols), key=f"{key}-symbols")
         left, right = st.columns(2)
         known = (*TIMEFRAMES, *(() if view.timeframe in TIMEFRAMES else (view.timeframe,)))

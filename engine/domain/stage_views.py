@@ -39,6 +39,8 @@ class StageView:
         The most it may use, in ``currency``.
     currency : str
     conditions : tuple of StageCondition
+    by_account : tuple of (str, tuple of StageCondition)
+        What is needed with each account that can be chosen, while the book does not run.
     """
 
     stage: str
@@ -52,6 +54,7 @@ class StageView:
     capital: Decimal
     currency: str
     conditions: tuple[StageCondition, ...]
+    by_account: tuple[tuple[str, tuple[StageCondition, ...]], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

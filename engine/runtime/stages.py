@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
-from config.settings import ConnectedSettings, load
+from config.settings import load
 from engine.domain.commands import Role, TradingState
 from engine.domain.conditions import VenueCondition, VenueState
 from engine.domain.errors import BadInput
@@ -84,18 +84,20 @@ class StageDesk(Operations):
     def _stage(self, stage: Stage, connections: Sequence[ConnectionView], book: BookSnapshot | None) -> StageView:
         settings = self._services.supervisor.settings
         first = settings.stages[stage.name]
+        fitting = tuple(each.connection_id for each in connections if _fits(each, stage))
         return StageView(
             stage.name,
             TITLES[stage.name],
             book is not None,
             first.connection,
-            tuple(each.connection_id for each in connections if _fits(each, stage)),
+            fitting,
             _note(stage),
             first.symbols,
             first.timeframe,
             first.capital,
             settings.base_currency,
-            tuple(_conditions(stage, first, connections, book)),
+            tuple(_conditions(stage, first.connection, connections, book)),
+            () if book else tuple((each, tuple(_conditions(stage, each, connections, None))) for each in fitting),
         )
 
     def _candidate(
@@ -137,10 +139,10 @@ def _note(stage: Stage) -> str:
 
 
 def _conditions(
-    stage: Stage, first: ConnectedSettings, connections: Sequence[ConnectionView], book: BookSnapshot | None
+    stage: Stage, account: str, connections: Sequence[ConnectionView], book: BookSnapshot | None
 ) -> list[StageCondition]:
-    chosen = next((each for each in connections if each.connection_id == first.connection), None)
-    found = [_account(stage, first, chosen)]
+    chosen = next((each for each in connections if each.connection_id == account), None)
+    found = [_account(stage, account, chosen)]
     if chosen is not None:
         said = chosen.check or "not checked yet"
         found.append(StageCondition("key", "Key", chosen.check_ok if chosen.checked_at else None, said))
@@ -188,9 +190,9 @@ def _not_known_yet(stage: Stage) -> list[StageCondition]:
     return found
 
 
-def _account(stage: Stage, first: ConnectedSettings, chosen: ConnectionView | None) -> StageCondition:
+def _account(stage: Stage, account: str, chosen: ConnectionView | None) -> StageCondition:
     if chosen is None:
-        missing = f"there is no connection {first.connection!r}" if first.connection else "no account was chosen"
+        missing = f"there is no connection {account!r}" if account else "no account was chosen"
         return StageCondition("connection", "Account", False, missing)
     try:
         require_fit(EXCHANGES[chosen.exchange], chosen.sandbox, stage)

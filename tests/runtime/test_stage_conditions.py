@@ -63,3 +63,14 @@ def test_conditions_when_the_comparison_is_awaited_then_not_called_equal() -> No
     told = Desk(VenueState.ONLINE, "books and exchange have not been compared yet").live()
     assert told["reconciliation"].ok is False
     assert "have not been compared yet" in told["reconciliation"].detail
+
+
+def test_conditions_when_the_book_does_not_run_then_told_for_each_account_that_fits() -> None:
+    class Idle(Desk):
+        def snapshot(self) -> EngineSnapshot:
+            return replace(super().snapshot(), books=())
+
+    [view] = [each for each in Idle(VenueState.ONLINE).stages() if each.stage == "live"]
+    [(account, rows)] = view.by_account
+    told = {each.name: each.ok for each in rows}
+    assert (account, told["connection"], told["key"], told["arming"]) == ("bybit/real", True, True, False)
