@@ -98,7 +98,9 @@ def test_events_when_collected_then_market_time_and_rank_never_go_back() -> None
     assert order == sorted(order)
 
 
-@pytest.mark.parametrize(("speed", "quotes"), [(1, 59), (7, 8), (20, 2), (30, 1), (45, 1), (60, 1), (120, 1), (1000, 0)])
+@pytest.mark.parametrize(
+    ("speed", "quotes"), [(1, 59), (7, 8), (20, 2), (30, 1), (45, 1), (60, 1), (120, 1), (1000, 0)]
+)
 def test_events_when_slow_then_about_one_quote_a_wall_second_comes_between_closes(speed: int, quotes: int) -> None:
     source, _ = _source(speed)
     _until_bars(source, 1)
