@@ -134,7 +134,7 @@ class WatchView:
 
     @property
     def is_fresh(self) -> bool:
-        """Whether the stream tells what happens and nothing was missed: only then entries are sent."""
+        """Whether the stream tells what happens and nothing was missed. Entries wait for a comparison, not for this."""
         return self.stream.is_up and not self.gap
 
 
