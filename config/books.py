@@ -6,17 +6,12 @@ from decimal import Decimal
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from config.sections import Section
 from engine.domain.market import Timeframe
 from engine.exchanges.paper.costs import PaperCosts
 from engine.strategies import TRADED, why_not_traded
-
-
-class Section(BaseModel):
-    """Part of the settings; what it does not know is refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class BookSettings(Section):
@@ -91,9 +86,7 @@ class ConnectedSettings(Section):
     rest_url: str = Field(
         "", pattern=r"^(https?://\S+)?$", description="Other address of the exchange's REST interface"
     )
-    websocket_url: str = Field(
-        "", pattern=r"^(wss?://\S+)?$", description="Other address of the exchange's websockets"
-    )
+    websocket_url: str = Field("", pattern=r"^(wss?://\S+)?$", description="Other address of the exchange's websockets")
 
     @field_validator("strategy_settings")
     @classmethod

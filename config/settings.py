@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from zoneinfo import available_timezones
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
@@ -17,7 +17,9 @@ from config.books import ConnectedSettings as ConnectedSettings
 from config.books import DemoSettings as DemoSettings
 from config.books import LiveSettings as LiveSettings
 from config.books import PaperSettings as PaperSettings
-from config.books import Section
+from config.sections import Section
+from config.venues import NAME as VENUE_NAME
+from config.venues import VenueSettings as VenueSettings
 from engine.domain.errors import SettingsError
 from engine.risk.limits import RiskConfig
 from engine.security.access_config import AccessConfig
@@ -28,7 +30,7 @@ DEFAULTS = Path(__file__).with_name("default.toml")
 USER_FILE = "quarterdeck.toml"
 MONEY_FILE = "money.sqlite"
 PREFIX = "QUARTERDECK_"
-_LISTS = ("strategies", "symbols", "allowed_hosts", "trusted_proxies")
+_LISTS = ("strategies", "symbols", "allowed_hosts", "trusted_proxies", "account_types")
 NOT_SETTINGS = frozenset({"QUARTERDECK_SHARED"})
 
 
@@ -98,6 +100,9 @@ class Settings(Section):
     paper: PaperSettings
     testnet: ConnectedSettings
     live: LiveSettings
+    venues: dict[Annotated[str, Field(pattern=VENUE_NAME)], VenueSettings] = Field(
+        default_factory=dict, description="Accounts at exchanges by name, beside those of the Exchanges page"
+    )
     risk: RiskConfig
     health: HealthSettings
     backup: BackupSettings

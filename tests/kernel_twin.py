@@ -146,7 +146,5 @@ def request_with(
 ) -> KernelRequest:
     """A request over whole series, in the order of (venue, symbol)."""
     ordered = sorted(series, key=lambda one: (one.venue, one.symbol))
-    parts = tuple(
-        KernelSeries(one, series[one], 0, len(series[one]), (funding or {}).get(one.key)) for one in ordered
-    )
+    parts = tuple(KernelSeries(one, series[one], 0, len(series[one]), (funding or {}).get(one.key)) for one in ordered)
     return KernelRequest(parts, views, cash, costs or PaperCosts(), risk or RiskConfig(), *brake)

@@ -70,9 +70,7 @@ class Orders(Protocol):
     def cancel(self, client_id: str) -> OrderUpdate:
         """Ask for cancellation; the returned state is the venue's evidence."""
 
-    def amend(
-        self, client_id: str, quantity: Decimal | None = None, stop_price: Decimal | None = None
-    ) -> OrderUpdate:
+    def amend(self, client_id: str, quantity: Decimal | None = None, stop_price: Decimal | None = None) -> OrderUpdate:
         """Change a resting order's quantity (base) or the price of its stop (quote); None leaves it as it is.
 
         A position is never without its stop meanwhile: where a venue cannot change an order in place, the gateway has

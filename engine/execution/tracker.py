@@ -282,7 +282,12 @@ class Tracker:
         """JSON values of every order still known."""
         from_codec = [
             [
-                o.state.value, str(o.quantity), str(o.filled), str(o.reported), o.venue_order_id, sorted(o.trade_ids),
+                o.state.value,
+                str(o.quantity),
+                str(o.filled),
+                str(o.reported),
+                o.venue_order_id,
+                sorted(o.trade_ids),
                 str(o.stop_price) if o.is_moved else None,
             ]
             for o in self._orders.values()

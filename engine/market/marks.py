@@ -118,9 +118,7 @@ class Marks:
         rejections: list[PriceRejection] = []
         if isinstance(event, Bars):
             for candle in event.candles:
-                fault = _candle_fault(candle) or self._accept(
-                    candle.instrument, Mark(candle.close, event.at, _CLOSE)
-                )
+                fault = _candle_fault(candle) or self._accept(candle.instrument, Mark(candle.close, event.at, _CLOSE))
                 if fault is not None:
                     rejections.append(self._reject(candle.instrument, event.at, fault))
         else:

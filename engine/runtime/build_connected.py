@@ -307,9 +307,7 @@ def _usable(capital: Decimal, currency: str) -> Callable[[MarketVenue], Decimal]
     return usable
 
 
-def _caretaker(
-    parts: Parts, first: ConnectedSettings, wallet: _Wallet, running: RunningBook, ways: Ways
-) -> Caretaker:
+def _caretaker(parts: Parts, first: ConnectedSettings, wallet: _Wallet, running: RunningBook, ways: Ways) -> Caretaker:
     connection, connections, book = wallet.connection, parts.connections, running.loop.book
     assert connections is not None
 

@@ -150,9 +150,7 @@ class Decider(Protecting):
         self.decided.cancels += [CancelRequest(o.intent.client_id, "the target turned") for o in opposing]
         return bool(opposing)
 
-    def _enter(
-        self, sleeve: str, instrument: Instrument, quantity: Decimal, opinion: Opinion
-    ) -> str:
+    def _enter(self, sleeve: str, instrument: Instrument, quantity: Decimal, opinion: Opinion) -> str:
         book, key = self._book, instrument.key
         price = book.price(key)
         if price is None:

@@ -164,9 +164,7 @@ def coin_exposure(book: Book, coin: str) -> Decimal | None:
 def _exposure(book: Book, key: InstrumentKey) -> tuple[Decimal, Decimal, Decimal] | None:
     """Position notional (signed), unfilled entries (absolute, signed); None without a mark for them."""
     position = book.ledger.account_position(key)
-    entries = [
-        (o.remaining, o.intent.side) for o in book.tracker.open_on(key) if o.intent.purpose is Purpose.ENTRY
-    ]
+    entries = [(o.remaining, o.intent.side) for o in book.tracker.open_on(key) if o.intent.purpose is Purpose.ENTRY]
     if book.outside.orders:
         instrument = book.ledger.instruments[key]
         entries += [(o.remaining, o.side) for o in book.outside.orders_on(key) if _may_open(o, instrument)]

@@ -27,9 +27,7 @@ _UNPROVEN = (OrderState.INTENT, OrderState.SENT, OrderState.UNKNOWN)
 class Protecting(Gaps):
     """What keeps or makes positions small; nothing here opens one."""
 
-    def close(
-        self, sleeve: str, instrument: Instrument, quantity: Decimal, reason: str
-    ) -> str:
+    def close(self, sleeve: str, instrument: Instrument, quantity: Decimal, reason: str) -> str:
         """Send a market exit of ``quantity`` (base, positive) of a sleeve's position; stops shrink to the rest."""
         key = instrument.key
         if sleeve in self._book.sleeves:  # an order by hand beside it is the trader's own business
@@ -201,9 +199,7 @@ class Protecting(Gaps):
                     self.decided.amends.append(AmendRequest(stop.intent.client_id, None, why, price))
             self._tell_stuck(sleeve, instrument, stuck, refused)
 
-    def _add_stop(
-        self, sleeve: str, instrument: Instrument, missing: Decimal
-    ) -> bool:
+    def _add_stop(self, sleeve: str, instrument: Instrument, missing: Decimal) -> bool:
         key, book = instrument.key, self._book
         price, size = book.stop_prices.get((sleeve, key)), instrument.round_quantity(missing)
         if size <= 0:

@@ -115,9 +115,7 @@ class Resolver:
             at = self._loop.market_time()
             self._loop.tell(Notice(key, Severity.WARNING, title, detail, self._book.config.name, at))
 
-    def _look_at(
-        self, order: TrackedOrder, listed: Mapping[str, OrderUpdate], now: float, *, everything: bool
-    ) -> None:
+    def _look_at(self, order: TrackedOrder, listed: Mapping[str, OrderUpdate], now: float, *, everything: bool) -> None:
         client_id, name, at = order.intent.client_id, venue_of(order.intent.instrument), self._loop.market_time()
         if everything and name in self.silent:
             return

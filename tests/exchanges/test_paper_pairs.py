@@ -195,9 +195,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("what", "sent", "stop_id", "why"), REFUSED, ids=[row[0] for row in REFUSED])
-def test_target_when_it_does_not_fit_its_stop_then_rejected(
-    what: str, sent: Approved, stop_id: str, why: str
-) -> None:
+def test_target_when_it_does_not_fit_its_stop_then_rejected(what: str, sent: Approved, stop_id: str, why: str) -> None:
     venue = open_venue(btc="5")
     _held(venue)
     with pytest.raises(VenueRejected, match=why):

@@ -104,9 +104,7 @@ PLACES = st.builds(
 CHANGES = st.builds(Change, st.integers(1, 4), st.integers(0, 30_000), st.sampled_from([0, 0, -20, 3, 20]))
 MOVES = st.one_of(st.integers(-60, 60), st.integers(-60, 60), st.integers(-500, 500))
 WALKS = st.builds(Walk, st.tuples(MOVES, MOVES, MOVES, MOVES), st.integers(0, 2_000_000))
-STEPS = st.one_of(
-    PLACES, WALKS, PLACES, WALKS, CHANGES, st.builds(Pay, RATES)
-)
+STEPS = st.one_of(PLACES, WALKS, PLACES, WALKS, CHANGES, st.builds(Pay, RATES))
 SCRIPTS = st.lists(STEPS, min_size=12, max_size=40)
 
 

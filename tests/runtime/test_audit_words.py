@@ -144,9 +144,7 @@ def test_trail_when_read_then_each_command_shows_its_change_its_reason_and_its_o
     assert control_of(records).audit.verify().ok
 
 
-def test_trail_when_a_command_was_never_stored_then_says_so(
-    records: Records, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_trail_when_a_command_was_never_stored_then_says_so(records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(control_of(records), "submit", lambda command: True)
     with pytest.raises(AssertionError):
         records.submit("c-1", SetSpeed("demo", 10), "")

@@ -378,7 +378,9 @@ def test_live_at_a_real_exchange_when_there_is_no_second_factor_then_it_cannot_b
     real, said = {"live.rest_url": ""}, {"live.without_second_factor": True}
     assert load(environment={}, changes=real).settings.live.lacks_second_factor
     assert not load(environment={}, changes=real | said).settings.live.lacks_second_factor
-    assert not load(environment={}, changes={"live.rest_url": "http://127.0.0.1:8000/bybit"}).settings.live.lacks_second_factor
+    assert not load(
+        environment={}, changes={"live.rest_url": "http://127.0.0.1:8000/bybit"}
+    ).settings.live.lacks_second_factor
 
 
 # -- strategies --------------------------------------------------------------------------------------------------------

@@ -58,9 +58,7 @@ ENTRY = (1, "entry", "10.000", "100.0")
         pytest.param((100.0, 120.0, 90.0, 100.0, 1e6), [(2, "stop", "-10.000", "90.0")], id="the stop in the same bar"),
     ],
 )
-def test_target_when_a_candle_comes_then_fills_by_the_rules_of_a_resting_limit(
-    candle: Row, filled: list[Fill]
-) -> None:
+def test_target_when_a_candle_comes_then_fills_by_the_rules_of_a_resting_limit(candle: Row, filled: list[Fill]) -> None:
     assert trades([CALM, CALM, candle], [1, NONE, NONE], take_profit="1.5") == [ENTRY, *filled]
 
 

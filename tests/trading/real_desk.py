@@ -140,9 +140,7 @@ class RealDesk(Desk):
         if not hasattr(self, "wires"):
             self.wires = {name: Wire(venue) for name, venue in self.venues.items()}
             self.wire = self.wires[self.instrument.venue]
-        config = BookConfig(
-            "test", "test", "t0", True, "USDT", MINUTE, looks=PATIENT, stop_scope=self.scope
-        )
+        config = BookConfig("test", "test", "t0", True, "USDT", MINUTE, looks=PATIENT, stop_scope=self.scope)
         self.book = Book(config, ClientIds("t0", "abcde", self.epoch), Ledger("USDT"))
         for instrument in self.instruments:
             self.book.add_instrument(instrument)
@@ -162,9 +160,7 @@ class RealDesk(Desk):
 
     def order_by_hand(self, quantity: str = "1", command_id: str = "by-hand") -> CommandDone:
         """An order of an operator at the market."""
-        done = self.command(
-            PlaceOrder("test", self.key, Side.BUY, Decimal(quantity), OrderType.MARKET), command_id
-        )
+        done = self.command(PlaceOrder("test", self.key, Side.BUY, Decimal(quantity), OrderType.MARKET), command_id)
         assert done is not None
         return done
 

@@ -49,9 +49,7 @@ def bought(desk: Desk, quantity: str = "1") -> Desk:
 
 
 def given_before(desk: Desk, body: CommandBody, seconds: float, command_id: str = "old") -> CommandDone:
-    done = desk.loop.command(
-        Command(command_id, SOMEBODY, desk.clock.now() - timedelta(seconds=seconds), "test", body)
-    )
+    done = desk.loop.command(Command(command_id, SOMEBODY, desk.clock.now() - timedelta(seconds=seconds), "test", body))
     assert done is not None
     return done
 

@@ -95,9 +95,7 @@ class PaperExchange:
         self._tell_others(turn, client_id)
         return order.update(self.name)
 
-    def amend(
-        self, client_id: str, quantity: Decimal | None = None, stop_price: Decimal | None = None
-    ) -> OrderUpdate:
+    def amend(self, client_id: str, quantity: Decimal | None = None, stop_price: Decimal | None = None) -> OrderUpdate:
         """Give a working order another quantity (base) or its stop another price (quote).
 
         A child as large as its entry follows its quantity, a target that of its stop. Where only the price was to

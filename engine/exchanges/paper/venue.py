@@ -131,9 +131,7 @@ class PaperVenue:
         """Cancel; for an order that has ended, how it ended. Raises as `submit`, and `OrderNotFound`."""
         return self._line.order_call(Call.CANCEL, client_id, self.resume_time, lambda: self._exchange.cancel(client_id))
 
-    def amend(
-        self, client_id: str, quantity: Decimal | None = None, stop_price: Decimal | None = None
-    ) -> OrderUpdate:
+    def amend(self, client_id: str, quantity: Decimal | None = None, stop_price: Decimal | None = None) -> OrderUpdate:
         """Change the quantity (base) or stop price (quote) of a working order; raises as `submit`, and `OrderNotFound`.
 
         A target follows its stop's quantity; a stop that has triggered or ended is answered as it is, where only its
