@@ -66,6 +66,12 @@ def _fields(book: BookSnapshot) -> None:
     third.text_input(f"Stop price, {price}", key="order-stop", disabled=kind != "stop", persist_state="session")
     st.caption(_rules(traded))
     st.checkbox("Reduce only: never opens or turns a position", key="order-reduce", persist_state="session")
+    st.checkbox(
+        "Post only: a limit that waits; where it would trade at once, the venue ends it",
+        key="order-post",
+        disabled=kind != "limit",
+        persist_state="session",
+    )
 
 
 def dialog(console: ConsolePort) -> None:
@@ -126,7 +132,7 @@ def _lines(book: BookSnapshot, body: PlaceOrder, review: OrderReview) -> tuple[s
     at = f" at {fmt.price(review.price)} {unit}" if body.order_type is not OrderType.MARKET else ""
     return (
         f"{body.side.value.capitalize()} {fmt.quantity(body.quantity)} {review.instrument.base} on "
-        f"{fmt.instrument(body.instrument)}: {how} order{at}{', reduce-only' if body.reduce_only else ''}.",
+        f"{fmt.instrument(body.instrument)}: {how} order{at}{_only(body)}.",
         f"Worth {worth} at the {review.price_source}, before fees.",
         f"{'Simulated market' if book.simulated else 'Market'} price now: {market}.",
         f"{_rules(review.instrument)}.",
@@ -134,6 +140,10 @@ def _lines(book: BookSnapshot, body: PlaceOrder, review: OrderReview) -> tuple[s
         *_protection(body),
         "The risk gate may refuse it; then nothing is sent to the venue.",
     )
+
+
+def _only(body: PlaceOrder) -> str:
+    return (", reduce-only" if body.reduce_only else "") + (", post-only" if body.post_only else "")
 
 
 def _protection(body: PlaceOrder) -> tuple[str, ...]:
@@ -165,6 +175,7 @@ def draft(book: BookSnapshot) -> PlaceOrder:
         limit,
         stop,
         bool(state.get("order-reduce", False)),
+        kind is OrderType.LIMIT and bool(state.get("order-post", False)),
     )
 
 

@@ -93,7 +93,7 @@ class CancelOrder:
 
 @dataclass(frozen=True, slots=True)
 class PlaceOrder:
-    """A manual order, through the same gate; quantity in base, prices in quote."""
+    """A manual order, through the same gate; quantity in base, prices in quote. A limit that is ``post_only`` waits."""
 
     book: str
     instrument: InstrumentKey
@@ -103,6 +103,7 @@ class PlaceOrder:
     limit_price: Decimal | None = None
     stop_price: Decimal | None = None
     reduce_only: bool = False
+    post_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)

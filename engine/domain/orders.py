@@ -107,6 +107,8 @@ class OrderIntent:
         it, at closes; the venue does not.
     basket_id : str or None
         The basket it is a leg of, or repairs: whose unwind rule, decided before, takes the place of a stop.
+    post_only : bool
+        For a limit: it is made to wait; where it would take at once, the venue ends it with nothing filled.
     """
 
     client_id: str
@@ -126,6 +128,7 @@ class OrderIntent:
     pair_id: str | None = None
     trail_distance: Decimal | None = None
     basket_id: str | None = None
+    post_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -245,7 +245,7 @@ class Studies(Protocol):
         """Run the best settings on the holdout: once, for good; the study takes no trial afterwards."""
 
     def studies(self, page: int, size: int, filters: Mapping[str, str]) -> PageOf[StudyRow]:
-        """History, newest first. Filters: ``strategy``, ``text`` (in name, instrument, note), ``archived`` (yes, no)."""
+        """History, newest first. Filters: ``strategy``, ``text`` (name, instrument, note), ``archived`` (yes, no)."""
 
     def study(self, name: str) -> StudyView:
         """One study; `BadInput` where there is none."""

@@ -72,7 +72,7 @@ def _act(body: CommandBody) -> str:
         case PlaceOrder(side=side, quantity=quantity, instrument=key, order_type=kind):
             price = body.limit_price or body.stop_price
             at = f" at {_number(price)}" if price is not None else ""
-            only = ", reduce-only" if body.reduce_only else ""
+            only = (", reduce-only" if body.reduce_only else "") + (", post-only" if body.post_only else "")
             return f"{side.value} {_number(quantity)} {market_name(key)}, {kind.value}{at}{only}"
         case ClosePosition(sleeve=sleeve, instrument=key, share=share):
             return f"{_percent(share)} of {title_of(sleeve)}'s {market_name(key)}"

@@ -239,6 +239,8 @@ class _Handler(StrategyCommands):
             raise CommandRefused("a limit order needs a limit price, and only a limit order has one")
         if (body.order_type is OrderType.STOP) != (body.stop_price is not None):
             raise CommandRefused("a stop order needs a stop price, and only a stop order has one")
+        if body.post_only and body.order_type is not OrderType.LIMIT:
+            raise CommandRefused(f"post-only is for limit orders; this is a {body.order_type.value} order")
         reason = f"manual order by {self._command.actor.name}"
         if not self.decider.place(body, reason):
             refusal = self.decider.decided.refused[-1]

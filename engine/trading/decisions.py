@@ -228,5 +228,6 @@ class Decider(Protecting):
                 limit_price=body.limit_price,
                 stop_price=body.stop_price,
                 reduce_only=intent.reduce_only or body.reduce_only,
+                post_only=body.post_only,
             )
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Iterator
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,17 @@ from engine.exchanges.connected.venue import ConnectedVenue
 ROWS = {venue.name: (row, venue) for row in EXCHANGES.values() for venue in row.venues}
 PERPS = [name for name, (_, venue) in ROWS.items() if Kind.PERPETUAL in venue.kinds]
 EVERY = pytest.mark.parametrize("name", sorted(ROWS))
+POST_ONLY = {
+    "binance": ("type", "LIMIT_MAKER"),
+    "binance-perp": ("timeInForce", "GTX"),
+    "bybit": ("timeInForce", "PostOnly"),
+    "kucoin": ("postOnly", "true"),
+    "kucoin-perp": ("postOnly", "true"),
+    "kraken": ("oflags", "post"),
+    "kraken-perp": ("orderType", "post"),
+    "coinbase": ("post_only", "true"),
+}
+"""What a limit that only waits is called at each exchange: field and value."""
 EVERY_PERP = pytest.mark.parametrize("name", sorted(PERPS))
 SECRET = base64.b64encode(b"a secret that signs and is never shown").decode()
 HTML = Answer("<!DOCTYPE html><html><body>Bad gateway</body></html>")
@@ -180,6 +191,19 @@ def test_submit_when_a_stop_then_it_waits_at_the_exchange(name: str, shaped: Cal
         sent = sent["order_configuration"]["stop_limit_stop_limit_gtc"]
     assert Decimal(sent[parameter]) == Decimal(value)
     assert (told.state, told.stop_price) == (OrderState.WORKING, Decimal("95.5"))
+
+
+@EVERY
+def test_submit_when_post_only_then_the_exchange_is_told_in_its_own_words(
+    name: str, shaped: Callable[[str], Shaped]
+) -> None:
+    case = shaped(name)
+    case.submit(replace(case.wanted(), post_only=True))
+    field, value = POST_ONLY[name]
+    sent = case.wires.sent(case.shapes.create[0].split()[1])
+    if "order_configuration" in sent:
+        sent = sent["order_configuration"]["limit_limit_gtc"]
+    assert str(sent[field]).lower() == value.lower()
 
 
 @EVERY_PERP

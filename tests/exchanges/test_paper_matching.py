@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -104,6 +105,24 @@ def test_limit_when_slippage_would_pass_it_then_takes_at_the_limit() -> None:
     venue = open_venue(PaperCosts(slippage_bps=dec(100)))
     venue.submit(order("a1", BUY, "1", LIMIT, "100.5"))
     assert prices(venue.observe(bar(0, 100, 101, 100, 100))) == ["a1 1@100.5"]
+
+
+def test_post_only_limit_when_it_would_take_at_once_then_ends_with_nothing_filled() -> None:
+    venue = open_venue(HARSH)
+    wished = order("a1", BUY, "1", LIMIT, "105")
+    venue.submit(replace(wished, intent=replace(wished.intent, post_only=True)))
+    assert fills(venue.observe(bar(0, 100, 101, 99, 99))) == []
+    told = venue.order("a1")
+    assert (told.state, told.filled, "post-only" in told.reason) == (OrderState.CANCELLED, 0, True)
+
+
+def test_post_only_limit_when_the_market_comes_to_it_then_fills_as_a_maker() -> None:
+    venue = open_venue(HARSH)
+    wished = order("a1", BUY, "1", LIMIT, "98")
+    venue.submit(replace(wished, intent=replace(wished.intent, post_only=True)))
+    venue.observe(bar(0, 100, 101, 99, 99))
+    fill = fills(venue.observe(bar(1, 99, 99, 97, 98)))[0]
+    assert (fill.price, fill.liquidity) == (dec(98), Liquidity.MAKER)
 
 
 def test_limit_when_only_the_mid_reaches_it_then_rests() -> None:

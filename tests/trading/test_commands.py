@@ -100,6 +100,7 @@ REFUSED: list[tuple[CommandBody, str]] = [
     (buy("900"), "position"),
     (PlaceOrder("test", KEY, SELL, D(1), MARKET), "free balance"),
     (PlaceOrder("test", KEY, BUY, D(1), MARKET, reduce_only=True), "position"),
+    (PlaceOrder("test", KEY, BUY, D(1), MARKET, post_only=True), "post-only is for limit orders"),
     (PlaceOrder("test", InstrumentKey("v:NO/USDT"), BUY, D(1), MARKET), "is not an instrument"),
     (SetStrategy("test", "nobody", True), "no strategy 'nobody'"),
     (SetStrategy("test", "sma_cross", True), "has no stop and can only be backtested"),

@@ -72,6 +72,8 @@ def placement(wish: Wish, listed: Listed, dialect: Dialect) -> Placement:
     kind, price = "market", None
     if intent.order_type is OrderType.LIMIT:
         kind, price = "limit", _text(_required(intent, intent.limit_price))
+        if intent.post_only:
+            parameters["postOnly"] = True
     elif wish.stop_price is not None:
         kind, price = _add_stop(parameters, wish, instrument, dialect)
     elif dialect.buy_slack is not None and intent.side is Side.BUY and instrument.kind is Kind.SPOT:

@@ -3,8 +3,8 @@
 The path inside a candle is unknown, so it is assumed in this order:
 
 1. The open. Market orders, and stops triggered earlier, fill at the open plus half the spread, slippage and impact. A
-   limit that arrives marketable (the open plus half the spread reaches it) takes at that price, at worst at its limit;
-   a limit child arrives with the fill of its entry.
+   limit that arrives marketable (the open plus half the spread reaches it) takes at that price, at worst at its limit,
+   and ends with nothing filled where it is post-only; a limit child arrives with the fill of its entry.
 2. Stops reached by low or high fill at the worse of stop and open, plus the same. A child counts from the candle its
    entry fills in, against the whole candle; there the entry's price stands in for the open.
 3. Limits the candle trades through by at least a tick fill at their price as makers; a touch is not enough, and an open
@@ -82,7 +82,11 @@ class CandleMatch:
 
     def _take_if_marketable(self, order: VenueOrder) -> None:
         limit, sign = _limit_of(order), order.intent.side.sign
-        if (limit - self._candle.open * (1 + sign * self._costs.half_spread)) * sign >= 0:
+        if (limit - self._candle.open * (1 + sign * self._costs.half_spread)) * sign < 0:
+            return
+        if order.intent.post_only:
+            self._turn.end(order, "post-only, and it would have taken at once")
+        else:
             self._take(order, self._candle.open, limit)
 
     def _child_at_open(self, order: VenueOrder) -> None:

@@ -164,6 +164,7 @@ def read_intent(raw: Mapping[str, Any]) -> OrderIntent:
         raw["reason"],
         raw.get("pair_id"),
         read_price(raw.get("trail_distance")),
+        post_only=raw.get("post_only", False),
     )
 
 
