@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from engine.domain.errors import BadInput, VenueError
 from engine.domain.portfolio import Balance
 from engine.exchanges import ExchangeRow
 from engine.exchanges.client import MIN_SECRET_LENGTH, Credentials, Door, KeyRefused, asking, open_client
+from engine.exchanges.connected.lanes import share_from
 from engine.exchanges.wallets import SilentWallet, read_wallets
 
 _WALLETS_ASKED = 2
@@ -39,6 +40,10 @@ class AccountCheck:
         Coins above zero, by wallet; empty with a message that says why where they could not be read.
     can_trade, can_withdraw, ip_bound : bool or None
         None is unknown.
+    clock_offset_ms : int or None
+        The exchange's clock less ours, ms; None where it did not tell its time.
+    limit_used : float or None
+        Share of the request limit that is used, 0 to 1, as the exchange last told it; None where it does not.
     """
 
     reachable: bool
@@ -47,6 +52,8 @@ class AccountCheck:
     can_trade: bool | None = None
     can_withdraw: bool | None = None
     ip_bound: bool | None = None
+    clock_offset_ms: int | None = None
+    limit_used: float | None = None
 
     @property
     def approved(self) -> bool:
@@ -103,9 +110,12 @@ class _Question:
     def answer(self) -> AccountCheck:
         try:
             with asking(self.row, self.client, self.credentials.secrets):
-                self.client.load_time_difference()
+                ours_ahead_ms = int(self.client.load_time_difference())
         except VenueError as error:
             return AccountCheck(False, str(error))
+        return replace(self._about_key(), clock_offset_ms=-ours_ahead_ms, limit_used=self._limit_used())
+
+    def _about_key(self) -> AccountCheck:
         try:
             rights, unknown_because = self._rights(), ""
         except KeyRefused as error:
@@ -124,6 +134,12 @@ class _Question:
         told = f"{_counted(read.balances)}{_silent(read.silent)}"
         message = f"{_verdict(self.row, rights, unknown_because)} {told}"
         return AccountCheck(True, message, read.balances, rights.can_trade, rights.can_withdraw, rights.ip_bound)
+
+    def _limit_used(self) -> float | None:
+        told = self.client.last_response_headers or {}
+        headers = {str(name).lower(): str(value) for name, value in told.items()}
+        limits = self.row.venues[0].limits
+        return share_from(limits.use_headers, headers, limits.pace)
 
     def _rights(self) -> Rights:
         with asking(self.row, self.client, self.credentials.secrets):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -24,9 +23,8 @@ from engine.domain.operations_views import (
 )
 from engine.domain.views import PageOf, Series
 from engine.exchanges import EXCHANGES
-from engine.exchanges.accounts import check_account
-from engine.exchanges.key_advice import advice
-from engine.runtime.connections import PURPOSE, Connections, is_sandbox
+from engine.runtime.account_keys import AccountKeys, NewKeys
+from engine.runtime.connections import is_sandbox
 from engine.runtime.portfolio import Portfolio
 from engine.storage.backup import BACKUP_FOLDER, list_backups
 from engine.storage.rows import CredentialRow
@@ -105,49 +103,30 @@ class Operations(Portfolio):
         """Seal keys at once and store them."""
         self.require(Role.ADMIN)
         self.require_step_up("connecting an exchange")
-        row = EXCHANGES.get(values.get("exchange", ""))
-        if row is None:
-            raise BadInput(f"exchange {values.get('exchange', '')!r}: choose one of {', '.join(EXCHANGES)}")
-        label = values.get("label", "").strip()
-        if not 1 <= len(label) <= 40 or not label.isprintable():
-            raise BadInput("give the connection a label of 1 to 40 characters")
-        sandbox = values.get("sandbox") == "true"
-        if sandbox and not row.has_sandbox:
-            raise BadInput(f"{row.title} has no sandbox; connect the real account, or choose another exchange")
-        fields = {field.name: values.get(field.name, "").strip() for field in row.key_fields}
-        missing = [field.label for field in row.key_fields if not fields[field.name]]
-        if missing:
-            raise BadInput(f"{row.title} needs {', '.join(missing)}")
-        self._audit_change("keys_added", f"{row.name}/{label}", "sandbox" if sandbox else "")
-        sealed = self._services.vault.seal(PURPOSE, f"{row.name}/{label}", "keys", json.dumps(fields).encode())
-        self._services.control.credentials.add(row.name, label, sealed, {"sandbox": sandbox})
-        return f"{row.name}/{label}"
+        given = NewKeys(values.get("exchange", ""), values.get("label", ""), values, values.get("sandbox") == "true")
+        return self._keys().add(self.actor, given)
 
     def test_connection(self, connection_id: str) -> ConnectionView:
         """Ask the exchange; its own answer, in words, without keys."""
         self.require(Role.OPERATOR)
         name, label = _split(connection_id)
-        connection = Connections(self._services.control, self._services.vault).open(connection_id)
-        address = self._services.wallets.address_of(connection_id)
-        check = check_account(connection.row, connection.credentials, address, connection.sandbox)
-        ok = check.reachable and check.can_withdraw is not True
-        message = check.message
-        if check.reachable and (check.can_trade is False or check.can_withdraw):
-            message = f"{message.rstrip('.')}. {advice(connection.row, message, connection.sandbox)}"
-        self._services.control.credentials.record_check(name, label, ok, message)
+        self._keys().check(connection_id)
         return _connection(self._services.control.credentials.get(name, label))
 
     def remove_connection(self, connection_id: str) -> None:
         """Forget the sealed keys."""
         self.require(Role.ADMIN)
         self.require_step_up("removing keys")
-        name, label = _split(connection_id)
+        _split(connection_id)
         stages = self._services.supervisor.settings.stages.items()
         using = [stage for stage, book in stages if book.enabled and book.connection == connection_id]
         if using:
             raise BadInput(f"{connection_id} is traded by the {using[0]} book; stop that book first")
-        self._audit_change("keys_removed", connection_id, "")
-        self._services.control.credentials.remove(name, label)
+        self._keys().remove(self.actor, connection_id)
+
+    def _keys(self) -> AccountKeys:
+        services = self._services
+        return AccountKeys(services.control, services.vault, services.wallets.address_of)
 
     # -- people --------------------------------------------------------------------------------------------------
 
