@@ -6,7 +6,7 @@ import os
 import random
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -15,7 +15,7 @@ import pytest
 
 from engine.domain.commands import ClosePosition, TradingState
 from engine.domain.orders import Purpose, Side
-from tests.faults.connected import FOUR, THREE, D, Killed, Market, Rig, rig, stand_in
+from tests.faults.connected import FOUR, THREE, D, Killed, Market, Rig, rig
 from tests.standin.client import StandIn
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,12 +33,6 @@ POINTS = int(os.environ.get("QUARTERDECK_KILL_POINTS", "8"))
 SOAK_S = float(os.environ.get("QUARTERDECK_SOAK_S", "10"))
 SEED = int(os.environ.get("QUARTERDECK_SOAK_SEED", "0")) or random.SystemRandom().randrange(1, 10**9)
 Spot = tuple[str, int]
-
-
-@pytest.fixture(scope="module")
-def exchange(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn]:
-    with stand_in(tmp_path_factory.mktemp("kill")) as started:
-        yield started
 
 
 class Lines:

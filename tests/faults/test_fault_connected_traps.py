@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,16 +9,10 @@ import pytest
 from engine.domain.conditions import VenueState
 from engine.domain.orders import OrderState
 from engine.exchanges.connected.lanes import Lane
-from tests.faults.connected import BINANCE_SPOT, BYBIT_PERP, BYBIT_SPOT, FOUR, USDM, D, Market, rig, stand_in
+from tests.faults.connected import BINANCE_SPOT, BYBIT_PERP, BYBIT_SPOT, FOUR, USDM, D, Market, rig
 from tests.standin.client import KEY, SECRET, StandIn
 
 each_market = pytest.mark.parametrize("market", FOUR, ids=str)
-
-
-@pytest.fixture(scope="module")
-def exchange(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn]:
-    with stand_in(tmp_path_factory.mktemp("traps")) as started:
-        yield started
 
 
 @each_market

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -25,19 +24,12 @@ from tests.faults.connected import (
     Market,
     Rig,
     rig,
-    stand_in,
 )  # fmt: skip
 from tests.standin.client import StandIn
 
 BUY, SELL = Side.BUY, Side.SELL
 everywhere = pytest.mark.parametrize("market", THREE, ids=str)
 at_each = pytest.mark.parametrize("market", [BYBIT_PERP, BINANCE_SPOT], ids=str)
-
-
-@pytest.fixture(scope="module")
-def exchange(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn]:
-    with stand_in(tmp_path_factory.mktemp("venues")) as started:
-        yield started
 
 
 def status_of(book: Rig) -> VenueState:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -87,6 +88,7 @@ class BinanceAccount:
         ]
 
     def withdrawals(self, call: Call) -> Any:
+        """Withdrawals; their times are texts in UTC, to the second."""
         rows = self._moves(call, "TRANSFER_OUT")
         return [
             {
@@ -97,21 +99,26 @@ class BinanceAccount:
                 "status": 6,
                 "address": "standin",
                 "txId": f"tx-{each.number}",
-                "applyTime": "2026-01-01 00:00:00",
+                "applyTime": _in_words(each.at_ms),
                 "network": "TEST",
-                "completeTime": "2026-01-01 00:00:00",
+                "completeTime": _in_words(each.at_ms),
             }
             for each in rows
         ]
 
+    def transfers(self, _: Call) -> Any:
+        """Moves between the account's own wallets: there are none, and then Binance sends no rows at all."""
+        return {"total": 0}
+
     def _moves(self, call: Call, kind: str) -> list[Entry]:
         opening, since = len(self.exchange.funds), call.integer("startTime", 0)
+        until = call.integer("endTime", 1 << 62)
         return [
             each
             for each in self.exchange.wallet.entries
             if each.kind == kind
             and each.number > opening
-            and each.at_ms >= since
+            and since <= each.at_ms <= until
             and call.get("coin") in ("", each.coin)
         ]
 
@@ -193,6 +200,20 @@ class BinanceAccount:
             )
         return rows
 
+    def set_up(self, call: Call) -> Any:
+        """Leverage and margin type of one symbol or all."""
+        return [
+            {
+                "symbol": each.symbol,
+                "marginType": "CROSSED",
+                "isAutoAddMargin": "false",
+                "leverage": int(self.exchange.wallet.position(each).leverage),
+                "maxNotionalValue": "10000000",
+            }
+            for each in self.exchange.instruments.values()
+            if call.get("symbol") in ("", each.symbol)
+        ]
+
     def brackets(self, _: Call) -> Any:
         ladder = [{"bracket": 1, "notionalFloor": 0, "notionalCap": 10_000_000, "maintMarginRatio": 0.005, "cum": 0}]
         return [{"symbol": each.symbol, "brackets": ladder} for each in self.exchange.instruments.values()]
@@ -242,6 +263,10 @@ class BinanceAccount:
                 for order in self.exchange.open_orders():
                     if order.instrument.symbol == symbol:
                         self.exchange.cancel(order, "switch")
+
+
+def _in_words(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms // 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _incomes(each: Entry) -> list[dict[str, Any]]:

@@ -106,6 +106,7 @@ class Server:
     async def _answer(self, request: web.Request, dialect: Dialect, call: Call) -> web.StreamResponse:
         endpoint = dialect.find(call)
         if endpoint is None:
+            self.world.noted(dialect.name, "unknown", call)["status"] = 404
             return _sent(Answer({"code": -1, "msg": f"the stand-in has no {call.method} {call.path}"}, 404))
         note = self.world.noted(dialect.name, endpoint.where, call)
         before = BEFORE if endpoint.where != "system" else tuple(kind for kind in BEFORE if kind != "maintenance")
