@@ -189,6 +189,13 @@ class Demote:
     book: str
 
 
+@dataclass(frozen=True, slots=True)
+class Reconcile:
+    """Compare a book with its exchanges now and say every difference; the receipt holds them."""
+
+    book: str
+
+
 CommandBody = (
     EmergencyStop
     | Rearm
@@ -205,6 +212,7 @@ CommandBody = (
     | ArmLive
     | Promote
     | Demote
+    | Reconcile
 )
 
 REQUIRED_ROLE: dict[type[CommandBody], Role] = {
@@ -223,6 +231,7 @@ REQUIRED_ROLE: dict[type[CommandBody], Role] = {
     ArmLive: Role.OPERATOR,
     Promote: Role.OPERATOR,
     Demote: Role.OPERATOR,
+    Reconcile: Role.OPERATOR,
 }
 
 

@@ -50,4 +50,5 @@ def outcome_words(receipt: Receipt | None) -> str:
     """
     if receipt is None:
         return "never stored, so not carried out"
-    return _OUTCOMES[receipt.status] + (f": {with_titles(receipt.detail)}" if receipt.detail else "")
+    said = receipt.detail.partition("\n")[0]  # what follows is for programs
+    return _OUTCOMES[receipt.status] + (f": {with_titles(said)}" if said else "")

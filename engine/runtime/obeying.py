@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from engine.domain.commands import ArmLive, Command, CommandStatus, InjectFault, Promote, SetSpeed
+from engine.domain.commands import ArmLive, Command, CommandStatus, InjectFault, Promote, Reconcile, SetSpeed
 from engine.domain.errors import BadInput, CommandRefused
+from engine.runtime.reconciled import answer_of
 from engine.runtime.starting import RunningBook
 from engine.simulation.demo_source import DemoSource
 from engine.trading.graduation import Candidate, candidate_of
@@ -41,6 +42,8 @@ def _for_book(books: Mapping[str, RunningBook], book: RunningBook, command: Comm
                 raise CommandRefused(f"{book.name} trades a real market; faults are for the simulated one")
             book.source.inject(venue, fault, minutes)
             return CommandStatus.DONE, f"{fault.capitalize()} at {venue} for {minutes} market minutes"
+        case Reconcile():
+            return CommandStatus.DONE, answer_of(book)
         case _:
             if isinstance(command.body, ArmLive) and book.caretaker is not None:
                 book.caretaker.reconcile()

@@ -66,6 +66,7 @@ ACTION_WORDS = {
     "SetSpeed": "Changed the market's speed",
     "InjectFault": "Made a simulated fault",
     "ArmLive": "Armed a book",
+    "Reconcile": "Compared books and exchange",
     "Promote": "Promoted a strategy",
     "Demote": "Demoted a strategy",
     "book_off": "Stopped a book",

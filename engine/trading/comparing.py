@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
 
 from engine.domain.codec import plain
 from engine.domain.instruments import InstrumentKey, Kind, venue_of
 from engine.domain.orders import OrderUpdate
+from engine.domain.portfolio import Balance, VenuePosition
 from engine.domain.positions import CENT, Booked
 from engine.ledger.ledger import EXACT, FLAT
 from engine.trading.book import Book
 from engine.trading.external import coins_of
 from engine.trading.loop import TradingLoop
+from engine.trading.sending import MarketVenue
 
 ZERO = Decimal(0)
 _FLAT = (ZERO, ZERO)
@@ -35,6 +37,19 @@ class Difference:
     may_be_flow: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a venue has just said it holds."""
+
+    balances: Sequence[Balance]
+    positions: Sequence[VenuePosition]
+
+
+def ask(venue: MarketVenue) -> Told:
+    """Ask a venue what it holds; raises `VenueError` where it does not answer."""
+    return Told(venue.balances(), venue.positions())
+
+
 def compare(loop: TradingLoop) -> list[str]:
     """Every difference between books and venues, in words; the trader's own coins are the baseline.
 
@@ -46,10 +61,14 @@ def compare(loop: TradingLoop) -> list[str]:
     return [each.text for name in loop.venues for each in differences(loop, name)]
 
 
-def differences(loop: TradingLoop, name: str) -> list[Difference]:
-    """Every difference between the books and one venue; raises `VenueError` where it does not answer."""
+def differences(loop: TradingLoop, name: str, told: Told | None = None) -> list[Difference]:
+    """Every difference between the books and one venue, which is asked unless it has just ``told``.
+
+    Raises `VenueError` where it does not answer.
+    """
+    told = told or ask(loop.venues[name])
     with localcontext(EXACT):
-        return [*_compare_money(loop, name), *_unknown_orders(loop.book, name, _open_orders(loop, name))]
+        return [*_compare_money(loop.book, name, told), *_unknown_orders(loop.book, name, _open_orders(loop, name))]
 
 
 def _open_orders(loop: TradingLoop, name: str) -> Iterable[OrderUpdate]:
@@ -75,10 +94,9 @@ def _unknown_orders(book: Book, name: str, listed: Iterable[OrderUpdate]) -> Ite
         yield Difference(name, f"order {client_id}", ZERO, text)
 
 
-def _compare_money(loop: TradingLoop, name: str) -> Iterator[Difference]:
-    book, venue = loop.book, loop.venues[name]
-    totals = {balance.currency: balance.total for balance in venue.balances()}
-    reported = {p.instrument: (p.quantity, p.entry_price) for p in venue.positions()}
+def _compare_money(book: Book, name: str, told: Told) -> Iterator[Difference]:
+    totals = {balance.currency: balance.total for balance in told.balances}
+    reported = {p.instrument: (p.quantity, p.entry_price) for p in told.positions}
     for key, ours in _perpetuals(book, name):
         quantity, _ = reported.get(key, _FLAT)
         if quantity != ours.quantity:

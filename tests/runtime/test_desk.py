@@ -28,6 +28,7 @@ from engine.domain.commands import (
     PlaceOrder,
     Promote,
     Rearm,
+    Reconcile,
     Role,
     SetAllocation,
     SetSpeed,
@@ -73,6 +74,7 @@ BODIES: list[CommandBody] = [
     ArmLive("demo"),
     Promote("momentum", "paper", "demo"),
     Demote("momentum", "demo"),
+    Reconcile("demo"),
 ]
 
 
