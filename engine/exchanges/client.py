@@ -79,7 +79,7 @@ def open_client(row: ExchangeRow, door: Door) -> Any:
     if door.sandbox:
         client.set_sandbox_mode(True)
     if door.rest_url is not None:
-        client.urls["api"] = _moved(client.urls["api"], door.rest_url.rstrip("/"))
+        _move(client, door.rest_url)
     return client
 
 
@@ -92,7 +92,7 @@ def open_stream_client(ccxt_id: str, door: Door, websocket_url: str | None = Non
         Class name in ccxt.
     door : Door
     websocket_url : str or None
-        Another host for the websockets, for tests. For Binance's spot it must hold "/stream": ccxt tells spot by it.
+        Another host for the websockets, for tests.
 
     Raises
     ------
@@ -106,10 +106,11 @@ def open_stream_client(ccxt_id: str, door: Door, websocket_url: str | None = Non
     client.logger = _silent_logger()
     if door.sandbox:
         client.set_sandbox_mode(True)
-    if door.rest_url is not None:
-        client.urls["api"] = _moved(client.urls["api"], door.rest_url.rstrip("/"))
-    if websocket_url is not None:
+    if door.rest_url is not None and websocket_url is not None:
+        _move(client, door.rest_url)
         client.urls["api"] = _moved(client.urls["api"], websocket_url.rstrip("/"), _WEBSOCKET_HOST)
+        if hasattr(client, "is_spot_url"):  # Binance's: told by the name of its own host
+            client.is_spot_url = lambda _socket: client.options["defaultType"] == "spot"
     return client
 
 
@@ -160,6 +161,34 @@ def _options(door: Door) -> dict[str, Any]:
     if keys is not None:
         options |= {"apiKey": keys.key.strip(), "secret": keys.secret.strip(), "password": keys.passphrase.strip()}
     return options
+
+
+def _move(client: Any, host: str) -> None:
+    """Let a client ask another host, and name what that answers as it does at the exchange's own.
+
+    ccxt chooses Binance's table of errors by the host: at any other a refusal would have no name, and prove nothing.
+    """
+    theirs = client.urls["api"]
+    client.urls["api"] = _moved(theirs, host.rstrip("/"))
+    if not hasattr(client, "get_exceptions_by_url"):
+        return
+    table_of = client.get_exceptions_by_url
+    pairs = sorted(zip(_addresses(client.urls["api"]), _addresses(theirs), strict=True), reverse=True)
+
+    def at_home(url: str, kind: str) -> Any:
+        found = next((home + url.removeprefix(here) for here, home in pairs if url.startswith(here)), url)
+        return table_of(found, kind)
+
+    client.get_exceptions_by_url = at_home
+
+
+def _addresses(urls: Any) -> Iterator[str]:
+    """Every address of a tree of them, in its order."""
+    if isinstance(urls, Mapping):
+        for each in urls.values():
+            yield from _addresses(each)
+    elif isinstance(urls, str):
+        yield urls
 
 
 def _moved(urls: Any, host: str, pattern: re.Pattern[str] = _HOST) -> Any:

@@ -16,7 +16,8 @@ from engine.domain.facts import SleeveConfigured
 from engine.domain.instruments import Instrument
 from engine.domain.market import Bars, Candle, FeedStatus
 from engine.domain.orders import CashFlow
-from engine.exchanges import EXCHANGES
+from engine.exchanges import EXCHANGES, ExchangeRow
+from engine.exchanges.client import Credentials, Door, open_client
 from engine.exchanges.connected.lanes import SILENT_HEADERS, Lane
 from engine.exchanges.connected.line import Line
 from engine.exchanges.connected.line_setup import PATIENCE_S, LineSetup
@@ -32,7 +33,7 @@ from engine.trading.recovery import Reconciler, Recovered, recover, take_baselin
 from engine.trading.sleeves import build_strategy
 from engine.trading.stopping import StopDriver
 from tests.faults.connected_markets import CAPITAL, MINUTE, UNHURRIED, D, Market, MovedClock
-from tests.standin.client import SECRET, StandIn
+from tests.standin.client import KEY, SECRET, StandIn
 from tests.standin.judge import judge
 from tests.trading.harness import ListJournal, Script
 
@@ -91,21 +92,22 @@ class Driven:
     # -- building -------------------------------------------------------------------------------------------------
 
     def _opened(self, keyed: bool) -> Any:
-        client = self.exchange.client(self.market.where, "swap" if self.market.is_perpetual else "spot")
-        if not keyed:
-            client.apiKey = client.secret = None
-        client.enableLastJsonResponse = client.enableLastResponseHeaders = True
-        client.options |= dict(self.market.row.dialect.options)
+        row = self.market.row
+        door = Door(Credentials(KEY, SECRET) if keyed else None, rest_url=self.exchange.rest_url(self.market.where))
+        client = open_client(replace(self._exchange_row(), ccxt_id=row.ccxt_id), door)
+        client.options |= dict(row.dialect.options) | {"defaultType": "swap" if self.market.is_perpetual else "spot"}
         client.milliseconds = self.clock.ms
         client.timeout = int(max(self.patience_s.values()) * 1000)
         return client
 
+    def _exchange_row(self) -> ExchangeRow:
+        return EXCHANGES["binance" if self.name.startswith("binance") else "bybit"]
+
     def _line(self) -> Line:
         row = self.market.row
-        exchange_row = replace(EXCHANGES["binance" if self.name.startswith("binance") else "bybit"])
         limits = row.limits
         setup = LineSetup(
-            row.name, exchange_row, self._opened, self.folder / f"{self.installation}.json", (SECRET,),
+            row.name, self._exchange_row(), self._opened, self.folder / f"{self.installation}.json", (SECRET,),
             limits.pace if self.paced else UNHURRIED, limits.use_headers if self.paced else SILENT_HEADERS,
             limits.doubtful_codes, limits.refusals,
             has_nonce=limits.has_nonce, patience_s=self.patience_s,

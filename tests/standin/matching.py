@@ -75,7 +75,9 @@ class Matching:
             self._sweep(order.instrument)
 
     def fill_share(self, order: Order, share: Decimal) -> None:
-        """Fill a part of an open order at its price, at least one lot."""
+        """Fill a part of an open order at its price, at least one lot; a stop that waits is triggered by that."""
+        if order.state is State.WAITING:
+            self._awake(order)
         lot = order.instrument.lot
         price = order.wish.price or self.exchange.market(order).price
         self.fill(order, max(down(order.left * share, lot), lot), price, maker=True)
@@ -103,9 +105,13 @@ class Matching:
         elif not order.wish.locks and amount > exchange.wallet.total(coin):
             exchange.end(order, State.REJECTED, "not enough balance")
         else:
-            exchange.write("triggered", {"order_id": order.id})
-            exchange.tell("order", order)
+            self._awake(order)
             self.meet(order)
+
+    def _awake(self, order: Order) -> None:
+        order.triggered, order.state, order.updated_ms = True, State.WORKING, self.exchange.clock()
+        self.exchange.write("triggered", {"order_id": order.id})
+        self.exchange.tell("order", order)
 
     def _sweep(self, instrument: Instrument) -> None:
         """A flat position ends the reduce-only orders that rest."""

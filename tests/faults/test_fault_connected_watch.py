@@ -1,0 +1,195 @@
+"""What the watch over a real exchange finds reaches the engine: books built by the engine's own assembly, with their
+streams and their watch running, at the stand-in exchange; its journal is the judge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from connected_book import Engine, engine_at
+from connected_case import until
+
+from engine.domain.commands import ClosePosition, PlaceOrder, TradingState
+from engine.domain.conditions import VenueCondition
+from engine.domain.facts import Severity
+from engine.domain.instruments import Instrument, InstrumentKey
+from engine.domain.orders import OrderType, Side
+from engine.exchanges.connected.connection import StreamPlan
+from engine.exchanges.connected.streams import Streams
+from engine.exchanges.connected.watch import Watch
+from engine.exchanges.connected.watch_setup import WatchPlan
+from engine.trading.report import report
+from tests.standin.client import StandIn, running
+from tests.standin.judge import judge
+
+D = Decimal
+PERP = InstrumentKey("bybit:BTC/USDT:USDT")
+PRICES = {"BTC/USDT:USDT": "50000"}
+STREAMS = StreamPlan(settle_s=0.1, keep_alive_s=0.2, silent_s=1.0, first_wait_s=0.05, longest_wait_s=0.2, leave_s=2)
+LOOKS = WatchPlan(orders_s=2.0, money_s=2.0, deaf_s=1.0, beat_s=0.02)
+LONG_S = 15.0
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same parts, in less of a hurry to wait."""
+    streams, watch = Streams.__init__, Watch.__init__
+
+    def begin_streams(self: Streams, setup: Any, *more: Any) -> None:
+        streams(self, replace(setup, plan=STREAMS), *more)
+
+    def begin_watch(self: Watch, setup: Any, *more: Any) -> None:
+        watch(self, replace(setup, plan=LOOKS), *more)
+
+    monkeypatch.setattr(Streams, "__init__", begin_streams)
+    monkeypatch.setattr(Watch, "__init__", begin_watch)
+    monkeypatch.setattr("engine.exchanges.connected.lanes.Budget.take", lambda *_: 0.0)
+    monkeypatch.setattr("ccxt.Exchange.throttle", lambda *_: None)
+
+
+class Watched:
+    """A book that is driven as the engine drives it, one turn at a time."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine, self.exchange = engine, engine.exchange
+        self.begin()
+
+    def begin(self) -> None:
+        """Start the book, its streams and its watch."""
+        self.running = self.engine.start("testnet")
+        self.loop, self.book = self.running.loop, self.running.loop.book
+        assert self.running.caretaker is not None
+        self.caretaker = self.running.caretaker
+        self.caretaker.start()
+        self.engine.candle(PRICES)
+
+    def turn(self) -> None:
+        """What the engine does between two market events."""
+        self.loop.hear()
+        self.caretaker.drive()
+        self.loop.resolve()
+        self.running.reconciler.drive()
+
+    @property
+    def why_closed(self) -> str:
+        """Why nothing may be opened now."""
+        self.turn()
+        return self.book.outside.why_closed(PERP, self.book.now)
+
+    def until_open(self) -> None:
+        """Turn until entries are possible."""
+        until(lambda: not self.why_closed, LONG_S)
+
+    def until_closed(self, words: str) -> None:
+        """Turn until entries are refused for a reason with these words."""
+        until(lambda: words in self.why_closed, LONG_S)
+
+    def order(self, side: Side, quantity: str = "0.01", *, limit: str | None = None) -> str:
+        """An order by hand; what became of it."""
+        kind = OrderType.MARKET if limit is None else OrderType.LIMIT
+        price = None if limit is None else D(limit)
+        reduces = side is Side.SELL
+        body = PlaceOrder("testnet", PERP, side, D(quantity), kind, price, None, reduces)
+        done = self.engine.command(body)
+        return f"{done.status}: {done.detail}"
+
+    def buy(self) -> None:
+        """Buy by hand, and see it booked."""
+        assert self.order(Side.BUY).startswith("done")
+        until(lambda: self._turned_and_holds(D("0.01")), LONG_S)
+
+    def sells(self) -> None:
+        """An exit by hand passes, and is executed at the exchange."""
+        assert self.order(Side.SELL).startswith("done")
+        until(lambda: self.there() == 0, LONG_S)
+
+    def _turned_and_holds(self, quantity: Decimal) -> bool:
+        self.turn()
+        self.loop.pull()
+        return self.book.ledger.held("manual", PERP) == quantity
+
+    def there(self) -> Decimal:
+        """The position by the exchange's own journal."""
+        return sum((D(str(quantity)) for quantity, _ in judge(self.exchange.journal, "bybit").positions.values()), D(0))
+
+    def sent(self) -> int:
+        """Orders that reached the exchange."""
+        return len(self.exchange.requests(venue="bybit", where="create"))
+
+    def condition(self) -> VenueCondition:
+        """As the pages see it."""
+        [feed] = report(self.book, (), self.engine.clock.now(), 1).feeds
+        assert feed.condition is not None
+        return feed.condition
+
+    def listed(self) -> Instrument:
+        """The instrument as the book knows it."""
+        return self.book.ledger.instruments[PERP]
+
+    def told(self, key: str) -> list[Severity]:
+        """How loudly something was told so far."""
+        return [each.severity for each in self.engine.notices if each.key == f"testnet:{key}"]
+
+
+@pytest.fixture
+def exchange(tmp_path: Path) -> Iterator[StandIn]:
+    with running(tmp_path, funds="USDT=10000,BTC=0.5") as process:
+        yield process
+
+
+@pytest.fixture
+def watched(exchange: StandIn, tmp_path: Path) -> Iterator[Watched]:
+    with engine_at(exchange, tmp_path / "data") as engine:
+        engine.connect()
+        yield Watched(engine)
+
+
+def test_book_when_nothing_is_wrong_then_it_trades_within_seconds_of_its_start(watched: Watched) -> None:
+    assert "entries wait" in watched.book.outside.why_closed(PERP, watched.book.now)
+    assert watched.order(Side.BUY).startswith("refused")
+    watched.until_open()
+    watched.buy()
+    assert (watched.condition().waits, watched.condition().closed) == ("", ())
+
+
+SILENCES: list[tuple[str, Callable[[StandIn], object]]] = [
+    ("stream_silent", lambda exchange: exchange.fault("stream_silent", "any", venue="bybit")),
+    ("stream_refuse", lambda exchange: (exchange.fault("stream_refuse", "any", venue="bybit"),
+                                        exchange.call("drop", venue="bybit"))),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("what", "silence"), SILENCES, ids=[row[0] for row in SILENCES])
+def test_fault_29_order_stream_is_away_then_entries_wait_exits_pass_and_it_goes_on_by_itself(
+    watched: Watched, what: str, silence: Callable[[StandIn], object]
+) -> None:
+    watched.until_open()
+    watched.buy()
+    silence(watched.exchange)
+    watched.until_closed("the order stream of bybit is away since")
+    assert "entries wait" in watched.condition().waits
+    before = watched.sent()
+    refused = watched.order(Side.BUY)
+    assert refused.startswith("refused")
+    assert "the order stream of bybit is away since" in refused
+    assert watched.sent() == before
+    watched.sells()
+    watched.exchange.clear()
+    watched.until_open()
+    watched.buy()
+
+
+def test_fault_30_order_stream_is_cut_then_nothing_is_opened_before_what_was_missed_was_asked(
+    watched: Watched,
+) -> None:
+    watched.until_open()
+    asked = len(watched.exchange.requests(venue="bybit", where="fills"))
+    watched.exchange.call("drop", venue="bybit")
+    watched.until_closed("bybit")
+    watched.until_open()
+    assert len(watched.exchange.requests(venue="bybit", where="fills")) > asked
+    watched.buy()
