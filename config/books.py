@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any, Self
-from urllib.parse import urlsplit
+from typing import Annotated, Any
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
 from config.sections import Section
 from engine.domain.market import Timeframe
@@ -59,17 +58,17 @@ class PaperSettings(BookSettings):
 
 
 class ConnectedSettings(Section):
-    """A book at a real exchange, or at its test exchange."""
+    """A book at real exchanges, or at their test exchanges."""
 
     enabled: bool = Field(False, description="Whether the book runs")
-    connection: str = Field(
-        "", pattern=r"^([a-z-]+/.{1,40})?$", description="Connected account, as exchange/label on the Exchanges page"
+    connections: tuple[Annotated[str, Field(pattern=r"^\S.{0,60}$")], ...] = Field(
+        (), max_length=5, description="Accounts, as exchange/label or NAME of [venues.NAME]; empty: those named there"
     )
     symbols: tuple[str, ...] = Field(
-        min_length=1, max_length=50, description="Symbols of one wallet, e.g. BTC/USDT, or BTC/USDT:USDT for perpetuals"
+        min_length=1, max_length=50, description="Symbols at every account that lists them; BTC/USDT:USDT: a perpetual"
     )
     timeframe: str = Field("1m", description="Candle length, e.g. 1m, 5m, 1h")
-    capital: Decimal = Field(gt=0, le=10**12, description="Most the book may use of what is free there, base currency")
+    capital: Decimal = Field(gt=0, le=10**12, description="Most the book may use at each venue, base currency")
     strategies: tuple[str, ...] = Field((), description="Strategies that have a place from the first start")
     deployed: Decimal = Field(
         Decimal("0.50"), gt=0, le=1, description="Share of the capital given to them in equal parts"
@@ -83,10 +82,6 @@ class ConnectedSettings(Section):
     stop_spares_own: bool = Field(
         True, description="An emergency stop leaves orders and perpetual positions alone that are not the engine's"
     )
-    rest_url: str = Field(
-        "", pattern=r"^(https?://\S+)?$", description="Other address of the exchange's REST interface"
-    )
-    websocket_url: str = Field("", pattern=r"^(wss?://\S+)?$", description="Other address of the exchange's websockets")
 
     @field_validator("strategy_settings")
     @classmethod
@@ -103,12 +98,6 @@ class ConnectedSettings(Section):
     def _readable(cls, text: str) -> str:
         return str(Timeframe.parse(text))
 
-    @model_validator(mode="after")
-    def _complete(self) -> Self:
-        if self.enabled and not self.connection:
-            raise ValueError("connection is empty; connect an account on the Exchanges page and name it exchange/label")
-        return self
-
 
 class LiveSettings(ConnectedSettings):
     """The book with real money."""
@@ -116,12 +105,6 @@ class LiveSettings(ConnectedSettings):
     without_second_factor: bool = Field(
         False, description="Real money may be armed with the password alone, as long as there is no second factor"
     )
-
-    @property
-    def lacks_second_factor(self) -> bool:
-        """Whether it would trade at a real exchange with a password alone; a stand-in here needs no more."""
-        host = urlsplit(self.rest_url).hostname or ""
-        return not self.without_second_factor and host not in ("127.0.0.1", "localhost", "::1")
 
 
 def _checked_strategy_settings(settings: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:

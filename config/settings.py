@@ -30,7 +30,7 @@ DEFAULTS = Path(__file__).with_name("default.toml")
 USER_FILE = "quarterdeck.toml"
 MONEY_FILE = "money.sqlite"
 PREFIX = "QUARTERDECK_"
-_LISTS = ("strategies", "symbols", "allowed_hosts", "trusted_proxies", "account_types")
+_LISTS = ("strategies", "symbols", "connections", "allowed_hosts", "trusted_proxies", "account_types")
 NOT_SETTINGS = frozenset({"QUARTERDECK_SHARED"})
 
 
@@ -131,6 +131,18 @@ class Settings(Section):
                 f"database_url: the money file is {self.data_dir / MONEY_FILE}, so that backups, locks and heads lie "
                 "beside it; move the whole folder with data_dir instead"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _known_accounts(self) -> Self:
+        for stage, book in self.stages.items():
+            for name in book.connections:
+                if "/" not in name and name not in self.venues:
+                    there = f"there are {', '.join(sorted(self.venues))}" if self.venues else "there is none yet"
+                    raise ValueError(
+                        f"{stage}.connections: no account is described as [venues.{name}], {there}; describe it, or "
+                        "give exchange/label as on the Exchanges page"
+                    )
         return self
 
     @property

@@ -94,8 +94,8 @@ def _head(console: ConsolePort, stage: str) -> None:
     st.html(f'<div><b>{fmt.safe(view.title)}</b> <span class="qd-badges">{badges}</span></div>')
     if view.running:
         facts = (
-            f"{view.connection} · {', '.join(view.symbols)} · {view.timeframe} candles · at most "
-            f"{fmt.money(view.capital, view.currency)}"
+            f"{', '.join(view.chosen)} · {', '.join(view.symbols)} · {view.timeframe} candles · at most "
+            f"{fmt.money(view.capital, view.currency)} at each venue"
         )
         st.html(f'<div class="qd-dim">{fmt.safe(facts)}</div>')
 
@@ -108,7 +108,10 @@ def _armed(book: BookSnapshot) -> Html:
 
 def _conditions(console: ConsolePort, stage: str) -> None:
     view = _view(console, stage)
-    rows = dict(view.by_account).get(_account(view), view.conditions)
+    needs = dict(view.by_account)
+    rows = [*(row for account in _accounts(view) for row in needs.get(account, ())), *view.conditions]
+    if not _accounts(view):
+        rows.insert(0, StageCondition("connection", "Account", False, "no account was chosen"))
     missing = {row.name for row in rows if row.ok is False}
     columns: tuple[Column[StageCondition], ...] = (
         Column("Needs", lambda row: row.title),
@@ -118,13 +121,14 @@ def _conditions(console: ConsolePort, stage: str) -> None:
     tables.draw(columns, rows, "Nothing is needed.")
 
 
-def _account(view: StageView) -> str:
-    """The account that is chosen in the form: by hand, else as it was last, else the first that fits."""
-    chosen = str(st.session_state.get(f"stage-{view.stage}-account") or "")
-    if chosen in view.connections:
-        return chosen
-    fits = view.connection in view.connections
-    return view.connection if fits else next(iter(view.connections), "")
+def _accounts(view: StageView) -> tuple[str, ...]:
+    """The accounts it trades while it runs, else those chosen in the form: by hand, as they were last, or the first."""
+    if view.running or not view.connections:
+        return view.chosen
+    picked = st.session_state.get(f"stage-{view.stage}-account")
+    if picked is not None:
+        return tuple(each for each in picked if each in view.connections)
+    return tuple(each for each in view.chosen if each in view.connections) or view.connections[:1]
 
 
 def _way(row: StageCondition, view: StageView, missing: Collection[str]) -> str:
@@ -200,16 +204,19 @@ def _setup(console: ConsolePort, view: StageView) -> None:
         )
     blocked = _blocked(console, view.stage) or ("" if view.connections else "Connect an account that fits first")
     key = f"stage-{view.stage}"
+    label = "Accounts, one at each exchange"
     if view.connections:
-        st.session_state[f"{key}-account"] = _account(view)
-    st.selectbox("Account", view.connections, key=f"{key}-account", placeholder="none fits")
+        st.session_state[f"{key}-account"] = list(_accounts(view))
+        st.multiselect(label, view.connections, key=f"{key}-account", placeholder="none chosen")
+    else:
+        st.multiselect(label, (), key=f"{key}-no-account", placeholder="none fits", disabled=True)
     with st.form(key, border=False):
         st.text_input("Symbols, comma separated", value=", ".join(view.symbols), key=f"{key}-symbols")
         left, right = st.columns(2)
         known = (*TIMEFRAMES, *(() if view.timeframe in TIMEFRAMES else (view.timeframe,)))
         left.selectbox("Candles", known, index=known.index(view.timeframe), key=f"{key}-timeframe")
         right.text_input(
-            f"Most it may use, {view.currency}", value=fmt.quantity(view.capital).replace(",", ""), key=f"{key}-capital"
+            f"Most it may use at each venue, {view.currency}", value=fmt.quantity(view.capital).replace(",", ""), key=f"{key}-capital"
         )
         label = f"Start the {view.stage} book"
         start = _starter(console, view.stage)
@@ -221,11 +228,11 @@ def _starter(console: ConsolePort, stage: str) -> Callable[[], str]:
         state, key = st.session_state, f"stage-{stage}"
         symbols = [part.strip().upper() for part in str(state.get(f"{key}-symbols", "")).split(",") if part.strip()]
         capital = _amount(str(state.get(f"{key}-capital", "")))
-        account = str(state.get(f"{key}-account") or "")
-        if not account:
+        accounts = [str(each) for each in state.get(f"{key}-account") or ()]
+        if not accounts:
             raise BadInput("no account was chosen; connect one below, then choose it here")
-        console.start_stage(stage, account, symbols, str(state.get(f"{key}-timeframe")), capital)
-        return f"The {stage} book starts at {account}; its conditions are above."
+        console.start_stage(stage, accounts, symbols, str(state.get(f"{key}-timeframe")), capital)
+        return f"The {stage} book starts at {', '.join(accounts)}; its conditions are above."
 
     return start
 

@@ -44,6 +44,7 @@ class Engine:
         self.key = load_or_create_key(folder / "keys" / "journal.key")
         self.control = ControlStore(folder / "control.sqlite", self.key, self.clock)
         self.vault = Vault(KEY_STORES["file"](folder / "keys"), folder / "keys" / "keyring.json")
+        self._changes = settings
         self.settings = settings_for(exchange, folder, venue, **settings)
         self.notices: list[Notice] = []
         self.store: MoneyStore | None = None
@@ -53,8 +54,10 @@ class Engine:
         self.candidate: Candidate | None = None
 
     def connect(self, label: str = "main", sandbox: bool = True, key: str = KEY, secret: str = SECRET) -> None:
-        """Store a sealed key."""
+        """Store a sealed key, and say in the settings where the account is."""
         name = f"{self.venue}/{label}"
+        self._changes |= account(self.exchange, self.venue, label, sandbox)
+        self.settings = settings_for(self.exchange, self.folder, self.venue, **self._changes)
         fields = f'{{"key": "{key}", "secret": "{secret}"}}'
         sealed = self.vault.seal(PURPOSE, name, "keys", fields.encode())
         self.control.credentials.add(self.venue, label, sealed, {"sandbox": sandbox})
@@ -120,6 +123,17 @@ class Engine:
             feed.last_wall_time = self.clock.now()
 
 
+def account(exchange: StandIn, venue: str, label: str, sandbox: bool) -> dict[str, Any]:
+    """Settings of an account at the stand-in, by dotted names."""
+    row = {
+        "exchange": venue,
+        "sandbox": sandbox,
+        "rest_url": exchange.rest_url(venue),
+        "websocket_url": exchange.websocket_url(venue),
+    }
+    return {f"venues.{label}.{name}": value for name, value in row.items()}
+
+
 def settings_for(exchange: StandIn, folder: Path, venue: str, **changes: Any) -> Settings:
     """Settings of both stages against the stand-in; dots of a name are written as two underscores."""
     named = {name.replace("__", "."): value for name, value in changes.items()}
@@ -127,10 +141,8 @@ def settings_for(exchange: StandIn, folder: Path, venue: str, **changes: Any) ->
     for stage in STAGES:
         values |= {
             f"{stage}.enabled": True,
-            f"{stage}.connection": f"{venue}/main",
+            f"{stage}.connections": [f"{venue}/main"],
             f"{stage}.symbols": ["BTC/USDT:USDT"],
-            f"{stage}.rest_url": exchange.rest_url(venue),
-            f"{stage}.websocket_url": exchange.websocket_url(venue),
             f"{stage}.capital": "5000",
         }
     return load(environment={}, changes=values | named).settings

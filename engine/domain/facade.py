@@ -261,9 +261,9 @@ class Operations(Protocol):
         """Testnet and live, whether they run or not: their accounts, and what they need."""
 
     def start_stage(
-        self, stage: str, connection: str, symbols: Sequence[str], timeframe: str, capital: Decimal
+        self, stage: str, connections: Sequence[str], symbols: Sequence[str], timeframe: str, capital: Decimal
     ) -> None:
-        """Start a stage's book at a connected account (live: after a step-up); raises why it cannot run so."""
+        """Start a stage's book at connected accounts (live: after a step-up); raises why it cannot run so."""
 
     def stop_stage(self, stage: str) -> None:
         """Stop a stage's book; its positions, and the stops that lie at the exchange, stay."""

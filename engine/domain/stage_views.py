@@ -27,8 +27,8 @@ class StageView:
     stage, title : str
     running : bool
         Whether the engine runs its book now.
-    connection : str
-        Account it is set to, as exchange/label; "" where none was chosen.
+    chosen : tuple of str
+        Accounts it is set to, as exchange/label.
     connections : tuple of str
         Accounts that can be chosen for it.
     note : str
@@ -39,14 +39,15 @@ class StageView:
         The most it may use, in ``currency``.
     currency : str
     conditions : tuple of StageCondition
+        What is needed whichever accounts it has.
     by_account : tuple of (str, tuple of StageCondition)
-        What is needed with each account that can be chosen, while the book does not run.
+        What is needed of each account that is or can be chosen.
     """
 
     stage: str
     title: str
     running: bool
-    connection: str
+    chosen: tuple[str, ...]
     connections: tuple[str, ...]
     note: str
     symbols: tuple[str, ...]

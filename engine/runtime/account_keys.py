@@ -12,7 +12,8 @@ from engine.exchanges import EXCHANGES, ExchangeRow
 from engine.exchanges.accounts import AccountCheck, check_account
 from engine.exchanges.client import MIN_SECRET_LENGTH
 from engine.exchanges.key_advice import advice
-from engine.runtime.connections import PURPOSE, Connections, is_sandbox
+from engine.runtime.accounts import Account
+from engine.runtime.connections import PURPOSE, Connections
 from engine.security.vault import Vault
 from engine.storage.control import ControlStore
 
@@ -36,12 +37,12 @@ class AccountKeys:
     ----------
     control : ControlStore
     vault : Vault
-    address_of : callable
-        Another REST address of a connection, None for the exchange's own.
+    account_of : callable
+        The account behind a connection, from its name and whether its keys were said to be for a sandbox.
     """
 
-    def __init__(self, control: ControlStore, vault: Vault, address_of: Callable[[str], str | None]) -> None:
-        self._control, self._vault, self._address_of = control, vault, address_of
+    def __init__(self, control: ControlStore, vault: Vault, account_of: Callable[[str, bool], Account]) -> None:
+        self._control, self._vault, self._account_of = control, vault, account_of
 
     def add(self, actor: Actor, given: NewKeys) -> str:
         """Seal keys and store them, written down first; the connection's name. Raises `BadInput`."""
@@ -65,17 +66,14 @@ class AccountKeys:
     def check(self, connection: str) -> AccountCheck:
         """Ask the exchange about a key and keep what it said; where that stands against the key, with the way out."""
         connections = Connections(self._control, self._vault)
-        opened, sandbox = connections.open(connection), self._is_sandbox(connection)
-        check = check_account(opened.row, opened.credentials, self._address_of(connection), sandbox)
+        opened = connections.open(connection)
+        account = self._account_of(connection, connections.stored()[connection])
+        check = check_account(opened.row, opened.credentials, account.rest_url or None, account.sandbox)
         if check.reachable and not is_usable(check):
-            way_out = advice(opened.row, check.message, sandbox)
+            way_out = advice(opened.row, check.message, account.sandbox)
             check = replace(check, message=f"{check.message.rstrip('.')}. {way_out}")
         connections.record(connection, is_usable(check), check.message)
         return check
-
-    def _is_sandbox(self, connection: str) -> bool:
-        name, label = Connections(self._control, self._vault).split(connection)
-        return is_sandbox(self._control.credentials.get(name, label))
 
     def remove(self, actor: Actor, connection: str) -> None:
         """Forget sealed keys, written down first; raises `BadInput` where there are none."""

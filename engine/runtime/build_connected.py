@@ -11,12 +11,12 @@ from typing import Any, TypeVar
 
 import structlog
 
-from config.settings import ConnectedSettings, LiveSettings
+from config.settings import ConnectedSettings
 from engine.domain.errors import BadInput, VenueError, VenueUnreachable
 from engine.domain.instruments import Kind
 from engine.domain.market import Timeframe
 from engine.domain.orders import OrderIntent
-from engine.exchanges import EXCHANGES, ExchangeRow
+from engine.exchanges import ExchangeRow
 from engine.exchanges.accounts import AccountCheck, check_account
 from engine.exchanges.client import Door, open_client, open_stream_client
 from engine.exchanges.connected.dead_man import DeadMan, GuardedLine
@@ -33,6 +33,9 @@ from engine.exchanges.connected.watch_setup import WatchCalls, WatchSetup
 from engine.exchanges.key_advice import advice
 from engine.exchanges.public import PublicFeedConfig, PublicSource
 from engine.exchanges.quoted import QuotedSource
+from engine.runtime.accounts import STAGES as STAGES
+from engine.runtime.accounts import Account, Stage, accounts_of_stage, lacks_second_factor
+from engine.runtime.accounts import require_fit as require_fit
 from engine.runtime.caretaker import Caretaker, KeyWatch, Ways, why_not_approved
 from engine.runtime.connections import Connection
 from engine.runtime.starting import LONGEST_CATCH_UP, Parts, RunningBook, Venues, new_book, start_book
@@ -55,18 +58,6 @@ T = TypeVar("T")
 _log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """What tells the two books at real exchanges apart."""
-
-    name: str
-    code: str
-    sandbox: bool
-
-
-STAGES = {stage.name: stage for stage in (Stage("testnet", "t0", True), Stage("live", "l0", False))}
-
-
 def build_stage(parts: Parts, stage: Stage, first: ConnectedSettings) -> RunningBook:
     """A book at a real exchange.
 
@@ -79,15 +70,17 @@ def build_stage(parts: Parts, stage: Stage, first: ConnectedSettings) -> Running
     """
     if parts.connections is None:
         raise BadInput(f"{stage.name} needs connected accounts, and none can be opened here")
-    connection = parts.connections.open(first.connection)
-    require_fit(connection.row, connection.sandbox, stage)
+    accounts = accounts_of_stage(parts.settings, stage, parts.connections.stored())
+    if len(accounts) > 1:
+        raise BadInput(f"{stage.name}: choose one account for a book")
+    account, connection = accounts[0], parts.connections.open(accounts[0].connection_id)
     row = wallet_of(connection.row, first)
-    check = _check(connection, first)
+    check = _check(connection, account)
     is_new = parts.journal_of(stage.name).latest_checkpoint() is None
     if is_new:
-        _require_key(stage, connection, check)
-    line = _line(parts, stage, connection, row, first)
-    wallet = _Wallet(connection, row, line, check, is_new)
+        _require_key(stage, account, check)
+    line = _line(parts, stage, connection, row, account)
+    wallet = _Wallet(account, connection, row, line, check, is_new)
     if first.dead_man and DeadMan.exists(row):
         wallet.switch = DeadMan(row, line, wallet.intent)
     try:
@@ -95,17 +88,6 @@ def build_stage(parts: Parts, stage: Stage, first: ConnectedSettings) -> Running
     except BaseException:
         line.close()
         raise
-
-
-def require_fit(row: ExchangeRow, sandbox: bool, stage: Stage) -> None:
-    """Raises `BadInput` where a connection is not one for a stage, with the way out."""
-    if stage.sandbox and not row.has_sandbox:
-        others = " or ".join(each.title for each in EXCHANGES.values() if each.has_sandbox)
-        raise BadInput(f"{row.title} has no sandbox; testnet works with {others}, and paper with {row.title}'s prices")
-    if stage.sandbox and not sandbox:
-        raise BadInput(f"testnet trades play money; connect {row.title} with a key of its sandbox, marked as such")
-    if not stage.sandbox and sandbox:
-        raise BadInput(f"live trades real money, and this connection is {row.title}'s sandbox; use it for testnet")
 
 
 def wallet_of(row: ExchangeRow, first: ConnectedSettings) -> VenueRow:
@@ -123,6 +105,7 @@ def wallet_of(row: ExchangeRow, first: ConnectedSettings) -> VenueRow:
 class _Wallet:
     """The account a book trades, and the way to it; ``book`` is there once it was made."""
 
+    account: Account
     connection: Connection
     row: VenueRow
     line: Line
@@ -142,29 +125,29 @@ class _Wallet:
         return replace(order.intent, quantity=order.quantity, stop_price=order.stop_price)
 
 
-def _check(connection: Connection, first: ConnectedSettings) -> AccountCheck:
+def _check(connection: Connection, account: Account) -> AccountCheck:
     return check_account(
-        connection.row, connection.credentials, first.rest_url or None, connection.sandbox, timeout_s=TIMEOUT_S
+        connection.row, connection.credentials, account.rest_url or None, account.sandbox, timeout_s=TIMEOUT_S
     )
 
 
-def _require_key(stage: Stage, connection: Connection, check: AccountCheck) -> None:
+def _require_key(stage: Stage, account: Account, check: AccountCheck) -> None:
     """No book begins with a key that the exchange refuses; live with none that is not proven unable to withdraw."""
     refused = check.reachable and check.can_trade is False
     why = why_not_approved(check) if not stage.sandbox or refused else ""
     if why and check.reachable:
-        way_out = advice(connection.row, check.message, connection.sandbox)
+        way_out = advice(account.row, check.message, account.sandbox)
         raise BadInput(f"{stage.name}: {why.rstrip('.')}. {way_out}")
     if why:
         raise VenueUnreachable(f"{stage.name}: {why}")
 
 
-def _line(parts: Parts, stage: Stage, connection: Connection, row: VenueRow, first: ConnectedSettings) -> Line:
+def _line(parts: Parts, stage: Stage, connection: Connection, row: VenueRow, account: Account) -> Line:
     exchange = replace(connection.row, ccxt_id=row.ccxt_id)
 
     def opened(keyed: bool) -> Any:
         keys = connection.credentials if keyed else None
-        client = open_client(exchange, Door(keys, connection.sandbox, TIMEOUT_S, first.rest_url or None))
+        client = open_client(exchange, Door(keys, account.sandbox, TIMEOUT_S, account.rest_url or None))
         client.options |= dict(row.dialect.options)
         return client
 
@@ -202,19 +185,19 @@ def _at_the_line(parts: Parts, stage: Stage, first: ConnectedSettings, wallet: _
     venues = Venues({venue.venue: venue}, usable=usable)
     running = start_book(parts, book, QuotedSource(candles, feed), venues, first)
     candles.resume_at(_first_close(book, parts.clock.now()))
-    ways = _ways(parts, first, wallet, venue, feed)
-    running.caretaker = _caretaker(parts, first, wallet, running, ways)
+    ways = _ways(parts, wallet, venue, feed)
+    running.caretaker = _caretaker(parts, wallet, running, ways)
     return running
 
 
-def _ways(parts: Parts, first: ConnectedSettings, wallet: _Wallet, venue: ConnectedVenue, feed: QuoteFeed) -> Ways:
+def _ways(parts: Parts, wallet: _Wallet, venue: ConnectedVenue, feed: QuoteFeed) -> Ways:
     """What the exchange tells by itself, and the watch that asks what it did not tell."""
-    connection, row = wallet.connection, wallet.row
+    account, connection, row = wallet.account, wallet.connection, wallet.row
 
     def opened(keyed: bool) -> Any:
         keys = connection.credentials if keyed else None
-        door = Door(keys, connection.sandbox, TIMEOUT_S, first.rest_url or None)
-        return open_stream_client(row.ccxt_id, door, first.websocket_url or None)
+        door = Door(keys, account.sandbox, TIMEOUT_S, account.rest_url or None)
+        return open_stream_client(row.ccxt_id, door, account.websocket_url or None)
 
     streams = Streams(StreamSetup(row, wallet.line, opened), venue, parts.clock, feed)
     setup = WatchSetup(row, wallet.line, feed.listed, streams, venue.hear, switch=wallet.switch)
@@ -282,11 +265,11 @@ def _source(parts: Parts, first: ConnectedSettings, wallet: _Wallet) -> PublicSo
     feed = PublicFeedConfig(
         exchange=wallet.connection.row.name,
         venue=wallet.row.name,
-        sandbox=wallet.connection.sandbox,
+        sandbox=wallet.account.sandbox,
         symbols=first.symbols,
         timeframe=first.timeframe,
     )
-    return PublicSource(feed, parts.clock, first.rest_url or None)
+    return PublicSource(feed, parts.clock, wallet.account.rest_url or None)
 
 
 def _first_close(book: Book, now: datetime) -> datetime:
@@ -307,7 +290,7 @@ def _usable(capital: Decimal, currency: str) -> Callable[[MarketVenue], Decimal]
     return usable
 
 
-def _caretaker(parts: Parts, first: ConnectedSettings, wallet: _Wallet, running: RunningBook, ways: Ways) -> Caretaker:
+def _caretaker(parts: Parts, wallet: _Wallet, running: RunningBook, ways: Ways) -> Caretaker:
     connection, connections, book = wallet.connection, parts.connections, running.loop.book
     assert connections is not None
 
@@ -315,10 +298,10 @@ def _caretaker(parts: Parts, first: ConnectedSettings, wallet: _Wallet, running:
         connections.record(connection.connection_id, ok, message)
 
     record(wallet.check.approved, wallet.check.message)
-    if isinstance(first, LiveSettings) and first.lacks_second_factor:
+    if book.config.needs_arming and lacks_second_factor(parts.settings, [wallet.account]):
         book.licence.obstacles["second-factor"] = NO_SECOND_FACTOR
     if running.recovered.differences:
         why = "; ".join(running.recovered.differences)
         book.licence.obstacles["reconciliation"] = f"books and exchange were not found equal: {why}"
-    key = KeyWatch(lambda: _check(connection, first), record, must_pass=book.config.needs_arming)
+    key = KeyWatch(lambda: _check(connection, wallet.account), record, must_pass=book.config.needs_arming)
     return Caretaker(running.loop, ways, key, parts.clock, wallet.check)

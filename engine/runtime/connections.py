@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from engine.domain.errors import BadInput
@@ -10,6 +11,7 @@ from engine.exchanges import EXCHANGES, ExchangeRow
 from engine.exchanges.client import Credentials
 from engine.security.vault import Vault
 from engine.storage.control import ControlStore
+from engine.storage.credentials import CredentialShelf
 from engine.storage.rows import CredentialRow
 
 PURPOSE = "exchange keys"
@@ -17,13 +19,12 @@ PURPOSE = "exchange keys"
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """One account at an exchange, or at its sandbox."""
+    """The keys of one account; where it is reached tells `engine.runtime.accounts`."""
 
     connection_id: str
     row: ExchangeRow
     label: str
     credentials: Credentials
-    sandbox: bool
 
 
 class Connections:
@@ -54,7 +55,11 @@ class Connections:
         plain = self._vault.open(PURPOSE, connection_id, "keys", stored.sealed)
         fields = json.loads(plain.text())
         credentials = Credentials(fields["key"], fields["secret"], fields.get("passphrase", ""))
-        return Connection(connection_id, EXCHANGES[name], label, credentials, is_sandbox(stored))
+        return Connection(connection_id, EXCHANGES[name], label, credentials)
+
+    def stored(self) -> Mapping[str, bool]:
+        """Every connection whose keys are stored, and whether they were said to be for a sandbox."""
+        return stored_in(self._shelf)
 
     def split(self, connection_id: str) -> tuple[str, str]:
         """Exchange and label; raises `BadInput` where there is no such connection."""
@@ -69,6 +74,11 @@ class Connections:
         """Keep what the exchange answered to a check of the key."""
         name, label = self.split(connection_id)
         self._shelf.record_check(name, label, ok, message)
+
+
+def stored_in(shelf: CredentialShelf) -> Mapping[str, bool]:
+    """Every connection whose keys are stored, and whether they were said to be for a sandbox."""
+    return {f"{row.exchange_id}/{row.label}": is_sandbox(row) for row in shelf.all()}
 
 
 def is_sandbox(stored: CredentialRow) -> bool:

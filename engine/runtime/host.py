@@ -35,7 +35,7 @@ from engine.runtime.services import Services
 from engine.runtime.start_report import tell_of_start
 from engine.runtime.supervisor import Supervisor
 from engine.runtime.taxes import Taxes
-from engine.runtime.wallet_shelf import WalletShelf, addresses
+from engine.runtime.wallet_shelf import WalletShelf, accounts_in
 from engine.security import KEY_STORES
 from engine.security.access import Access
 from engine.security.door_config import DoorConfig
@@ -200,7 +200,7 @@ class Host:
             backtests=ResearchShelf(folder, jobs),
             studies=StudyShelf(folder, jobs),
             taxes=Taxes(money, clock),
-            wallets=WalletShelf(control.credentials, vault, clock, addresses(lambda: engine.settings)),
+            wallets=WalletShelf(control.credentials, vault, clock, accounts_in(lambda: engine.settings)),
             chain_key=load_or_create_key(folder / "keys" / "journal.key"),
         )
 

@@ -14,6 +14,7 @@ from engine.domain.library_views import CoverageRow, GapRow, ReplayView
 from engine.domain.market import Timeframe, to_ms
 from engine.domain.views import FillRow, JobView, PageOf, TradeChart
 from engine.exchanges import EXCHANGES
+from engine.runtime.accounts import public_address
 from engine.runtime.candle_jobs import UPLOAD, backfill_task, download_task, funding_task, import_task
 from engine.runtime.form_words import for_the_form
 from engine.runtime.funding_shelf import FundingShelf
@@ -260,8 +261,7 @@ class LibraryDesk:
 
 
 def _market_arguments(services: Services, exchange: str) -> dict[str, str]:
-    paper = services.settings.settings.paper
-    rest_url = paper.rest_url if paper.exchange == exchange else ""
+    rest_url = public_address(services.settings.settings, exchange)
     return {"exchange": exchange, "rest_url": rest_url, "candles": str(services.candles.folder)}
 
 

@@ -24,8 +24,10 @@ from engine.domain.operations_views import (
 from engine.domain.views import PageOf, Series
 from engine.exchanges import EXCHANGES
 from engine.runtime.account_keys import AccountKeys, NewKeys
+from engine.runtime.accounts import STAGES, account_of, connections_of
 from engine.runtime.connections import is_sandbox
 from engine.runtime.portfolio import Portfolio
+from engine.runtime.wallet_shelf import accounts_in
 from engine.storage.backup import BACKUP_FOLDER, list_backups
 from engine.storage.rows import CredentialRow
 
@@ -97,7 +99,7 @@ class Operations(Portfolio):
 
     def connections(self) -> tuple[ConnectionView, ...]:
         """Connected accounts; keys are never shown."""
-        return tuple(_connection(row) for row in self._services.control.credentials.all())
+        return tuple(self._view(row) for row in self._services.control.credentials.all())
 
     def add_connection(self, values: Mapping[str, str]) -> str:
         """Seal keys at once and store them."""
@@ -111,22 +113,37 @@ class Operations(Portfolio):
         self.require(Role.OPERATOR)
         name, label = _split(connection_id)
         self._keys().check(connection_id)
-        return _connection(self._services.control.credentials.get(name, label))
+        return self._view(self._services.control.credentials.get(name, label))
 
     def remove_connection(self, connection_id: str) -> None:
         """Forget the sealed keys."""
         self.require(Role.ADMIN)
         self.require_step_up("removing keys")
         _split(connection_id)
-        stages = self._services.supervisor.settings.stages.items()
-        using = [stage for stage, book in stages if book.enabled and book.connection == connection_id]
+        settings = self._services.supervisor.settings
+        enabled = [stage for stage in STAGES.values() if settings.stages[stage.name].enabled]
+        using = [stage.name for stage in enabled if connection_id in connections_of(settings, stage)]
         if using:
             raise BadInput(f"{connection_id} is traded by the {using[0]} book; stop that book first")
         self._keys().remove(self.actor, connection_id)
 
+    def _view(self, row: CredentialRow) -> ConnectionView:
+        connection = f"{row.exchange_id}/{row.label}"
+        account = account_of(self._services.supervisor.settings, connection, is_sandbox(row))
+        return ConnectionView(
+            connection_id=connection,
+            exchange=row.exchange_id,
+            label=row.label,
+            sandbox=account.sandbox,
+            created_at=row.created_at,
+            checked_at=row.checked_at,
+            check_ok=row.check_ok,
+            check=row.check_detail,
+        )
+
     def _keys(self) -> AccountKeys:
         services = self._services
-        return AccountKeys(services.control, services.vault, services.wallets.address_of)
+        return AccountKeys(services.control, services.vault, accounts_in(lambda: services.supervisor.settings))
 
     # -- people --------------------------------------------------------------------------------------------------
 
@@ -244,16 +261,3 @@ def _split(connection_id: str) -> tuple[str, str]:
 
 def _keys(with_keys: bool) -> str:
     return "holds key files: keep it safe" if with_keys else "without key files: sealed keys stay sealed"
-
-
-def _connection(row: CredentialRow) -> ConnectionView:
-    return ConnectionView(
-        connection_id=f"{row.exchange_id}/{row.label}",
-        exchange=row.exchange_id,
-        label=row.label,
-        sandbox=is_sandbox(row),
-        created_at=row.created_at,
-        checked_at=row.checked_at,
-        check_ok=row.check_ok,
-        check=row.check_detail,
-    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from decimal import Decimal
 
 from config.settings import load
@@ -14,7 +14,7 @@ from engine.domain.portfolio import BookSnapshot, SleeveView
 from engine.domain.stage_views import CandidateView, StageCondition, StageView
 from engine.exchanges import EXCHANGES
 from engine.risk.limits import read_config
-from engine.runtime.build_connected import STAGES, Stage, require_fit
+from engine.runtime.accounts import STAGES, Stage, connections_of, key_obstacle, require_fit
 from engine.runtime.operations import CONSOLE_SETTINGS, Operations
 from engine.runtime.titles import title_of
 from engine.trading.graduation import RULES, Candidate, symbol_of, why_not
@@ -32,20 +32,20 @@ class StageDesk(Operations):
         return tuple(self._stage(stage, connections, running.get(stage.name)) for stage in STAGES.values())
 
     def start_stage(
-        self, stage: str, connection: str, symbols: Sequence[str], timeframe: str, capital: Decimal
+        self, stage: str, connections: Sequence[str], symbols: Sequence[str], timeframe: str, capital: Decimal
     ) -> None:
-        """Start a stage's book at a connected account; what is refused is not stored."""
+        """Start a stage's book at connected accounts; what is refused is not stored."""
         self._require_right(stage, "starting the live book")
         changes = {
             f"{stage}.enabled": True,
-            f"{stage}.connection": connection,
+            f"{stage}.connections": list(connections),
             f"{stage}.symbols": list(symbols),
             f"{stage}.timeframe": timeframe,
             f"{stage}.capital": str(capital),
         }
         store = self._services.control.settings
         settings = load(console={**store.values(CONSOLE_SETTINGS), **changes}).settings
-        self._audit_change("book_on", stage, f"{connection}: {', '.join(symbols)}")
+        self._audit_change("book_on", stage, f"{', '.join(connections)}: {', '.join(symbols)}")
         self._services.supervisor.switch_book(stage, settings, wanted=True)
         for name, value in changes.items():
             store.put(CONSOLE_SETTINGS, name, value, self.actor.name)
@@ -85,19 +85,21 @@ class StageDesk(Operations):
         settings = self._services.supervisor.settings
         first = settings.stages[stage.name]
         fitting = tuple(each.connection_id for each in connections if _fits(each, stage))
+        stored = [each.connection_id for each in connections]
+        chosen = tuple(c for c in connections_of(settings, stage) if first.connections or c in stored)
         return StageView(
             stage.name,
             TITLES[stage.name],
             book is not None,
-            first.connection,
+            chosen,
             fitting,
             _note(stage),
             first.symbols,
             first.timeframe,
             first.capital,
             settings.base_currency,
-            tuple(_conditions(stage, first.connection, connections, book)),
-            () if book else tuple((each, tuple(_conditions(stage, each, connections, None))) for each in fitting),
+            tuple(_conditions(stage, book)),
+            tuple((each, tuple(_needs(stage, each, connections, book))) for each in dict.fromkeys((*chosen, *fitting))),
         )
 
     def _candidate(
@@ -138,23 +140,37 @@ def _note(stage: Stage) -> str:
     return f"Play money at the sandbox of {own}. {', '.join(without[:-1])} and {without[-1]} (spot) have no sandbox."
 
 
-def _conditions(
+def _needs(
     stage: Stage, account: str, connections: Sequence[ConnectionView], book: BookSnapshot | None
 ) -> list[StageCondition]:
+    """What is needed of one account: that it is there and fits, and that its key works."""
     chosen = next((each for each in connections if each.connection_id == account), None)
     found = [_account(stage, account, chosen)]
     if chosen is not None:
-        said = chosen.check or "not checked yet"
-        found.append(StageCondition("key", "Key", chosen.check_ok if chosen.checked_at else None, said))
+        found.append(_key(chosen, book))
+    return found
+
+
+def _key(chosen: ConnectionView, book: BookSnapshot | None) -> StageCondition:
+    """What is known of an account's key; while the book runs there, what its venues say comes first."""
+    if book is not None:
+        venues = {venue.name for venue in EXCHANGES[chosen.exchange].venues}
+        refusing = _refusing(book, venues)
+        if refusing is not None:
+            refused = f"{refusing.venue} does not accept the key: give it a working one"
+            return StageCondition("key", "Key", False, refused)
+        why = next((why for name, why in book.obstacles if name in {key_obstacle(venue) for venue in venues}), "")
+        if why:
+            return StageCondition("key", "Key", False, why)
+    said = chosen.check or "not checked yet"
+    return StageCondition("key", "Key", chosen.check_ok if chosen.checked_at else None, said)
+
+
+def _conditions(stage: Stage, book: BookSnapshot | None) -> list[StageCondition]:
+    """What is needed whichever accounts the book has."""
     if book is None:
-        return [*found, *_not_known_yet(stage)]
-    obstacles, refusing = dict(book.obstacles), _refusing(book)
-    if "key" in obstacles:
-        found[-1] = StageCondition("key", "Key", False, obstacles["key"])
-    if refusing is not None:
-        refused = f"{refusing.venue} does not accept the key: give it a working one"
-        found = [*(each for each in found if each.name != "key"), StageCondition("key", "Key", False, refused)]
-    found.append(_compared(book, obstacles.get("reconciliation", ""), refusing))
+        return _not_known_yet(stage)
+    found = [_compared(book, dict(book.obstacles).get("reconciliation", ""), _refusing(book))]
     if book.needs_arming:
         promoted = ", ".join(title_of(each.strategy) for each in book.promotions)
         found.append(StageCondition("promotion", "Strategies", bool(promoted), promoted or "none was promoted yet"))
@@ -165,9 +181,9 @@ def _conditions(
     return found
 
 
-def _refusing(book: BookSnapshot) -> VenueCondition | None:
-    """The venue that accepts the key no longer, whatever the last check of the key said; None where all do."""
-    told = (feed.condition for feed in book.feeds)
+def _refusing(book: BookSnapshot, venues: Collection[str] = ()) -> VenueCondition | None:
+    """The venue (of these) that accepts the key no longer, whatever the last check of it said; None where all do."""
+    told = (feed.condition for feed in book.feeds if not venues or feed.venue in venues)
     return next((each for each in told if each is not None and each.state is VenueState.LOCKED), None)
 
 
@@ -192,8 +208,7 @@ def _not_known_yet(stage: Stage) -> list[StageCondition]:
 
 def _account(stage: Stage, account: str, chosen: ConnectionView | None) -> StageCondition:
     if chosen is None:
-        missing = f"there is no connection {account!r}" if account else "no account was chosen"
-        return StageCondition("connection", "Account", False, missing)
+        return StageCondition("connection", "Account", False, f"there is no connection {account!r}")
     try:
         require_fit(EXCHANGES[chosen.exchange], chosen.sandbox, stage)
     except BadInput as error:

@@ -19,31 +19,28 @@ from engine.exchanges import EXCHANGES
 from engine.exchanges.client import Credentials, Door
 from engine.exchanges.prices import PriceReader
 from engine.exchanges.wallets import WalletsRead, read_account
+from engine.runtime.accounts import Account, account_of
+from engine.runtime.connections import PURPOSE, is_sandbox
 from engine.runtime.valuation import Prices
 from engine.security.vault import Vault
 from engine.storage.credentials import CredentialShelf
 from engine.storage.rows import CredentialRow
 
-PURPOSE = "exchange keys"
 READ_EVERY = timedelta(seconds=60)
 PATIENCE_S = 10.0
 _END_WITHIN_S = 2.0
 _log = structlog.get_logger(__name__)
 
-AddressOf = Callable[[str], str | None]
+AccountOf = Callable[[str, bool], Account]
 
 
-def addresses(settings: Callable[[], Settings]) -> AddressOf:
-    """Where a connection is reached: as the stage that uses it is set to."""
+def accounts_in(settings: Callable[[], Settings]) -> AccountOf:
+    """Connections as the settings of the moment describe them; see `engine.runtime.accounts.account_of`."""
 
-    def address_of(connection: str) -> str | None:
-        now = settings()
-        return next(
-            (stage.rest_url for stage in (now.live, now.testnet) if stage.connection == connection and stage.rest_url),
-            None,
-        )
+    def account(connection_id: str, sandbox: bool) -> Account:
+        return account_of(settings(), connection_id, sandbox)
 
-    return address_of
+    return account
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,15 +88,15 @@ class WalletShelf:
     credentials : CredentialShelf
     vault : Vault
     clock : Clock
-    address_of : callable
-        Another REST address for a connection, None for the exchange's own.
+    account_of : callable
+        The account behind a connection, from its name and whether its keys were said to be for a sandbox.
     """
 
-    def __init__(self, credentials: CredentialShelf, vault: Vault, clock: Clock, address_of: AddressOf) -> None:
+    def __init__(self, credentials: CredentialShelf, vault: Vault, clock: Clock, account_of: AccountOf) -> None:
         self._credentials = credentials
         self._vault = vault
         self._clock = clock
-        self.address_of = address_of
+        self._account_of = account_of
         self._holdings: dict[str, AccountHoldings] = {}
         self._told_prices: dict[str, tuple[CoinPrice, ...]] = {}
         self._prices = Prices(())
@@ -109,6 +106,10 @@ class WalletShelf:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._ended = False
+
+    def address_of(self, connection_id: str) -> str | None:
+        """Another REST address of a connection, None for the exchange's own."""
+        return self._account_of(connection_id, False).rest_url or None
 
     @property
     def prices(self) -> Prices:
@@ -148,7 +149,7 @@ class WalletShelf:
 
     def _told(self, rows: tuple[CredentialRow, ...], is_reading: bool) -> KnownAccounts:
         with self._lock:
-            found = tuple(self._holdings.get(_id(row), _unread(row)) for row in rows)
+            found = tuple(self._holdings.get(_id(row), self._unread(row)) for row in rows)
             return KnownAccounts(found, dict(self._no_prices), is_reading)
 
     def _look(self) -> None:
@@ -160,12 +161,12 @@ class WalletShelf:
             # sandbox markets have no honest prices: the exchange's real ones are asked for there too
             for exchange in dict.fromkeys(row.exchange_id for row in rows):
                 if not self._ended:
-                    self._look_up_prices(exchange, [_id(row) for row in rows if row.exchange_id == exchange])
+                    self._look_up_prices(exchange, [row for row in rows if row.exchange_id == exchange])
         except QuarterdeckError as error:
             _log.warning("wallets_not_read", error=str(error))
 
     def _look_at(self, row: CredentialRow) -> None:
-        before = self._holdings.get(_id(row), _unread(row))
+        before = self._holdings.get(_id(row), self._unread(row))
         try:
             read = self._read(row)
         except QuarterdeckError as error:
@@ -182,11 +183,18 @@ class WalletShelf:
         plain = self._vault.open(PURPOSE, _id(row), "keys", row.sealed)
         fields = json.loads(plain.text())
         credentials = Credentials(fields["key"], fields["secret"], fields.get("passphrase", ""))
-        door = Door(credentials, _unread(row).sandbox, PATIENCE_S, self.address_of(_id(row)))
-        return read_account(EXCHANGES[row.exchange_id], credentials, door)
+        account = self._account(row)
+        door = Door(credentials, account.sandbox, PATIENCE_S, account.rest_url or None)
+        return read_account(account.row, credentials, door)
 
-    def _look_up_prices(self, exchange: str, connections: list[str]) -> None:
-        address = next((found for found in map(self.address_of, connections) if found), None)
+    def _account(self, row: CredentialRow) -> Account:
+        return self._account_of(_id(row), is_sandbox(row))
+
+    def _unread(self, row: CredentialRow) -> AccountHoldings:
+        return AccountHoldings(_id(row), row.exchange_id, self._account(row).sandbox)
+
+    def _look_up_prices(self, exchange: str, rows: list[CredentialRow]) -> None:
+        address = next((found for row in rows if (found := self._account(row).rest_url)), None)
         try:
             prices = self._reader(exchange, address).read(self._clock.now())
         except QuarterdeckError as error:
@@ -212,10 +220,6 @@ class WalletShelf:
 
 def _id(row: CredentialRow) -> str:
     return f"{row.exchange_id}/{row.label}"
-
-
-def _unread(row: CredentialRow) -> AccountHoldings:
-    return AccountHoldings(_id(row), row.exchange_id, bool(json.loads(row.options).get("sandbox")))
 
 
 def _with_failure(before: AccountHoldings, failure: str) -> AccountHoldings:

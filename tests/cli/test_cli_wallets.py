@@ -11,7 +11,7 @@ import pytest
 from command_line import Engine
 
 from engine.runtime.clock import SystemClock
-from engine.runtime.wallet_shelf import PURPOSE
+from engine.runtime.connections import PURPOSE
 from engine.security import KEY_STORES
 from engine.security.vault import Vault
 from engine.storage.chain import load_or_create_key
@@ -28,7 +28,7 @@ def exchange(tmp_path: Path) -> Iterator[StandIn]:
 
 
 def connect(folder: Path, key: str) -> None:
-    """Seal keys as the console does, and let the testnet stage name them."""
+    """Seal keys as the console does, for the account that the settings describe."""
     control = ControlStore(
         folder / "control.sqlite", load_or_create_key(folder / "keys" / "journal.key"), SystemClock()
     )
@@ -44,7 +44,10 @@ def connect(folder: Path, key: str) -> None:
 @pytest.fixture
 def linked(traded: Engine, exchange: StandIn, monkeypatch: pytest.MonkeyPatch) -> Engine:
     monkeypatch.setattr(ccxt.Exchange, "throttle", lambda _self, _cost=None: None)
-    settings = f'[testnet]\nconnection = "bybit/main"\nrest_url = "{exchange.rest_url("bybit")}"\n'
+    settings = (
+        f'[venues.main]\nexchange = "bybit"\nsandbox = true\nrest_url = "{exchange.rest_url("bybit")}"\n'
+        f'websocket_url = "{exchange.websocket_url("bybit")}"\n'
+    )
     (traded.folder / "quarterdeck.toml").write_text(settings, encoding="utf-8")
     return traded
 

@@ -19,6 +19,7 @@ from tests.pages.fake_base import FakeBase
 
 RULE = "at least 30 trades on 14 days, a result above zero and no fall of 10 % or more"
 LINKED = "binance/main"
+OTHER = "bybit/second"
 
 
 def evidence(trades: int, net: str) -> Evidence:
@@ -73,35 +74,40 @@ def live_book(book: BookSnapshot, now: datetime, *, armed: bool) -> BookSnapshot
     )
 
 
+def needs(account: str) -> tuple[StageCondition, ...]:
+    """What a stage needs of an account."""
+    return (
+        StageCondition("connection", "Account", True, account),
+        StageCondition("key", "Key", None, "not checked yet"),
+    )
+
+
 class FakeStages(FakeBase):
     """`Operations` of `engine.domain.facade`, as far as stages go."""
 
     def stages(self) -> tuple[StageView, ...]:
         self._fail("stages")
-        linked = () if self.empty else (LINKED,)
+        linked = () if self.empty else (LINKED, OTHER)
         running = bool(self.live)
         testnet = StageView(
-            "testnet", "Testnet", False, "", linked,
+            "testnet", "Testnet", False, (), linked,
             "Play money at the sandbox of Binance and Bybit. KuCoin, Kraken and Coinbase (spot) have no sandbox.",
             ("BTC/USDT",), "1m", Decimal(1000), "USDT",
-            (StageCondition("connection", "Account", False, "no account was chosen"),),
+            (StageCondition("reconciliation", "Books and exchange", None, "known once the book runs"),),
+            tuple((each, needs(each)) for each in linked),
         )  # fmt: skip
-        conditions = (
-            StageCondition("connection", "Account", True, LINKED),
-            StageCondition("key", "Key", None, "not checked yet"),
-            StageCondition("arming", "Arming", self.live == "armed", "not armed; the book is HALTED"),
-        )
+        conditions = (StageCondition("arming", "Arming", self.live == "armed", "not armed; the book is HALTED"),)
         live = StageView(
-            "live", "Live", running, LINKED, linked, "Real money.", ("BTC/USDT", "ETH/USDT"), "1h", Decimal("2500.50"),
-            "USDT", conditions,
+            "live", "Live", running, (LINKED,), linked, "Real money.", ("BTC/USDT", "ETH/USDT"), "1h",
+            Decimal("2500.50"), "USDT", conditions, ((LINKED, needs(LINKED)),),
         )  # fmt: skip
         return (testnet, live)
 
     def start_stage(
-        self, stage: str, connection: str, symbols: Sequence[str], timeframe: str, capital: Decimal
+        self, stage: str, connections: Sequence[str], symbols: Sequence[str], timeframe: str, capital: Decimal
     ) -> None:
         self._prove(stage)
-        self._act("start_stage", Role.OPERATOR, stage, connection, tuple(symbols), timeframe, capital)
+        self._act("start_stage", Role.OPERATOR, stage, tuple(connections), tuple(symbols), timeframe, capital)
 
     def stop_stage(self, stage: str) -> None:
         self._prove(stage)

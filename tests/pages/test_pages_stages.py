@@ -42,7 +42,8 @@ class Live(FakeConsole):
 
 def test_stages_when_drawn_then_each_condition_says_ok_missing_or_unknown_and_how_to_reach_it() -> None:
     shown = text(opened("exchanges", FakeConsole()))
-    assert "Account missing No account was chosen. Connect an account below" in shown
+    nothing = text(opened("exchanges", FakeConsole(empty=True)))
+    assert "Account missing No account was chosen. Connect an account below" in nothing
     assert "Key unknown Not checked yet. Press Test beside the account" in shown
     assert "Account ok binance/main" in shown
     assert "KuCoin, Kraken and Coinbase (spot) have no sandbox" in shown
@@ -56,7 +57,7 @@ def test_testnet_when_started_then_account_symbols_candles_and_capital_are_hande
     at.text_input(key="stage-testnet-capital").set_value("750.5")
     at.button(key="stage-testnet-start").click().run()
     assert console.named("start_stage") == [
-        ("testnet", "binance/main", ("BTC/USDT", "ETH/USDT"), "1m", Decimal("750.5"))
+        ("testnet", ("binance/main",), ("BTC/USDT", "ETH/USDT"), "1m", Decimal("750.5"))
     ]
     assert "The testnet book starts at binance/main" in text(at)
 
@@ -92,7 +93,7 @@ def test_live_when_started_then_its_settings_are_kept_as_they_were() -> None:
     console = FakeConsole(proven=True)
     opened("exchanges", console).button(key="stage-live-start").click().run()
     assert console.named("start_stage") == [
-        ("live", "binance/main", ("BTC/USDT", "ETH/USDT"), "1h", Decimal("2500.50"))
+        ("live", ("binance/main",), ("BTC/USDT", "ETH/USDT"), "1h", Decimal("2500.50"))
     ]
 
 
@@ -105,7 +106,7 @@ def test_stage_when_a_viewer_looks_then_nothing_can_be_started() -> None:
 def test_live_when_it_runs_then_it_can_be_stopped_and_says_what_stays() -> None:
     console = FakeConsole(live="halted", proven=True)
     at = opened("exchanges", console)
-    assert "binance/main · BTC/USDT, ETH/USDT · 1h candles · at most 2,500.50 USDT" in text(at)
+    assert "binance/main · BTC/USDT, ETH/USDT · 1h candles · at most 2,500.50 USDT at each venue" in text(at)
     at.button(key="stage-stop-live").click().run()
     assert console.named("stop_stage") == [("live",)]
 
@@ -276,4 +277,22 @@ def test_testnet_when_an_account_is_connected_later_then_it_is_chosen() -> None:
     at = opened("exchanges", console)
     console.empty = False
     at.run()
-    assert at.selectbox(key="stage-testnet-account").value == "binance/main"
+    assert at.multiselect(key="stage-testnet-account").value == ["binance/main"]
+
+
+def test_testnet_when_two_accounts_are_chosen_then_the_needs_of_both_are_told_and_both_are_handed_over() -> None:
+    console = FakeConsole()
+    at = opened("exchanges", console)
+    at.multiselect(key="stage-testnet-account").set_value(["binance/main", "bybit/second"]).run()
+    assert "Account ok bybit/second" in text(at)
+    at.button(key="stage-testnet-start").click().run()
+    assert [call[1] for call in console.named("start_stage")] == [("binance/main", "bybit/second")]
+
+
+def test_testnet_when_no_account_is_left_in_the_form_then_nothing_is_started() -> None:
+    console = FakeConsole()
+    at = opened("exchanges", console)
+    at.multiselect(key="stage-testnet-account").set_value([]).run()
+    at.button(key="stage-testnet-start").click().run()
+    assert "no account was chosen" in problems(at).lower()
+    assert console.named("start_stage") == []

@@ -33,7 +33,8 @@ from engine.domain.orders import OrderIntent, OrderState, OrderType, OrderUpdate
 from engine.exchanges import EXCHANGES
 from engine.exchanges.accounts import AccountCheck
 from engine.execution.tracker import Tracker
-from engine.runtime.build_connected import STAGES, _Wallet, require_fit
+from engine.runtime.accounts import STAGES, Account, lacks_second_factor, require_fit
+from engine.runtime.build_connected import _Wallet
 from engine.trading.book import Book
 from engine.trading.graduation import Candidate
 from engine.trading.sleeves import build_strategy
@@ -219,7 +220,7 @@ def test_live_when_the_connection_is_a_sandbox_then_refused(engine: Engine) -> N
 
 
 def test_stage_when_its_connection_is_unknown_then_those_there_are_are_named(exchange: StandIn, tmp_path: Path) -> None:
-    with engine_at(exchange, tmp_path / "data", live__connection="bybit/other") as engine:
+    with engine_at(exchange, tmp_path / "data", live__connections=["bybit/other"]) as engine:
         engine.connect(sandbox=False)
         with pytest.raises(BadInput, match="no connection 'bybit/other'; there are bybit/main"):
             engine.start("live")
@@ -375,12 +376,14 @@ def test_live_when_books_and_exchange_differ_then_arming_is_refused_with_the_dif
 
 
 def test_live_at_a_real_exchange_when_there_is_no_second_factor_then_it_cannot_be_armed_unless_said_so() -> None:
-    real, said = {"live.rest_url": ""}, {"live.without_second_factor": True}
-    assert load(environment={}, changes=real).settings.live.lacks_second_factor
-    assert not load(environment={}, changes=real | said).settings.live.lacks_second_factor
-    assert not load(
-        environment={}, changes={"live.rest_url": "http://127.0.0.1:8000/bybit"}
-    ).settings.live.lacks_second_factor
+    usual = load(environment={}).settings
+    said = load(environment={}, changes={"live.without_second_factor": True}).settings
+    real = Account("bybit/main", "bybit", False)
+    here = Account("binance/main", "binance", False, "http://127.0.0.1:8000/binance", "ws://127.0.0.1:8000/stream")
+    assert lacks_second_factor(usual, [real])
+    assert lacks_second_factor(usual, [here, real])
+    assert not lacks_second_factor(said, [real])
+    assert not lacks_second_factor(usual, [here])
 
 
 # -- strategies --------------------------------------------------------------------------------------------------------
@@ -441,7 +444,7 @@ def test_order_that_was_made_smaller_when_asked_for_after_a_restart_then_it_is_n
     )  # fmt: skip
     tracker.apply_update(smaller)
     nobody: Any = None
-    wallet = _Wallet(nobody, nobody, nobody, nobody, False, book=cast(Book, SimpleNamespace(tracker=tracker)))
+    wallet = _Wallet(nobody, nobody, nobody, nobody, nobody, False, book=cast(Book, SimpleNamespace(tracker=tracker)))
 
     known = wallet.intent("l1")
 

@@ -23,7 +23,7 @@ class Desk(StageDesk):
     """Stages of a live book whose only venue is in a given state; its key was once found good."""
 
     def __init__(self, state: VenueState, awaits: str = "") -> None:
-        settings = load(environment={}, changes={"live.connection": "bybit/real"}).settings
+        settings = load(environment={}, changes={"live.connections": ["bybit/real"]}).settings
         super().__init__(
             cast(Any, SimpleNamespace(supervisor=SimpleNamespace(settings=settings))),
             lambda: Actor("jo", Role.OPERATOR, "console"),
@@ -42,8 +42,9 @@ class Desk(StageDesk):
 
     def live(self) -> dict[str, StageCondition]:
         [view] = [each for each in self.stages() if each.stage == "live"]
-        assert len({each.name for each in view.conditions}) == len(view.conditions)
-        return {each.name: each for each in view.conditions}
+        rows = [*dict(view.by_account)["bybit/real"], *view.conditions]
+        assert len({each.name for each in rows}) == len(rows)
+        return {each.name: each for each in rows}
 
 
 def test_conditions_when_the_venue_is_locked_then_neither_key_nor_comparison_is_called_good() -> None:
@@ -73,4 +74,5 @@ def test_conditions_when_the_book_does_not_run_then_told_for_each_account_that_f
     [view] = [each for each in Idle(VenueState.ONLINE).stages() if each.stage == "live"]
     [(account, rows)] = view.by_account
     told = {each.name: each.ok for each in rows}
-    assert (account, told["connection"], told["key"], told["arming"]) == ("bybit/real", True, True, False)
+    assert (account, told["connection"], told["key"]) == ("bybit/real", True, True)
+    assert {each.name: each.ok for each in view.conditions}["arming"] is False

@@ -40,9 +40,11 @@ def settings(exchange: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("engine.exchanges.connected.lanes.Budget.take", lambda *_: 0.0)
     monkeypatch.setattr("ccxt.Exchange.throttle", lambda *_: None)
     values = {"DATA_DIR": str(tmp_path / "data"), "DEMO__SPEED": "1"}
-    for stage in ("TESTNET", "LIVE"):
-        values[f"{stage}__REST_URL"] = exchange.rest_url("bybit")
-        values[f"{stage}__WEBSOCKET_URL"] = exchange.websocket_url("bybit")
+    for label, sandbox in (("PLAY", "true"), ("REAL", "false")):
+        values[f"VENUES__{label}__EXCHANGE"] = "bybit"
+        values[f"VENUES__{label}__SANDBOX"] = sandbox
+        values[f"VENUES__{label}__REST_URL"] = exchange.rest_url("bybit")
+        values[f"VENUES__{label}__WEBSOCKET_URL"] = exchange.websocket_url("bybit")
     for name, value in values.items():
         monkeypatch.setenv(f"QUARTERDECK_{name}", value)
     return load().settings
@@ -83,7 +85,16 @@ class Person:
         return next(view for view in self.desk.stages() if view.stage == name)
 
     def conditions(self, name: str) -> dict[str, bool | None]:
-        return {each.name: each.ok for each in self.stage(name).conditions}
+        view = self.stage(name)
+        needs = dict(view.by_account)
+        rows = [row for account in view.chosen for row in needs[account]]
+        return {each.name: each.ok for each in (*rows, *view.conditions)}
+
+
+def waits(supervisor: Supervisor, book: str) -> list[str]:
+    """Why entries wait at the venues of a book."""
+    told = [feed.condition for feed in supervisor.snapshot().book(book).feeds]
+    return [each.waits for each in told if each is not None and each.waits]
 
 
 def names(supervisor: Supervisor) -> list[str]:
@@ -95,13 +106,14 @@ def test_testnet_when_started_from_the_console_then_it_trades_and_stops_again(su
     view = person.stage("testnet")
     assert (view.running, view.connections) == (False, ("bybit/play",))
     assert "KuCoin, Kraken and Coinbase (spot) have no sandbox" in view.note
-    person.desk.start_stage("testnet", "bybit/play", PERP, "1m", D(500))
+    person.desk.start_stage("testnet", ["bybit/play"], PERP, "1m", D(500))
     assert person.stored()["testnet.enabled"] is True
     until(lambda: supervisor.snapshot().book("testnet").marks, "the market to be heard")
     book = supervisor.snapshot().book("testnet")
     assert (book.state, book.capital) == (TradingState.ACTIVE, D(500))
     until(lambda: not supervisor.snapshot().book("testnet").feeds[0].awaits, "books and exchange to be compared")
     until(lambda: supervisor.snapshot().book("testnet").feeds[0].last_wall_time, "the market to be fresh")
+    until(lambda: not waits(supervisor, "testnet"), "the streams to be connected")
     order(supervisor, PlaceOrder("testnet", book.instruments[0].key, Side.BUY, D("0.001"), OrderType.MARKET), "c-buy")
     assert receipt(supervisor, "c-buy").status is CommandStatus.DONE, receipt(supervisor, "c-buy").detail
     until(lambda: supervisor.snapshot().book("testnet").positions, "the fill to be told by the stream")
@@ -114,11 +126,11 @@ def test_testnet_when_started_from_the_console_then_it_trades_and_stops_again(su
 def test_stage_when_refused_then_nothing_is_stored_and_the_others_run_on(supervisor: Supervisor) -> None:
     person = Person(supervisor)
     with pytest.raises(BadInput, match="does not trade 'NOSUCH/USDT"):
-        person.desk.start_stage("testnet", "bybit/play", ["NOSUCH/USDT:USDT"], "1m", D(500))
+        person.desk.start_stage("testnet", ["bybit/play"], ["NOSUCH/USDT:USDT"], "1m", D(500))
     with pytest.raises(BadInput, match="marked as such"):
-        person.desk.start_stage("testnet", "bybit/real", PERP, "1m", D(500))
+        person.desk.start_stage("testnet", ["bybit/real"], PERP, "1m", D(500))
     with pytest.raises(BadInput, match="choose one of testnet, live"):
-        person.desk.start_stage("paper", "bybit/play", PERP, "1m", D(500))
+        person.desk.start_stage("paper", ["bybit/play"], PERP, "1m", D(500))
     assert person.stored() == {}
     assert names(supervisor) == ["demo"]
 
@@ -128,9 +140,9 @@ def test_live_when_started_from_the_console_then_it_asks_for_the_password_and_wa
 ) -> None:
     person = Person(supervisor)
     with pytest.raises(AccessDenied, match="starting the live book needs your password"):
-        person.desk.start_stage("live", "bybit/real", PERP, "1m", D(500))
+        person.desk.start_stage("live", ["bybit/real"], PERP, "1m", D(500))
     person.proven = True
-    person.desk.start_stage("live", "bybit/real", PERP, "1m", D(500))
+    person.desk.start_stage("live", ["bybit/real"], PERP, "1m", D(500))
     until(lambda: supervisor.snapshot().book("live").marks, "the market to be heard")
     told = person.conditions("live")
     assert (told["connection"], told["key"], told["arming"], told["promotion"]) == (True, True, False, False)
@@ -148,7 +160,7 @@ def test_stage_when_it_cannot_start_then_that_is_told_and_the_others_run(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("QUARTERDECK_LIVE__ENABLED", "true")
-    monkeypatch.setenv("QUARTERDECK_LIVE__CONNECTION", "bybit/gone")
+    monkeypatch.setenv("QUARTERDECK_LIVE__CONNECTIONS", "bybit/gone")
     made = Supervisor(load().settings)
     made.start()
     try:
@@ -165,11 +177,6 @@ def test_stage_when_it_is_the_only_book_and_cannot_start_then_the_engine_refuses
 ) -> None:
     monkeypatch.setenv("QUARTERDECK_DEMO__ENABLED", "false")
     monkeypatch.setenv("QUARTERDECK_LIVE__ENABLED", "true")
-    monkeypatch.setenv("QUARTERDECK_LIVE__CONNECTION", "bybit/gone")
+    monkeypatch.setenv("QUARTERDECK_LIVE__CONNECTIONS", "bybit/gone")
     with pytest.raises(BadInput, match="connect an account on the Exchanges page first"):
         Supervisor(load().settings).start()
-
-
-def test_settings_when_a_stage_is_on_without_an_account_then_refused_by_name() -> None:
-    with pytest.raises(BadInput, match="connect an account on the Exchanges page"):
-        load(environment={}, changes={"live.enabled": True})

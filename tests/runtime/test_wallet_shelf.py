@@ -14,8 +14,10 @@ import ccxt
 import pytest
 
 from engine.domain.wallet_views import MoneyKind
+from engine.runtime.accounts import Account
 from engine.runtime.clock import SystemClock
-from engine.runtime.wallet_shelf import PURPOSE, AccountHoldings, KnownAccounts, WalletShelf
+from engine.runtime.connections import PURPOSE
+from engine.runtime.wallet_shelf import AccountHoldings, KnownAccounts, WalletShelf
 from engine.security import KEY_STORES
 from engine.security.vault import Vault
 from engine.storage.control import ControlStore
@@ -47,10 +49,11 @@ class Desk:
         self.control = ControlStore(folder / "control.sqlite", bytes(32), SystemClock())
         self.vault = Vault(KEY_STORES["file"](folder / "keys"), folder / "keys" / "keyring.json")
         self.watch = Watch()
-        self.shelf = WalletShelf(self.control.credentials, self.vault, self.watch, self._address)
+        self.shelf = WalletShelf(self.control.credentials, self.vault, self.watch, self._account)
 
-    def _address(self, connection: str) -> str | None:
-        return self.exchange.rest_url(connection.partition("/")[0])
+    def _account(self, connection: str, sandbox: bool) -> Account:
+        name = connection.partition("/")[0]
+        return Account(connection, name, sandbox, self.exchange.rest_url(name), self.exchange.websocket_url(name))
 
     def connect(self, exchange: str, label: str = "main", key: str = KEY) -> None:
         fields = json.dumps({"key": key, "secret": SECRET}).encode()

@@ -11,7 +11,7 @@ from engine.runtime.cli.folder import used_folder
 from engine.runtime.cli.output import say, say_json, say_table, tell
 from engine.runtime.clock import SystemClock
 from engine.runtime.wallet_rows import Appraiser, holdings
-from engine.runtime.wallet_shelf import KnownAccounts, WalletShelf, addresses
+from engine.runtime.wallet_shelf import KnownAccounts, WalletShelf, accounts_in
 from engine.security import KEY_STORES
 from engine.security.vault import Vault
 
@@ -23,7 +23,7 @@ def wallets(options: argparse.Namespace) -> int:
     folder, settings = used_folder(), effective().settings
     with control_of(folder) as control:
         vault = Vault(KEY_STORES["file"](folder / "keys"), folder / "keys" / "keyring.json")
-        shelf = WalletShelf(control.credentials, vault, SystemClock(), addresses(lambda: settings))
+        shelf = WalletShelf(control.credentials, vault, SystemClock(), accounts_in(lambda: settings))
         try:
             known, prices = shelf.read_now(), shelf.prices
         finally:
