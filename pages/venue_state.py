@@ -76,6 +76,13 @@ def latency(feed: FeedView) -> str:
 
 def detail(feed: FeedView) -> str:
     """Why it is so, and what is waited for."""
-    told = "" if feed.condition is None else feed.condition.detail
-    lines = [fmt.sentence(line) for line in (told, feed.detail, feed.awaits) if line]
+    told = () if feed.condition is None else _told(feed.condition)
+    lines = [fmt.sentence(line) for line in (*told, feed.detail, feed.awaits) if line]
     return ". ".join(dict.fromkeys(lines))
+
+
+def _told(condition: VenueCondition) -> tuple[str, ...]:
+    """Why the venue stands as it does, why entries wait there, and on which instruments nothing is opened."""
+    failing = f"questions to it bring no usable answer: {condition.trouble}" if condition.trouble else ""
+    closed = tuple(f"nothing is opened on {fmt.instrument(key)}: {why}" for key, why in condition.closed)
+    return (condition.detail, condition.waits, failing, *closed)

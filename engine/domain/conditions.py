@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from enum import Enum
+
+from engine.domain.instruments import Instrument, InstrumentKey
 
 
 class VenueState(Enum):
@@ -55,6 +58,12 @@ class VenueCondition:
         Its clock less ours, milliseconds; None until measured.
     until : datetime or None
         End of a ban or of a requested pause.
+    waits : str
+        Why entries wait there although it answers, such as a stream of orders that is away; "" where they do not.
+    trouble : str
+        Why what is asked beside the streams has not been answered for a while; "" where it is.
+    closed : tuple of (InstrumentKey, str)
+        Instruments on which nothing may be opened, and why.
     """
 
     venue: str
@@ -66,3 +75,47 @@ class VenueCondition:
     used_share: float | None = None
     offset_ms: int | None = None
     until: datetime | None = None
+    waits: str = ""
+    trouble: str = ""
+    closed: tuple[tuple[InstrumentKey, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class VenueHearing:
+    """How well it is known what happens at a venue, by its streams and by what is asked beside them.
+
+    Attributes
+    ----------
+    waits : str
+        Why nothing is opened until it is known again; "" where it is.
+    trouble : str
+        Why a question asked beside the streams brings no usable answer; "" where all do.
+    trouble_s : float
+        For how long that has been so, seconds.
+    """
+
+    waits: str = ""
+    trouble: str = ""
+    trouble_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class MarketNews:
+    """What an exchange says of an instrument now, where that differs from what was known of it.
+
+    Attributes
+    ----------
+    instrument : Instrument
+        As it is now; as last known where the exchange lists it no more.
+    contract_size : Decimal
+        Base of one contract; 1 where it is traded in base.
+    changed : str
+        Which of its rules are new, and what they were; "" where none is.
+    closed : str
+        Why nothing may be opened on it; "" where entries are possible.
+    """
+
+    instrument: Instrument
+    contract_size: Decimal
+    changed: str = ""
+    closed: str = ""

@@ -10,7 +10,7 @@ from threading import Event
 from typing import Any, Protocol, runtime_checkable
 
 from engine.domain.baskets import BasketTerms, MarketView, Opportunity
-from engine.domain.conditions import VenueCondition
+from engine.domain.conditions import MarketNews, VenueCondition, VenueHearing
 from engine.domain.facts import Fact, Notice
 from engine.domain.instruments import Instrument, InstrumentKey
 from engine.domain.market import CandleArrays, FloatArray, MarketEvent
@@ -134,6 +134,28 @@ class Connected(Protocol):
 
     def foreign_orders(self) -> Sequence[VenueOrder]:
         """The trader's own open orders, as `open_orders` last listed them."""
+
+
+class Watching(Protocol):
+    """What looks at a venue beside the book, on a thread of its own; any call is quick and may come at any time."""
+
+    @property
+    def hearing(self) -> VenueHearing:
+        """How well it is known what happens there."""
+
+    def market_news(self) -> Sequence[MarketNews]:
+        """What was found of instruments since this was last asked; each piece is told once."""
+
+    def ask_markets_soon(self) -> None:
+        """Look at the venue's rules soon: it has refused an order, perhaps for one of them."""
+
+
+@runtime_checkable
+class Relisting(Protocol):
+    """Only venues whose rules may change while the engine runs."""
+
+    def relist(self, instrument: Instrument, contract_size: Decimal) -> None:
+        """Keep to an instrument's new rules from the next order on; on the engine's thread."""
 
 
 @runtime_checkable

@@ -14,7 +14,7 @@ from engine.domain.commands import TradingState
 from engine.domain.conditions import VenueState
 from engine.domain.errors import QuarterdeckError, VenueError
 from engine.domain.facts import Armed, Fact, StateChanged
-from engine.domain.ports import Clock
+from engine.domain.ports import Clock, Watching
 from engine.exchanges.accounts import AccountCheck
 from engine.exchanges.connected.line import Line
 from engine.trading.loop import TradingLoop
@@ -57,13 +57,17 @@ class Runs(Protocol):
         """End."""
 
 
+class Watches(Runs, Watching, Protocol):
+    """What looks at a venue beside its streams; `engine.exchanges.connected.watch.Watch` does."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ways:
     """The ways to and from an exchange: questions and orders, what it tells by itself, and what watches over that."""
 
     line: Line
     streams: Runs
-    watch: Runs
+    watch: Watches
 
 
 def why_not_approved(check: AccountCheck) -> str:
@@ -99,9 +103,10 @@ class Caretaker:
     # -- on its own thread ----------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Listen to the exchange, and begin to look."""
+        """Listen to the exchange, and begin to look; from now on entries wait where it is not known what happens."""
         self._ways.streams.start()
         self._ways.watch.start()
+        self._loop.watch.watched.attend(self._line.condition.venue, self._ways.watch)
         threading.Thread(target=self._watch, name=f"caretaker-{self._loop.book.config.name}", daemon=True).start()
 
     def cut(self) -> None:

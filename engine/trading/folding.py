@@ -279,6 +279,8 @@ class Folding:
         self._touched.add((order.intent.sleeve, order.intent.instrument))
         if order.state is was:
             return
+        if order.state is OrderState.REJECTED:
+            book.outside.note_refusal(update.venue)
         asked = update.reason == ON_REQUEST or was is OrderState.PENDING_CANCEL
         if asked and order.state is OrderState.CANCELLED and order.intent.purpose is Purpose.TARGET:
             self._decline_target(order)

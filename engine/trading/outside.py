@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -38,6 +38,14 @@ class Outside:
         By venue; simulated ones have none.
     awaiting : dict
         By venue: why nothing is opened there until books and venue have been compared.
+    unheard : dict
+        By venue: why entries wait until it is known again what happens there.
+    troubles : dict
+        By venue: why what is asked beside its streams has not been answered for a while.
+    closed : dict
+        By instrument: why nothing may be opened on it, as its exchange's rules are now.
+    refusals : dict
+        By venue: how many orders it has refused; the rules they were made by may be old.
     orders : dict
         By venue: the trader's own open orders.
     coin_prices : dict
@@ -51,6 +59,10 @@ class Outside:
 
     conditions: dict[str, VenueCondition] = field(default_factory=dict)
     awaiting: dict[str, str] = field(default_factory=dict)
+    unheard: dict[str, str] = field(default_factory=dict)
+    troubles: dict[str, str] = field(default_factory=dict)
+    closed: dict[InstrumentKey, str] = field(default_factory=dict)
+    refusals: dict[str, int] = field(default_factory=dict)
     orders: dict[str, tuple[VenueOrder, ...]] = field(default_factory=dict)
     coin_prices: dict[str, tuple[Decimal, datetime]] = field(default_factory=dict)
     owed: list[OwedFee] = field(default_factory=list)
@@ -69,12 +81,29 @@ class Outside:
         if condition is not None and condition.state is not VenueState.ONLINE:
             said = f" ({condition.detail})" if condition.detail else ""
             return f"{venue} is {condition.state.value}: it {condition.state.words}{said}"
+        if venue in self.unheard:
+            return self.unheard[venue]
         if venue in self.awaiting:
             return f"{venue} waits for a reconciliation: {self.awaiting[venue]}"
+        if key in self.closed:
+            return f"{key} is closed to entries: {self.closed[key]}"
         until = self.cooling.get(key)
         if until is not None and now is not None and now < until:
             return f"{key} was liquidated; nothing is opened on it before {until.isoformat(timespec='minutes')}"
         return ""
+
+    def shown(self, venue: str) -> VenueCondition | None:
+        """How a venue stands, with why entries wait there and on which instruments; None for a simulated one."""
+        condition = self.conditions.get(venue)
+        if condition is None:
+            return None
+        closed = tuple((key, why) for key, why in sorted(self.closed.items()) if venue_of(key) == venue)
+        waits, trouble = self.unheard.get(venue, ""), self.troubles.get(venue, "")
+        return replace(condition, waits=waits, trouble=trouble, closed=closed)
+
+    def note_refusal(self, venue: str) -> None:
+        """Count an order that a venue refused."""
+        self.refusals[venue] = self.refusals.get(venue, 0) + 1
 
     def cool(self, key: InstrumentKey, since: datetime) -> None:
         """Open nothing on an instrument for a while."""

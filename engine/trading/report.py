@@ -119,16 +119,21 @@ def _position(book: Book, sleeve: str, key: InstrumentKey, holding: Holding, pub
         target_price=targets[-1].intent.limit_price if targets else None,
         trails=bool(stops) and stops[-1].intent.trail_distance is not None,
         unprotected=bare.quantity if bare is not None else ZERO,
-        warnings=(*_unmanaged(book, key), *lasting_gaps(book.gaps, sleeve, key)),
+        warnings=(*_warnings(book, key), *lasting_gaps(book.gaps, sleeve, key)),
         managed=not book.outside.is_locked(venue_of(key)),
     )
 
 
-def _unmanaged(book: Book, key: InstrumentKey) -> tuple[str, ...]:
+def _warnings(book: Book, key: InstrumentKey) -> tuple[str, ...]:
     venue = venue_of(key)
+    closed = book.outside.closed.get(key, "")
+    warnings = (f"closed to entries: {closed}",) if closed else ()
     if not book.outside.is_locked(venue):
-        return ()
-    return (f"UNMANAGED: {venue} does not accept the key; its stop may still work there, nothing else does",)
+        return warnings
+    return (
+        f"UNMANAGED: {venue} does not accept the key; its stop may still work there, nothing else does",
+        *warnings,
+    )
 
 
 def _order(order: TrackedOrder) -> WorkingOrder:
@@ -214,7 +219,7 @@ def _feed(book: Book, venue: str) -> FeedView:
     market, wall = feed.last_market_time, feed.last_wall_time
     told = (feed.online, feed.detail, market, wall, feed.latency_s, feed.calls, feed.failures)
     outside = book.outside
-    return FeedView(venue, book.config.simulated, *told, outside.conditions.get(venue), outside.awaiting.get(venue, ""))
+    return FeedView(venue, book.config.simulated, *told, outside.shown(venue), outside.awaiting.get(venue, ""))
 
 
 def _limits(book: Book) -> tuple[LimitUse, ...]:

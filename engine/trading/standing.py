@@ -11,6 +11,7 @@ from engine.domain.facts import Notice, Severity, StateChanged
 from engine.domain.instruments import venue_of
 from engine.domain.ports import Clock, Connected
 from engine.trading.resolving import Taking
+from engine.trading.watched import Watched
 
 CLOCK_JUMP_S = 30.0
 """Wall time that has passed beyond what the monotonic clock counted: the computer slept, or its clock was set."""
@@ -33,6 +34,8 @@ class VenueWatch:
     ----------
     venues : dict
         The connected ones by name.
+    watched : Watched
+        What is found beside the book, where somebody watches.
     """
 
     def __init__(self, loop: Taking, clock: Clock) -> None:
@@ -40,6 +43,7 @@ class VenueWatch:
         self._book = loop.book
         self._clock = clock
         self._wall, self._monotonic = clock.now(), clock.monotonic()
+        self.watched = Watched(loop, clock)
         self.venues: dict[str, Connected] = {n: v for n, v in loop.venues.items() if isinstance(v, Connected)}
 
     def await_all(self, reason: str) -> None:
@@ -60,6 +64,7 @@ class VenueWatch:
             reason = venue.needs_resync
             if reason:
                 self._book.outside.awaiting[name] = reason
+        self.watched.look()
         self._lock_or_unlock()
 
     @property

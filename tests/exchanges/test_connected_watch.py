@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from engine.domain.conditions import VenueCondition, VenueState
+from engine.domain.conditions import VenueCondition, VenueHearing, VenueState
 from engine.domain.errors import CannotRecord, OrderNotFound, VenueUnreachable
 from engine.domain.instruments import Instrument, Kind
 from engine.domain.market import to_ms
@@ -148,13 +148,9 @@ class Watched:
         self.line, self.stream = Line(self.exchange), Stream(self.clock)
         self.told: list[News] = []
         self.gaps: list[str] = []
-        self.rules: list[dict[Any, str]] = []
         self.keys = 0
         setup = WatchSetup(BINANCE, self.line, (Listed(INSTRUMENT),), self.stream, self.told.append)
-        calls = WatchCalls(
-            gap=self.gaps.append, markets=lambda told: self.rules.append(dict(told)), check_key=self._key
-        )
-        self.watch = Watch(setup, self.clock, calls)
+        self.watch = Watch(setup, self.clock, WatchCalls(gap=self.gaps.append, check_key=self._key))
 
     def _key(self) -> None:
         self.keys += 1
@@ -223,6 +219,39 @@ def test_view_when_a_look_fails_then_the_gap_stays_and_it_is_tried_again_soon(ca
     case.line.error = None
     case.after(5)
     assert case.watch.view.is_fresh
+
+
+def test_view_when_the_looks_succeed_one_after_the_other_then_the_gap_is_over_all_the_same(case: Watched) -> None:
+    trades, case.exchange.fetch_my_trades = case.exchange.fetch_my_trades, _full  # type: ignore[method-assign]
+    case.watch.beat()
+    assert case.watch.view.gap == "it was not asked yet"
+    case.exchange.fetch_my_trades = trades  # type: ignore[method-assign]
+    case.after(5)
+    assert case.exchange.asked == ["orders", "trades"]
+    assert case.watch.view.is_fresh
+
+
+def test_view_when_looks_fail_for_three_of_their_periods_then_it_is_not_fresh_until_one_succeeds(case: Watched) -> None:
+    case.watch.beat()
+    case.line.error = VenueUnreachable("no answer")
+    for _ in range(5):
+        case.after(5)
+    assert case.watch.view.is_fresh
+    assert (case.watch.hearing.trouble, case.watch.hearing.trouble_s) == ("no answer", 15)
+    case.after(10)
+    assert case.watch.hearing.waits == "binance was last asked for open orders with success 35 s ago; entries wait"
+    case.line.error = None
+    case.after(5)
+    assert case.watch.hearing == VenueHearing()
+
+
+def test_hearing_when_the_stream_is_away_then_it_says_since_when_and_why(case: Watched) -> None:
+    case.watch.beat()
+    case.stream.become(replace(case.stream.condition, is_up=False, detail="the connection was lost"))
+    said = "the order stream of binance is away since 12:00:00 UTC (the connection was lost); entries wait"
+    assert case.watch.hearing.waits == said
+    case.stream.condition = StreamCondition()
+    assert case.watch.hearing.waits == "the order stream of binance is not connected yet; entries wait"
 
 
 def test_orders_when_one_is_no_longer_listed_then_it_is_asked_for_by_its_own(case: Watched) -> None:
@@ -336,21 +365,27 @@ def test_clock_when_it_was_set_then_it_is_measured_and_everything_asked_anew(cas
     assert (case.line.measured, case.watch.view.gap) == (1, "")
 
 
-def test_markets_when_a_tick_changes_then_it_is_told_once_in_words(case: Watched) -> None:
+def test_markets_when_a_tick_changes_then_it_is_told_once_with_the_new_instrument(case: Watched) -> None:
     case.exchange.markets = {SYMBOL: _market("0.1")}
     case.after(3600)
     case.after(3600)
-    assert case.rules == [{INSTRUMENT.key: "its tick is 0.1 now, it was 0.01"}]
+    [news] = case.watch.market_news()
+    assert (news.changed, news.closed) == ("its tick is 0.1 now, it was 0.01", "")
+    assert news.instrument == replace(INSTRUMENT, tick_size=Decimal("0.1"))
+    assert case.watch.market_news() == []
 
 
-def test_markets_when_a_symbol_is_halted_or_gone_then_it_is_told(case: Watched) -> None:
-    case.exchange.markets = {SYMBOL: _market(active=False)}
-    case.after(3600)
-    case.exchange.markets = {"ETH/USDT": _market()}
-    case.watch.ask_markets_soon()
-    case.after(1)
-    assert "is not being traded" in case.rules[0][INSTRUMENT.key]
-    assert "does not trade" in case.rules[1][INSTRUMENT.key]
+def test_markets_when_a_symbol_is_halted_gone_and_back_then_each_is_told_once(case: Watched) -> None:
+    halted, gone = {SYMBOL: _market(active=False)}, {"ETH/USDT": _market()}
+    for markets in (halted, halted, gone, {SYMBOL: _market()}):
+        case.exchange.markets = markets
+        case.watch.ask_markets_soon()
+        case.after(1)
+    told = [news.closed for news in case.watch.market_news()]
+    assert len(told) == 3
+    assert "is not being traded" in told[0]
+    assert "no longer lists" in told[1]
+    assert told[2] == ""
 
 
 def test_key_when_a_day_has_passed_then_its_rights_are_checked(case: Watched) -> None:

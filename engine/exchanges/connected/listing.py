@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -41,7 +42,14 @@ def read_listed(
     return tuple(_listed(row, markets, symbol, leverage, name or row.name) for symbol in symbols)
 
 
-def _listed(row: VenueRow, markets: Mapping[str, Any], symbol: str, leverage: Decimal, name: str) -> Listed:
+def read_as_it_is(
+    row: VenueRow, markets: Mapping[str, Any], symbol: str, leverage: Decimal = ONE, name: str = ""
+) -> Listed:
+    """One instrument of a venue, also where it is not being traded now: then ``closed`` says so.
+
+    Parameters and errors are those of `read_listed`.
+    """
+    name = name or row.name
     market = markets.get(symbol)
     if market is None:
         base = symbol.split("/")[0]
@@ -53,12 +61,20 @@ def _listed(row: VenueRow, markets: Mapping[str, Any], symbol: str, leverage: De
     if kind not in row.kinds:
         kinds = ", ".join(each.value for each in row.kinds)
         raise BadInput(f"{symbol} is a {kind.value}; {name} is for {kinds}")
-    if market.get("active") is False:
-        raise BadInput(f"{symbol} is not being traded at {name} now; choose another symbol")
     try:
-        return _facts(market, kind, leverage, name)
+        listed = _facts(market, kind, leverage, name)
     except (InvalidOperation, KeyError, TypeError) as error:
         raise VenueUnreachable(f"{name} names no usable tick or lot for {symbol}") from error
+    if market.get("active") is False:
+        return replace(listed, closed=f"{symbol} is not being traded at {name} now")
+    return listed
+
+
+def _listed(row: VenueRow, markets: Mapping[str, Any], symbol: str, leverage: Decimal, name: str) -> Listed:
+    listed = read_as_it_is(row, markets, symbol, leverage, name)
+    if listed.closed:
+        raise BadInput(f"{listed.closed}; choose another symbol")
+    return listed
 
 
 def _facts(market: Mapping[str, Any], kind: Kind, leverage: Decimal, name: str) -> Listed:

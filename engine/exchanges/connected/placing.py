@@ -15,10 +15,14 @@ from engine.exchanges.connected.lanes import Lane
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """An instrument with what only its exchange needs: the base quantity of one contract."""
+    """An instrument with what only its exchange needs: the base quantity of one contract, and why it is ``closed``.
+
+    ``closed`` says why nothing can be traded on it now; "" where it can.
+    """
 
     instrument: Instrument
     contract_size: Decimal = Decimal(1)
+    closed: str = ""
 
     def contracts(self, quantity: Decimal) -> Decimal:
         """Quantity in base as the exchange counts it."""

@@ -57,7 +57,8 @@ class ConnectedVenue:
         self._clock = clock
         self._line = line
         self._reader = Reader(self._venue, row.dialect, self._now)
-        self._parts = Parts(row, line, self._reader, {each.instrument.key: each for each in listed})
+        self._listed = {each.instrument.key: each for each in listed}
+        self._parts = Parts(row, line, self._reader, self._listed)
         self._inbox = Inbox()
         self._registry = Registry(lookup)
         self._asker = Asker(self._parts)
@@ -117,6 +118,10 @@ class ConnectedVenue:
     def instruments(self) -> tuple[Instrument, ...]:
         """What is traded."""
         return tuple(each.instrument for each in self._parts.listed.values())
+
+    def relist(self, instrument: Instrument, contract_size: Decimal) -> None:
+        """Keep to an instrument's new rules from the next order on."""
+        self._listed[instrument.key] = Listed(instrument, contract_size)
 
     def _now(self) -> datetime:
         return from_ms(to_ms(self._clock.now()) + self._line.offset_ms)

@@ -6,15 +6,15 @@ to the venue as evidence like every other; it concludes nothing from absence and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from threading import Event, Lock, Thread
 from typing import Any
 
-from engine.domain.conditions import VenueState
-from engine.domain.errors import BadInput, OrderNotFound, QuarterdeckError
-from engine.domain.instruments import InstrumentKey
+from engine.domain.conditions import MarketNews, VenueHearing, VenueState
+from engine.domain.errors import OrderNotFound, QuarterdeckError, VenueUnreachable
 from engine.domain.market import from_ms, to_ms
 from engine.domain.orders import FundingPaid
 from engine.domain.ports import Clock
@@ -22,7 +22,7 @@ from engine.exchanges.connected.asking import Asker, Parts
 from engine.exchanges.connected.connection import StreamCondition
 from engine.exchanges.connected.executions import Executions
 from engine.exchanges.connected.holdings import Holdings
-from engine.exchanges.connected.listing import read_listed
+from engine.exchanges.connected.market_rules import MarketRules
 from engine.exchanges.connected.placing import Listed
 from engine.exchanges.connected.reading import Reader, Report, Trade
 from engine.exchanges.connected.stream_rows import STREAM_ROWS
@@ -33,14 +33,23 @@ RETRY_S = 5.0
 FIRST_LOOK_MS = 60_000
 """How long before its first look the watch asks for executions; those of before it began are not told."""
 STARTED = "it was not asked yet"
+OVERDUE_PERIODS = 3
+"""A look that was not answered for so many of its periods: what happens at the venue is not known any more."""
+_LOOKS = {"orders": "open orders", "money": "executions and balances"}
+"""What must be answered after something may have been missed, and in good time, by job."""
 _AWAY = (VenueState.OFFLINE, VenueState.MAINTENANCE, VenueState.BANNED, VenueState.LOCKED)
 
 
 @dataclass(slots=True)
 class _Job:
+    """A duty. ``done_at`` is when (monotonic) it last began and succeeded, ``trouble`` why and since when it fails."""
+
     every_s: float
     work: Callable[[], None]
     due: float
+    done_at: float
+    gaps_known: int = -1
+    trouble: tuple[str, float] | None = None
 
 
 class Watch:
@@ -60,17 +69,20 @@ class Watch:
         self._line = setup.line
         self._began_ms = self._now_ms()
         reader = Reader(setup.name or setup.row.name, setup.row.dialect, lambda: from_ms(self._now_ms()))
-        parts = Parts(setup.row, setup.line, reader, {each.instrument.key: each for each in setup.listed})
+        self._listed = {each.instrument.key: each for each in setup.listed}
+        parts = Parts(setup.row, setup.line, reader, self._listed)
         self._asker = Asker(parts)
         no_flows = replace(setup.row, dialect=replace(setup.row.dialect, flows=()))
-        self._executions = Executions(replace(parts, row=no_flows), self._now_ms, history_ms=FIRST_LOOK_MS)
+        lists = replace(parts, row=no_flows)
+        self._executions = Executions(lists, self._now_ms, FIRST_LOOK_MS, clock.monotonic)
         self._holdings = Holdings(parts)
         self._cursor = ""
         self._orders: dict[str, Report] = {}
         self._mark = 0
         self._untold: dict[str, tuple[float, int]] = {}
-        self._rules = {each.instrument.key: _rules(each) for each in setup.listed}
-        self._look, self._trouble, self._gap = Look(), "", STARTED
+        self._rules = MarketRules(setup.row, setup.name or setup.row.name, setup.listed)
+        self._news: deque[MarketNews] = deque(self._rules.begin())
+        self._look, self._gap = Look(), STARTED
         self._gap_count = 0
         self._was = VenueState.ONLINE
         self._lock = Lock()
@@ -82,12 +94,12 @@ class Watch:
     def _planned(self, plan: WatchPlan) -> dict[str, _Job]:
         now, patience = self._clock.monotonic(), STREAM_ROWS[self._setup.row.name].patience
         return {
-            "orders": _Job(plan.orders_s * patience, self._look_at_orders, now),
-            "money": _Job(plan.money_s * patience, self._look_at_money, now),
-            "clock": _Job(plan.clock_s, self._look_at_clock, now + plan.clock_s),
-            "markets": _Job(plan.markets_s, self._look_at_markets, now + plan.markets_s),
-            "key": _Job(plan.key_s, self._calls.check_key, now + plan.key_s),
-            "switch": _Job(plan.switch_s, self._beat, now + plan.switch_s),
+            "orders": _Job(plan.orders_s * patience, self._look_at_orders, now, now),
+            "money": _Job(plan.money_s * patience, self._look_at_money, now, now),
+            "clock": _Job(plan.clock_s, self._look_at_clock, now + plan.clock_s, now),
+            "markets": _Job(plan.markets_s, self._look_at_markets, now + plan.markets_s, now),
+            "key": _Job(plan.key_s, self._calls.check_key, now + plan.key_s, now),
+            "switch": _Job(plan.switch_s, self._beat, now + plan.switch_s, now),
         }
 
     # -- for others, from any thread ------------------------------------------------------------------------------
@@ -106,8 +118,23 @@ class Watch:
     @property
     def view(self) -> WatchView:
         """How well the venue is known now."""
+        now = self._clock.monotonic()
+        failing = [job.trouble for job in self._jobs.values() if job.trouble is not None]
+        words, since = max(failing, key=lambda each: now - each[1], default=("", now))
         with self._lock:
-            return WatchView(self._setup.streams.condition, self._gap, self._look, self._trouble)
+            gap, look = self._gap, self._look
+        return WatchView(self._setup.streams.condition, gap, look, words, now - since, self._overdue(now))
+
+    @property
+    def hearing(self) -> VenueHearing:
+        """How well it is known what happens there."""
+        view = self.view
+        name = self._setup.name or self._setup.row.name
+        return VenueHearing(view.why_not_fresh(name), view.trouble, view.trouble_s)
+
+    def market_news(self) -> Sequence[MarketNews]:
+        """What was found of instruments since this was last asked, oldest first; each piece is told once."""
+        return [self._news.popleft() for _ in range(len(self._news))]
 
     def look_soon(self) -> None:
         """Look at orders and money at the next beat: something happened of which not everything is known."""
@@ -141,31 +168,42 @@ class Watch:
         """Do what is due now; a failure is told by `view`, and tried again."""
         self._notice_state()
         gaps = self._gap_count
-        done: set[str] = set()
-        for name, job in self._jobs.items():
+        for job in self._jobs.values():
             if self._clock.monotonic() < job.due or self._closed.is_set():
                 continue
-            job.due = self._clock.monotonic() + job.every_s
-            try:
-                job.work()
-            except QuarterdeckError as error:
-                job.due = self._clock.monotonic() + min(RETRY_S, job.every_s)
-                self._trouble = str(error)
-            else:
-                done.add(name)
-        if {"orders", "money"} <= done:
-            self._all_asked(gaps)
+            self._do(job, gaps)
+        self._end_gap()
         self._notice_deafness()
 
-    def _all_asked(self, gaps: int) -> None:
-        """Everything was asked; a gap that began meanwhile stays."""
+    def _do(self, job: _Job, gaps: int) -> None:
+        began = self._clock.monotonic()
+        job.due = began + job.every_s
+        try:
+            job.work()
+        except QuarterdeckError as error:
+            now = self._clock.monotonic()
+            job.due = now + min(RETRY_S, job.every_s)
+            job.trouble = (str(error), job.trouble[1] if job.trouble is not None else now)
+        else:
+            job.done_at, job.gaps_known, job.trouble = began, gaps, None
+
+    def _end_gap(self) -> None:
+        """A gap is over once orders and money were asked since it began, be it one after the other."""
         with self._lock:
-            self._trouble = ""
-            is_over = bool(self._gap) and gaps == self._gap_count
+            is_over = bool(self._gap) and all(self._jobs[name].gaps_known == self._gap_count for name in _LOOKS)
             if is_over:
                 self._gap = ""
         if is_over:
             self._calls.asked()
+
+    def _overdue(self, now: float) -> str:
+        name = self._setup.name or self._setup.row.name
+        for look, what in _LOOKS.items():
+            job = self._jobs[look]
+            late_s = now - job.done_at
+            if late_s > OVERDUE_PERIODS * job.every_s:
+                return f"{name} was last asked for {what} with success {late_s:.0f} s ago"
+        return ""
 
     def _stream_changed(self, condition: StreamCondition) -> None:
         """Both ends of an absence are told: what was missed is asked for once the stream tells again."""
@@ -237,6 +275,8 @@ class Watch:
             if isinstance(row, Trade | FundingPaid) and to_ms(row.at) >= self._began_ms:
                 self._setup.tell(row)
                 self._expect(row)
+        if self._executions.unread:
+            raise VenueUnreachable(self._executions.unread)
         balances, positions = self._holdings.balances(), self._holdings.positions()
         with self._lock:
             self._look = Look(self._clock.now(), balances, positions)
@@ -254,26 +294,15 @@ class Watch:
         self._line.measure_offset()
 
     def _look_at_markets(self) -> None:
+        """Rules of what is traded, then how the account is set up for it: both may be changed at any time."""
         markets = self._line.load_markets(self._setup.prepare)
-        changes: dict[InstrumentKey, str] = {}
-        for listed in self._setup.listed:
-            words = self._changed_rules(listed, markets)
-            if words:
-                changes[listed.instrument.key] = words
-        if changes:
-            self._calls.markets(changes)
+        self._tell_markets(self._rules.read(markets, from_ms(self._now_ms())))
+        self._tell_markets(self._rules.set_modes(self._holdings.mode_problems()))
 
-    def _changed_rules(self, listed: Listed, markets: Mapping[str, Any]) -> str:
-        instrument, setup = listed.instrument, self._setup
-        try:
-            [now] = read_listed(setup.row, markets, [instrument.symbol], instrument.max_leverage, setup.name)
-        except BadInput as error:
-            return str(error)
-        before, after = self._rules[instrument.key], _rules(now)
-        self._rules[instrument.key] = after
-        return "; ".join(
-            f"{name} is {after[name]} now, it was {before[name]}" for name in after if after[name] != before[name]
-        )
+    def _tell_markets(self, news: Iterable[MarketNews]) -> None:
+        for each in news:
+            self._listed[each.instrument.key] = Listed(each.instrument, each.contract_size)
+            self._news.append(each)
 
     def _beat(self) -> None:
         if self._setup.switch is not None:
@@ -281,14 +310,3 @@ class Watch:
 
     def _now_ms(self) -> int:
         return to_ms(self._clock.now()) + self._setup.line.offset_ms
-
-
-def _rules(listed: Listed) -> dict[str, Any]:
-    instrument = listed.instrument
-    return {
-        "its tick": instrument.tick_size,
-        "its lot": instrument.lot_size,
-        "its least value": instrument.min_notional,
-        "its contract": listed.contract_size,
-        "its highest leverage": instrument.max_leverage,
-    }

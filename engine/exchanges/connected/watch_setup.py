@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
-from engine.domain.instruments import InstrumentKey
 from engine.domain.portfolio import Balance, VenuePosition
 from engine.exchanges.connected.connection import StreamCondition
 from engine.exchanges.connected.dead_man import DeadMan
@@ -92,15 +91,12 @@ class WatchCalls:
         Something may have been missed, and why: no entries before everything was asked.
     asked : callable
         Everything was asked since; entries may go on.
-    markets : callable
-        What has changed in the exchange's rules, in words by instrument.
     check_key : callable
         Time to check what the key may do.
     """
 
     gap: Callable[[str], None] = lambda _reason: None
     asked: Callable[[], None] = lambda: None
-    markets: Callable[[Mapping[InstrumentKey, str]], None] = lambda _changes: None
     check_key: Callable[[], None] = lambda: None
 
 
@@ -125,17 +121,38 @@ class WatchView:
     look : Look
     trouble : str
         Why the last look failed; "" where it did not.
+    trouble_s : float
+        For how long looks have failed, seconds.
+    overdue : str
+        What should have been looked at long ago, in words; "" where nothing is.
     """
 
     stream: StreamCondition
     gap: str
     look: Look
     trouble: str
+    trouble_s: float = 0.0
+    overdue: str = ""
 
     @property
     def is_fresh(self) -> bool:
-        """Whether the stream tells what happens and nothing was missed. Entries wait for a comparison, not for this."""
-        return self.stream.is_up and not self.gap
+        """Whether the stream tells what happens, nothing was missed, and what is asked beside it is answered."""
+        return self.stream.is_up and not self.gap and not self.overdue
+
+    def why_not_fresh(self, venue: str) -> str:
+        """Why nothing may be opened at a venue now, in words; "" where it is fresh."""
+        if not self.stream.is_up:
+            return f"the order stream of {venue} {_absence(self.stream)}; entries wait"
+        if self.gap:
+            return f"{venue} is asked what was missed ({self.gap}); entries wait"
+        return f"{self.overdue}; entries wait" if self.overdue else ""
+
+
+def _absence(stream: StreamCondition) -> str:
+    since = f" since {stream.since:%H:%M:%S} UTC" if stream.since is not None else ""
+    if not stream.connections:
+        return f"is not connected yet{since and f', tried{since}: {stream.detail}'}"
+    return f"is away{since} ({stream.detail})"
 
 
 @dataclass(frozen=True, slots=True)
