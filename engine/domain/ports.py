@@ -159,6 +159,19 @@ class Relisting(Protocol):
 
 
 @runtime_checkable
+class ReadInParts(Protocol):
+    """Only venues whose list of executions may be longer than what is read at a time, or hold what cannot be read."""
+
+    @property
+    def unread(self) -> str:
+        """Why the last look did not read everything, in words; "" where it did."""
+
+    @property
+    def unreadable(self) -> Sequence[str]:
+        """Rows that cannot be read, in words; the next look asks for them again."""
+
+
+@runtime_checkable
 class Telling(Protocol):
     """Only venues that tell by themselves what happens there."""
 

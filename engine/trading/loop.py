@@ -14,11 +14,11 @@ from decimal import Decimal
 
 from engine.domain.codec import plain
 from engine.domain.commands import Command, TradingState
-from engine.domain.errors import VenueError
+from engine.domain.errors import VenueError, VenueUnreachable
 from engine.domain.facts import CancelRequest, CoinPriced, CommandDone, Fact, Notice, Outcome, Severity, StateChanged
 from engine.domain.market import MarketEvent
 from engine.domain.orders import CashFlow, Fill, FundingPaid, OrderUpdate, Purpose
-from engine.domain.ports import Clock, Journal, Pricing, Telling
+from engine.domain.ports import Clock, Journal, Pricing, ReadInParts, Telling
 from engine.trading.baskets import driven
 from engine.trading.coin_fees import news_of_prices
 from engine.trading.commands import carry_out
@@ -56,6 +56,7 @@ class TradingLoop:
         self._observer = observer
         self._since_checkpoint = 0
         self._checkpoint_day: date | None = None
+        self._unreadable: dict[str, tuple[str, ...]] = {}
         self._sender = Sender(self.book, self.venues, clock)
         self.resolver = Resolver(self, self._sender, clock)
         self.watch = VenueWatch(self, clock)
@@ -185,9 +186,12 @@ class TradingLoop:
         self.book.forget_payments()
 
     def pull_from(self, name: str) -> None:
-        """The same of one venue; raises `VenueError` where it does not answer."""
+        """The same of one venue; raises `VenueError` where it does not answer, or not with all: that is booked then."""
         venue = self.venues[name]
-        executions, cursor = venue.executions_since(self.book.cursors.get(name, ""))
+        try:
+            executions, cursor = venue.executions_since(self.book.cursors.get(name, ""))
+        finally:
+            self._tell_unreadable(name)
         flows = [each for each in executions if isinstance(each, CashFlow)]
         self.take([each for each in executions if not isinstance(each, CashFlow)], self.market_time())
         for flow in flows:
@@ -196,6 +200,23 @@ class TradingLoop:
         self.book.cursors[name] = cursor
         self._hear_of(venue, dict.fromkeys(e.client_id for e in executions if isinstance(e, Fill)))
         self.tell_news()
+        if isinstance(venue, ReadInParts) and venue.unread:
+            raise VenueUnreachable(venue.unread)
+
+    def _tell_unreadable(self, name: str) -> None:
+        """Executions that cannot be read are not in the books: a person is told, and again when they change."""
+        venue = self.venues[name]
+        rows = tuple(venue.unreadable) if isinstance(venue, ReadInParts) else ()
+        if rows == self._unreadable.get(name, ()):
+            return
+        self._unreadable[name] = rows
+        key, title = f"unreadable-{name}", f"Executions at {name} cannot be read"
+        if rows:
+            then = "They are not booked, and asked for at every look; nothing is opened there until they can be read"
+            self.alarm(key, title, f"{'; '.join(rows)}. {then}. Look at the exchange's own list of trades")
+        else:
+            can = f"Executions at {name} can be read again"
+            self.tell(self.core.notice(key, Severity.INFO, can, "all of them are booked", self.market_time()))
 
     def _halt_for_others(self, executions: Sequence[Fact]) -> None:
         """An execution of an order that a newer engine placed in this book's name: only one may trade an account."""

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from typing import NamedTuple
 
 from engine.domain.commands import TradingState
-from engine.domain.errors import VenueError
+from engine.domain.errors import VenueError, VenueUnreachable
 from engine.domain.facts import StateChanged
 from engine.domain.portfolio import Balance, VenuePosition
-from engine.domain.ports import Clock
+from engine.domain.ports import Clock, ReadInParts
 from engine.domain.positions import Booked
 from engine.ledger.ledger import EXACT
 from engine.trading.book import Book
 from engine.trading.comparing import Difference, compare, differences
 from engine.trading.external import EXTERNAL, coins_of
 from engine.trading.loop import TradingLoop
+from engine.trading.sending import MarketVenue
 
 __all__ = ["Reconciler", "Recovered", "compare", "halt", "recover", "take_baseline"]
 
 ZERO = Decimal(0)
 MOST_DOUBTS = 4
 """Looks at something that changes each time, before it is believed."""
+MOST_READINGS = 100
+"""Looks at a list of executions that is longer than what is read at a time, before a start is given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +206,7 @@ class Reconciler:
         return before.gap == found.gap or before.looks >= MOST_DOUBTS
 
 
-def take_baseline(loop: TradingLoop) -> None:
+def take_baseline(loop: TradingLoop, names: Collection[str] = ()) -> None:
     """Note what the accounts hold beyond the book's own, and what they did before it began.
 
     Those are the trader's coins and executions: the engine neither touches nor books them. A derivative position is the
@@ -215,15 +218,32 @@ def take_baseline(loop: TradingLoop) -> None:
         A venue does not answer.
     """
     for name, venue in loop.venues.items():
+        if names and name not in names:
+            continue
         for _ in range(MOST_DOUBTS):
-            _, cursor = venue.executions_since("")
+            _, cursor = _read_to_the_end(venue, "")
             balances, positions = venue.balances(), venue.positions()
-            meanwhile, _ = venue.executions_since(cursor)
+            meanwhile, _ = _read_to_the_end(venue, cursor)
             if not meanwhile:
                 break
         loop.book.cursors[name] = cursor
         with localcontext(EXACT):
             _note_own(loop.book, name, balances, positions)
+
+
+def _read_to_the_end(venue: MarketVenue, cursor: str) -> tuple[int, str]:
+    """How many executions there are after a cursor, and the cursor after them; raises `VenueError`.
+
+    What is not read here would be booked later, as something that has happened since.
+    """
+    count, unread = 0, ""
+    for _ in range(MOST_READINGS):
+        rows, cursor = venue.executions_since(cursor)
+        count += len(rows)
+        unread = venue.unread if isinstance(venue, ReadInParts) else ""
+        if not unread:
+            return count, cursor
+    raise VenueUnreachable(f"the executions of the last day were not read: {unread}")
 
 
 def _note_own(book: Book, name: str, balances: Sequence[Balance], positions: Sequence[VenuePosition]) -> None:

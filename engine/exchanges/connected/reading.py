@@ -116,11 +116,13 @@ class Reader:
     def trade(self, answer: Any) -> Trade:
         """An execution; raises `Unreadable` where a part of it is missing or cannot be."""
         row = self._fields.mapping(answer, "an execution")
-        number, symbol, order = row.get("id"), row.get("symbol"), row.get("order")
+        raw, trades = self._fields.raw(row), self._dialect.trades
+        cause = cause_of(str(raw.get(trades.cause_field) or "") if trades.cause_field else "")
+        number, symbol = row.get("id"), row.get("symbol")
+        order = row.get("order") or (number if cause is not FillCause.TRADE else None)
         if not number or not symbol or not order:
             raise Unreadable(f"{self.venue} told an execution without number, symbol or order")
-        fee, fee_currency = self._fee(row)
-        raw, trades = self._fields.raw(row), self._dialect.trades
+        fee, fee_currency = self._fee(row, cause)
         if trades.price_field and not raw.get(trades.price_field):
             raise Unreadable(f"{self.venue} told an execution of {symbol} without its price")
         told = raw.get(trades.client_id_field) if trades.client_id_field else None
@@ -136,7 +138,7 @@ class Reader:
             fee_currency,
             Liquidity.MAKER if row.get("takerOrMaker") == "maker" else Liquidity.TAKER,
             self._fields.time(row, "timestamp"),
-            cause_of(str(raw.get(trades.cause_field) or "") if trades.cause_field else ""),
+            cause,
         )
 
     def fill(self, trade: Trade, client_id: str) -> Fill:
@@ -283,13 +285,18 @@ class Reader:
             raise Unreadable(f"{self.venue} triggered a stop and does not tell yet what became of it")
         return number or None
 
-    def _fee(self, row: Answer) -> tuple[Decimal, str]:
-        fee = row.get("fee")
-        if not isinstance(fee, Mapping) or fee.get("cost") is None or not fee.get("currency"):
-            raise Unreadable(f"{self.venue} told an execution of {row.get('symbol')} without its fee")
-        field = self._dialect.trades.fee_currency_field
-        coin = self._fields.raw(row).get(field) if field else None
-        return self._fields.number(fee["cost"], "fee"), str(coin or fee["currency"])
+    def _fee(self, row: Answer, cause: FillCause) -> tuple[Decimal, str]:
+        """Fee and its coin. What the venue itself did without naming a fee cost none; a trade always tells its own."""
+        fee, field = row.get("fee"), self._dialect.trades.fee_currency_field
+        symbol = str(row.get("symbol"))
+        told = fee if isinstance(fee, Mapping) and fee.get("cost") is not None else None
+        if told is None and cause is FillCause.TRADE:
+            raise Unreadable(f"{self.venue} told an execution of {symbol} without its fee")
+        cost = NONE if told is None else self._fields.number(told["cost"], "fee")
+        coin = (self._fields.raw(row).get(field) if field else None) or (told or {}).get("currency")
+        if not coin and cost:
+            raise Unreadable(f"{self.venue} told an execution of {symbol} without the coin of its fee")
+        return cost, str(coin or symbol.partition("/")[2].rpartition(":")[2])
 
     def _raw_balances(self, answer: Any, wallet: Wallet) -> dict[str, tuple[Decimal, Decimal]]:
         raw = self._fields.mapping(self._fields.mapping(answer, "balances").get("info"), "balances")

@@ -80,7 +80,7 @@ class ConnectedVenue:
             self._touch,
         )
         self._ordering = Ordering(means)
-        self._executions = Executions(self._parts, lambda: to_ms(self._now()))
+        self._executions = Executions(self._parts, lambda: to_ms(self._now()), monotonic=clock.monotonic)
         self._touched: dict[str, None] = {}
         self._gap = ""
         self._look_pause_s = _look_pause_s(row)
@@ -105,7 +105,17 @@ class ConnectedVenue:
     @property
     def needs_resync(self) -> str:
         """Why books and venue must be compared before anything is opened; "" where nothing was missed since."""
-        return self._gap
+        return self._gap or self._executions.unread
+
+    @property
+    def unread(self) -> str:
+        """Why the last look at executions did not read all of them, in words; "" where it did."""
+        return self._executions.unread
+
+    @property
+    def unreadable(self) -> Sequence[str]:
+        """Rows of the exchange's lists that cannot be read, in words; they are asked for again at every look."""
+        return self._executions.unreadable
 
     def resync_begins(self) -> None:
         """A comparison begins: what it answers is not asked for again."""
@@ -192,7 +202,8 @@ class ConnectedVenue:
     def executions_since(self, cursor: str) -> tuple[Sequence[Fill | FundingPaid | CashFlow], str]:
         """Fills, funding and money the trader moved after ``cursor``, oldest first, and the new one.
 
-        The beginning, for which the cursor "" stands, is a day ago.
+        The beginning, for which the cursor "" stands, is a day ago. Where not all of it could be read, what was is told
+        and `unread` says so; the next look goes on from there.
 
         The stops of entries that have filled are placed before it returns.
 
@@ -201,7 +212,7 @@ class ConnectedVenue:
         BadInput
             The cursor is not one of this venue's.
         VenueUnreachable
-            Not all of it could be read; nothing was told.
+            Not all of it could be read, and nothing is told.
         """
         rows, following = self._executions.since(cursor)
         trades = [row for row in rows if isinstance(row, Trade)]
