@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from engine.domain.instruments import InstrumentKey
 from engine.domain.orders import OrderState, Purpose
-from engine.domain.portfolio import BookSnapshot, Position, WorkingOrder
+from engine.domain.portfolio import BookSnapshot, HandStop, Position, WorkingOrder
 from engine.domain.views import FillRow, OrderRow
 from engine.runtime.titles import title_of
 from pages import format as fmt
@@ -100,12 +100,25 @@ def _below(where: str) -> str:
 
 
 def stop(row: Position, where: str = "") -> Html:
-    """The protective stop, whether it follows the market and where it lies, or a warning that there is none."""
+    """The protective stop, whether it follows the market and where it lies, or a warning that there is none.
+
+    Stop orders by hand are told with what they cover, and never as the strategy's stop.
+    """
+    if row.stop_price is None and row.by_hand is not None:
+        return by_hand(row.by_hand)
     if row.stop_price is None:
         return parts.badge("no stop, yours", "dim") if row.sleeve == EXTERNAL else parts.badge("no stop", "warn")
     follows = ' <span class="qd-dim">trails</span>' if row.trails else ""
     bare = f" {parts.badge(f'{fmt.quantity(row.unprotected)} unprotected', 'warn')}" if row.unprotected else ""
-    return Html(f"{fmt.safe(fmt.price(row.stop_price))}{follows}{bare}{_below(where)}")
+    told = row.by_hand
+    also = _below(f"by hand too: {fmt.quantity(told.quantity)} at {fmt.price(told.price)}") if told else ""
+    return Html(f"{fmt.safe(fmt.price(row.stop_price))}{follows}{bare}{_below(where)}{also}")
+
+
+def by_hand(told: HandStop) -> Html:
+    """What stop orders by hand cover of a position that has no stop of its own."""
+    rest = f" {parts.badge(f'{fmt.quantity(told.uncovered)} uncovered', 'warn')}" if told.uncovered else ""
+    return Html(f"{fmt.safe(fmt.price(told.price))}{rest}{_below(f'by hand, covers {fmt.quantity(told.quantity)}')}")
 
 
 def bought(name: str) -> Html:

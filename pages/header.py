@@ -126,7 +126,9 @@ def _banner(book: BookSnapshot, view: StopView) -> Html:
     waiting = f"waiting for {stop.waited_for(view)}" if view.waiting_for else ""
     rest = "re-arm on the Risk page when you are sure" if view.flat else waiting
     spared = stop.left_alone(book) if view.flat else ""
-    words = (stop.still_open(book, view), spared, f"stopped by {view.actor}: {view.reason}", f"proven: {last}", rest)
+    held = (stop.held_words(row) for row in view.held)
+    left = (stop.still_open(book, view), *held, view.dust, spared)
+    words = (*left, f"stopped by {view.actor}: {view.reason}", f"proven: {last}", rest)
     return Html(
         f'<div class="qd-stopbar"><strong>{safe(book.name)} · {verdict}</strong>'
         + "".join(f"<span>{safe(word)}</span>" for word in words if word)

@@ -62,7 +62,7 @@ def _figures(console: ConsolePort) -> None:
     book = books.current(console)
     held = _held(book)
     mine = [position for position in held if position.sleeve != desk.EXTERNAL]
-    bare = sum(1 for position in mine if position.stop_price is None or position.unprotected)
+    bare = sum(1 for position in mine if position.is_bare)
     unknown = sum(1 for order in book.orders if order.state.value == "unknown")
     cards = parts.cards(
         (

@@ -6,10 +6,10 @@ from datetime import datetime
 
 import streamlit as st
 
-from engine.domain.commands import EmergencyStop
+from engine.domain.commands import EmergencyStop, Receipt
 from engine.domain.facade import ConsolePort
 from engine.domain.facts import StopStep
-from engine.domain.portfolio import BookSnapshot, EngineSnapshot, StopView
+from engine.domain.portfolio import BookSnapshot, EngineSnapshot, StillHeld, StopView
 from engine.runtime.titles import title_of
 from pages import appearance, books, confirm, desk, parts
 from pages import format as fmt
@@ -133,7 +133,8 @@ def _shortened(lines: list[str]) -> Html:
 
 
 def _after(console: ConsolePort) -> None:
-    confirm.draw_receipt(confirm.sent_receipt(console, KEY))
+    receipt = confirm.sent_receipt(console, KEY)
+    confirm.draw_receipt(receipt)
     if console.absence():
         parts.notice(
             "NOT FLAT as far as anybody knows: the engine does not answer. The stop is stored and is the first thing "
@@ -141,10 +142,17 @@ def _after(console: ConsolePort) -> None:
             "stop",
         )
         return
+    if receipt is None:
+        return
     zone = appearance.current(console).zone
     for book in console.snapshot().books:
-        if book.stop is not None:
+        if book.stop is not None and is_of(receipt, book.stop):
             st.html(progress(book, book.stop, zone))
+
+
+def is_of(receipt: Receipt, view: StopView) -> bool:
+    """Whether a stop is the one that was ordered, or the one it was answered with as being under way already."""
+    return view.stop_id == receipt.command_id or view.stop_id in receipt.detail
 
 
 def progress(book: BookSnapshot, view: StopView, zone: str) -> Html:
@@ -152,13 +160,13 @@ def progress(book: BookSnapshot, view: StopView, zone: str) -> Html:
     proven: dict[StopStep, tuple[str, datetime]] = {step: (detail, at) for step, detail, at in view.steps}
     rows = "".join(_step(step, proven.get(step), zone) for step in StopStep)
     verdict = parts.badge("VERIFIED FLAT", "accent") if view.flat else parts.badge("NOT FLAT", "stop")
-    open_yet = left_alone(book) if view.flat else still_open(book, view)
-    left = f"<p><b>{safe(fmt.sentence(open_yet))}</b></p>" if open_yet else ""
+    open_yet = (view.dust, left_alone(book)) if view.flat else (still_open(book, view),)
+    left = "".join(f"<p><b>{safe(fmt.sentence(line))}</b></p>" for line in open_yet if line)
+    held = parts.bullets([held_words(row) for row in view.held])
     waiting = f"<p>{safe(f'Waiting for {waited_for(view)}')}</p>" if view.waiting_for and not view.flat else ""
-    times = (
-        f'<p class="qd-dim">Times of the steps: {"simulated " if book.simulated else ""}market time, {safe(zone)}</p>'
-    )
-    head = f"<p><b>{safe(parts.source_of(book))}</b> {verdict}</p>{left}"
+    clock = "simulated market time" if book.simulated else "wall time"
+    times = f'<p class="qd-dim">Times of the steps: {clock}, {safe(zone)}</p>'
+    head = f"<p><b>{safe(parts.source_of(book))}</b> {verdict}</p>{left}{held}"
     return Html(f'{head}<ul class="qd-steps">{rows}</ul>{times}{waiting}')
 
 
@@ -169,6 +177,14 @@ def still_open(book: BookSnapshot, view: StopView) -> str:
     if view.exposure is None:
         return "what is still open cannot be valued: a price is missing"
     return f"still open at worst: {fmt.money(view.exposure, book.base_currency)}"
+
+
+def held_words(row: StillHeld) -> str:
+    """A position that a stop has not closed: how much, its worth, and how old the price of that is."""
+    held = f"{fmt.quantity(row.quantity, signed=True)} {fmt.instrument(row.instrument)}"
+    if row.worth is None:
+        return f"{held}, worth unknown: it has no trusted price"
+    return f"{held}, worth {fmt.money(row.worth, row.currency)} at a price {fmt.age(row.price_age_s)} old"
 
 
 def waited_for(view: StopView) -> str:

@@ -13,11 +13,12 @@ from engine.domain.facade import ConsolePort
 from engine.domain.instruments import Instrument, InstrumentKey
 from engine.domain.orders import OrderType, Side
 from engine.domain.portfolio import BookSnapshot
-from engine.runtime.order_review import OrderReview, after_order, review_order
+from engine.runtime.order_review import MarketLook, OrderReview, after_order, look_at_market, review_order
 from pages import books, confirm, parts
 from pages import format as fmt
 from pages.access import missing_role_for
 from pages.confirm import Look, Question, Request
+from pages.guard import live
 
 ORDER = "place-order"
 _SENT = "order-sent"
@@ -35,6 +36,7 @@ def form(console: ConsolePort) -> None:
         )
         return
     _fields(book)
+    live(_market, every_s=2)(console)
     st.caption(
         "A manual order passes the same risk gate as a strategy's; a refusal names the rule, the value and the limit."
     )
@@ -72,6 +74,41 @@ def _fields(book: BookSnapshot) -> None:
         disabled=kind != "limit",
         persist_state="session",
     )
+
+
+def _market(console: ConsolePort) -> None:
+    """The market as it is now, and what the order in the form would cost there, before anything is reviewed."""
+    book = books.current(console)
+    lines = [_market_words(book, look_at_market(book, _instrument(book), fmt.now()))]
+    try:
+        review = review_order(book, draft(book))
+    except BadInput:
+        lines.append("Enter the amount, and the price where the type needs one: the worth and the fee stand here then.")
+    else:
+        lines.append(f"This order: {_worth(review)}.")
+    st.html(parts.bullets(lines))
+
+
+def _market_words(book: BookSnapshot, look: MarketLook) -> str:
+    if look.price is None:
+        return "No trusted price yet: an order of the type market would be refused."
+    kind = "Simulated price" if book.simulated else "Last price"
+    said = f"{kind} {fmt.price(look.price)} {look.currency}, {look.source}, {fmt.age(look.age_s)} old"
+    if look.bid is None:
+        return f"{said}. Bid and ask are not known here."
+    bid, ask = fmt.price(look.bid), fmt.price(look.ask)
+    return f"{said}. Best bid {bid}, best ask {ask}, {fmt.age(look.top_age_s)} old."
+
+
+def _worth(review: OrderReview) -> str:
+    """Worth and fee of an order in the base currency of its book, and at which price."""
+    if review.price is None:
+        return "its worth is unknown until there is a price"
+    if review.worth is None:
+        worth = fmt.money(review.value, review.currency)
+        return f"worth about {worth} at the {review.price_source}; no market leads to {review.base}, the fee is unknown"
+    worth, fee = fmt.money(review.worth, review.base), f"{fmt.fee(review.fee)} {review.base}"
+    return f"worth about {worth} at the {review.price_source}, fee about {fee} where it takes"
 
 
 def dialog(console: ConsolePort) -> None:
@@ -127,13 +164,12 @@ def _lines(book: BookSnapshot, body: PlaceOrder, review: OrderReview) -> tuple[s
     unit, now = review.currency, fmt.now()
     seen = f"{fmt.age(fmt.seconds_since(review.market_at, now))} old" if review.market_at else "its age is unknown"
     market = f"{fmt.price(review.market)} {unit}, {seen}" if review.market is not None else "no trusted price now"
-    worth = f"about {fmt.money(review.value, unit)}" if review.value is not None else "unknown until there is a price"
     how = body.order_type.value
     at = f" at {fmt.price(review.price)} {unit}" if body.order_type is not OrderType.MARKET else ""
     return (
         f"{body.side.value.capitalize()} {fmt.quantity(body.quantity)} {review.instrument.base} on "
         f"{fmt.instrument(body.instrument)}: {how} order{at}{_only(body)}.",
-        f"Worth {worth} at the {review.price_source}, before fees.",
+        f"{fmt.sentence(_worth(review))}.",
         f"{'Simulated market' if book.simulated else 'Market'} price now: {market}.",
         f"{_rules(review.instrument)}.",
         f"It belongs to the manual sleeve of the {body.book} book.",

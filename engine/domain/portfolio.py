@@ -62,13 +62,26 @@ class VenueOrder:
 
 
 @dataclass(frozen=True, slots=True)
+class HandStop:
+    """What stop orders by hand cover of a position: ``quantity`` of it (base), from ``price`` (quote) on.
+
+    ``price`` is of the one that triggers first; ``uncovered`` (base) is what they leave, 0 where that is dust.
+    """
+
+    price: Decimal
+    quantity: Decimal
+    uncovered: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class Position:
     """What a sleeve holds. ``quantity`` signed base; prices in quote; money in base currency of the book.
 
     ``unrealised`` is None while there is no trustworthy mark. ``stop_price`` and ``target_price`` are where its latest
     stop and take-profit lie now; ``trails`` whether that stop follows the market. ``unprotected`` (base, positive) is a
     part that no stop can cover, ``warnings`` say in words what its protection lacks; ``managed`` is False while its
-    venue accepts no key of ours, so that nothing can be done about it.
+    venue accepts no key of ours, so that nothing can be done about it. ``by_hand`` is what stop orders of people cover;
+    the engine neither moves nor counts them as its own.
     """
 
     sleeve: str
@@ -89,6 +102,14 @@ class Position:
     unprotected: Decimal = Decimal(0)
     warnings: tuple[str, ...] = ()
     managed: bool = True
+    by_hand: HandStop | None = None
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether neither the engine's stop nor stop orders by hand cover all of it."""
+        if self.by_hand is not None and not self.by_hand.uncovered:
+            return False
+        return self.stop_price is None or bool(self.unprotected)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +181,22 @@ class LimitUse:
 
 
 @dataclass(frozen=True, slots=True)
+class QuoteView:
+    """The last trusted price of an instrument, quote coin, and the best bid and ask where they are known.
+
+    ``at`` and ``top_at`` are market time; ``source`` is ``mid`` or ``close``.
+    """
+
+    instrument: InstrumentKey
+    price: Decimal
+    source: str
+    at: datetime
+    bid: Decimal | None = None
+    ask: Decimal | None = None
+    top_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class FeedView:
     """A venue: online, when its market data last came (market and wall), and how its order calls fared.
 
@@ -182,10 +219,25 @@ class FeedView:
 
 
 @dataclass(frozen=True, slots=True)
+class StillHeld:
+    """A position that a stop has not closed yet: signed base, its worth (positive) in ``currency``, the quote coin.
+
+    ``price_age_s`` is how old the price was that it was valued at; worth and age are None where there is none.
+    """
+
+    instrument: InstrumentKey
+    quantity: Decimal
+    worth: Decimal | None
+    currency: str
+    price_age_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class StopView:
     """An emergency stop or brake: the steps proven so far. ``flat`` is True only after VERIFIED FLAT.
 
     ``exposure`` is what is still open, positions and orders at worst, in base currency; None while a price is unknown.
+    ``held`` are the positions of it; ``dust`` says what is left that no venue takes an order for, "" where nothing is.
     """
 
     stop_id: str
@@ -196,6 +248,8 @@ class StopView:
     flat: bool
     waiting_for: str
     exposure: Decimal | None = None
+    held: tuple[StillHeld, ...] = ()
+    dust: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +269,7 @@ class BookSnapshot:
     ``unrealised``, ``drawdown`` and ``pnl`` then rest on what was known before, and are to be shown as unknown.
     ``obstacles`` are what keeps a book that needs arming from being armed: name and reason. ``stop_spares_own`` is
     whether an emergency stop leaves alone what the trader ordered and opened himself.
+    ``quotes`` are the last trusted prices, ``fee_bps`` what an order that takes costs, basis points of its value.
     ``opportunities`` are the last ways whose prices lay apart, newest first, traded or not; ``baskets`` those under way
     and the last that ended.
     """
@@ -262,6 +317,8 @@ class BookSnapshot:
     promotions: tuple[Promotion, ...] = ()
     opportunities: tuple[Opportunity, ...] = ()
     baskets: tuple[BasketView, ...] = ()
+    quotes: tuple[QuoteView, ...] = ()
+    fee_bps: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)

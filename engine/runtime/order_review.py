@@ -11,10 +11,13 @@ from engine.domain.codec import plain
 from engine.domain.commands import PlaceOrder
 from engine.domain.errors import BadInput
 from engine.domain.instruments import Instrument, InstrumentKey
-from engine.domain.orders import Purpose
-from engine.domain.portfolio import BookSnapshot, Position, WorkingOrder
+from engine.domain.orders import Purpose, Side
+from engine.domain.portfolio import BookSnapshot, Position, QuoteView, WorkingOrder
 
 LIMIT, STOP, MARKET = "limit price", "stop price", "present market price"
+BEST = {Side.BUY: "best ask", Side.SELL: "best bid"}
+_SOURCES = {"mid": "middle of bid and ask", "close": "close of the last candle"}
+_BASIS_POINT = Decimal("0.0001")
 MANUAL = "manual"
 """The sleeve of orders by hand."""
 _LOOK = "Sent. What was filled stands under Fills, what was not under Working orders."
@@ -25,8 +28,9 @@ class OrderReview:
     """What a manual order would be.
 
     ``price`` and ``value`` are in ``currency``, the quote coin, None while the market has no trusted price; ``market``
-    is the book's present price, ``market_at`` wall time of the venue's last data. ``problems`` say why the order would
-    be refused as it stands.
+    is the book's present price, ``market_at`` wall time of the venue's last data. ``worth`` and ``fee`` are estimates
+    in ``base``, the base currency of the book, the fee that of an order that takes; None while a price is missing.
+    ``problems`` say why the order would be refused as it stands.
     """
 
     instrument: Instrument
@@ -37,6 +41,43 @@ class OrderReview:
     value: Decimal | None
     currency: str
     problems: tuple[str, ...]
+    worth: Decimal | None
+    fee: Decimal | None
+    base: str
+
+
+@dataclass(frozen=True, slots=True)
+class MarketLook:
+    """The market of an instrument now: the last trusted price, best bid and ask where known, in ``currency``.
+
+    Ages are in seconds of the book's own time: market time of a simulated market, wall time of a real one; None where
+    there is nothing whose age it could be.
+    """
+
+    price: Decimal | None
+    source: str
+    age_s: float | None
+    bid: Decimal | None
+    ask: Decimal | None
+    top_age_s: float | None
+    currency: str
+
+
+def look_at_market(book: BookSnapshot, instrument: Instrument, now: datetime) -> MarketLook:
+    """What an order by hand on an instrument would meet; ``now`` is wall time."""
+    quote = next((one for one in book.quotes if one.instrument == instrument.key), None)
+    if quote is None:
+        return MarketLook(None, "", None, None, None, None, instrument.quote)
+    at = book.market_time if book.simulated and book.market_time is not None else now
+    source = _SOURCES.get(quote.source, quote.source)
+    top_age_s = None if quote.top_at is None else _age_s(quote.top_at, at)
+    return MarketLook(
+        quote.price, source, _age_s(quote.at, at), quote.bid, quote.ask, top_age_s, instrument.quote
+    )  # fmt: skip
+
+
+def _age_s(since: datetime, now: datetime) -> float:
+    return max(0.0, (now - since).total_seconds())
 
 
 def review_order(book: BookSnapshot, body: PlaceOrder) -> OrderReview:
@@ -51,8 +92,9 @@ def review_order(book: BookSnapshot, body: PlaceOrder) -> OrderReview:
     if instrument is None:
         raise BadInput(f"the book {book.name} does not trade {body.instrument}; choose an instrument of its list")
     market = dict(book.marks).get(body.instrument)
-    price, source = _price(body, market)
+    price, source = _price(body, market, next((one for one in book.quotes if one.instrument == body.instrument), None))
     value = None if price is None else price * body.quantity
+    worth = None if value is None else _in_base(book, instrument, value)
     feed = next((one for one in book.feeds if one.venue == instrument.venue), None)
     return OrderReview(
         instrument=instrument,
@@ -62,17 +104,36 @@ def review_order(book: BookSnapshot, body: PlaceOrder) -> OrderReview:
         market_at=feed.last_wall_time if feed is not None else None,
         value=value,
         currency=instrument.quote,
-        problems=_problems(instrument, body, value),
+        problems=problems_of(instrument, body, value),
+        worth=worth,
+        fee=None if worth is None else worth * book.fee_bps * _BASIS_POINT,
+        base=book.base_currency,
     )
 
 
-def _price(body: PlaceOrder, market: Decimal | None) -> tuple[Decimal | None, str]:
+def _price(body: PlaceOrder, market: Decimal | None, quote: QuoteView | None) -> tuple[Decimal | None, str]:
     if body.limit_price is not None:
         return body.limit_price, LIMIT
-    return (body.stop_price, STOP) if body.stop_price is not None else (market, MARKET)
+    if body.stop_price is not None:
+        return body.stop_price, STOP
+    best = None if quote is None else quote.ask if body.side is Side.BUY else quote.bid
+    if best is not None:
+        return best, BEST[body.side]
+    return market, MARKET
 
 
-def _problems(instrument: Instrument, body: PlaceOrder, value: Decimal | None) -> tuple[str, ...]:
+def _in_base(book: BookSnapshot, instrument: Instrument, value: Decimal) -> Decimal | None:
+    """Quote coin to base currency over one market of the book; None where none leads there."""
+    if instrument.quote == book.base_currency:
+        return value
+    ways = (one for one in book.instruments if (one.base, one.quote) == (instrument.quote, book.base_currency))
+    prices = dict(book.marks)
+    price = next((prices[way.key] for way in ways if way.key in prices), None)
+    return None if price is None else value * price
+
+
+def problems_of(instrument: Instrument, body: PlaceOrder, value: Decimal | None) -> tuple[str, ...]:
+    """Why an order of this ``value`` (quote, None unknown) cannot be expressed at its venue; () where it can."""
     found = []
     down = instrument.round_quantity(body.quantity)
     if down != body.quantity:
@@ -113,11 +174,13 @@ def why_not_cancelled(book: BookSnapshot, client_id: str) -> str:
 def close_words(book: BookSnapshot, position: Position, whole: bool) -> tuple[str, ...]:
     """What closing a position, whole or in part, does to its stop, and whether its strategy may open it again."""
     lines = []
-    if position.stop_price is None:
+    if position.by_hand is not None:
+        lines.append("Stop orders by hand are not cancelled with it: cancel them where they were placed.")
+    if position.stop_price is None and position.by_hand is None:
         lines.append("It has no stop; what is left of it has none either." if not whole else "It has no stop.")
-    elif position.target_price is None:
+    elif position.stop_price is not None and position.target_price is None:
         lines.append("Its stop is cancelled with it." if whole else "Its stop shrinks with it.")
-    else:
+    elif position.stop_price is not None:
         lines.append("Its stop and target are cancelled with it." if whole else "Its stop and target shrink with it.")
     running = any(sleeve.strategy == position.sleeve and sleeve.running for sleeve in book.sleeves)
     if running:

@@ -69,6 +69,7 @@ def carry_out(
     if command.command_id in core.book.commands:
         return Outcome()
     handler = _Handler(core, command, at, candidate)
+    handler.wall = wall
     try:
         if wall is not None:
             _require_recent(core, command, wall)
@@ -106,6 +107,8 @@ def _require_recent(core: TradingCore, command: Command, wall: datetime) -> None
 
 
 class _Handler(StrategyCommands):
+    wall: datetime | None = None
+
     def run(self) -> str:
         """What was done, in words; raises what refuses it."""
         match self._command.body:
@@ -140,10 +143,12 @@ class _Handler(StrategyCommands):
 
     def _stop(self) -> str:
         if self._book.latched and self._book.stop is not None:
-            return f"stop {self._book.stop.stop_id} is already under way"
+            how = "has been carried to VERIFIED FLAT" if self._book.stop.is_flat else "is already under way"
+            return f"stop {self._book.stop.stop_id} {how}"
         actor = f"{self._command.actor.name} ({self._command.actor.source})"
         reason = self._command.reason or "emergency stop"
-        self.facts += self._core.begin_stop(self._command.command_id, reason, actor, self._at)
+        told_at = self._at if self._book.config.simulated or self.wall is None else self.wall
+        self.facts += self._core.begin_stop(self._command.command_id, reason, actor, self._at, told_at)
         notice = self._core.notice("stop", Severity.CRITICAL, "Emergency stop", f"{reason}, by {actor}", self._at)
         self.notices.append(notice)
         return "latched; cancelling and flattening"

@@ -242,7 +242,7 @@ class TradingCore(Folding):
         if advice is BrakeAdvice.FLATTEN:
             reason = f"emergency brake: drawdown {book.units.drawdown:.2%} reached {book.risk.brake_drawdown:.2%}"
             book.brake_tripped_at = at
-            facts += self.begin_stop(f"brake-{to_ms(at)}", reason, "engine", at)
+            facts += self.begin_stop(f"brake-{to_ms(at)}", reason, "engine", at, at)
             notices.append(self.notice("brake", Severity.CRITICAL, "Emergency brake", reason, at))
         elif advice is BrakeAdvice.CLOSE_ONLY and book.state is TradingState.ACTIVE:
             facts += self.move_state(TradingState.CLOSE_ONLY, BRAKE_WAIT, at)
@@ -305,14 +305,15 @@ class TradingCore(Folding):
         title, detail = "Entries are allowed again", f"it was: {self.book.state_reason}"
         return [self.notice(key, Severity.INFO, title, detail, at) for key in OVER_WHEN_ACTIVE]
 
-    def begin_stop(self, stop_id: str, reason: str, actor: str, at: datetime) -> list[Fact]:
-        """Latch the book and open the stop workflow; the facts to journal. A running stop is kept as it is."""
+    def begin_stop(self, stop_id: str, reason: str, actor: str, at: datetime, told: datetime) -> list[Fact]:
+        """Latch the book and open the stop, first steps of time ``told``; the facts. A running one is kept as it is."""
         book = self.book
         if book.stop is not None and book.latched:
             return []
         facts: list[Fact] = [StateChanged(TradingState.HALTED, True, reason, at)]
-        facts.append(StopProgress(stop_id, StopStep.LATCHED, actor, at))
-        facts.append(StopProgress(stop_id, StopStep.ENTRIES_REFUSED, "the gate refuses entries while HALTED", at))
+        facts.append(StopProgress(stop_id, StopStep.LATCHED, actor, told))
+        why = "the gate refuses entries while HALTED"
+        facts.append(StopProgress(stop_id, StopStep.ENTRIES_REFUSED, why, told))
         for fact in facts:
             self.apply(fact)
         return facts

@@ -133,11 +133,14 @@ class Reconciler:
         self._again_due, self._pause_s = now, loop.book.config.look_gap_s
         self._doubts: dict[tuple[str, str], _Doubt] = {}
         self._told: set[tuple[str, str]] = set()
+        self._returns = loop.watch.returns
 
     def drive(self) -> None:
         """Look if it is time, or if something asks for it; a venue that does not answer proves nothing."""
         now = self._clock.monotonic()
         self._loop.watch.look()
+        if self._returns != self._loop.watch.returns:
+            self._returns, self._again_due = self._loop.watch.returns, now
         if now >= self._due or (self._loop.watch.is_awaiting and now >= self._again_due):
             self._look(now)
             self._loop.watch.look()

@@ -16,6 +16,7 @@ from engine.domain.portfolio import (
     FeedView,
     LimitUse,
     Position,
+    QuoteView,
     SleeveView,
     StopView,
     WorkingOrder,
@@ -24,6 +25,7 @@ from engine.execution.tracker import TrackedOrder
 from engine.ledger.holdings import Holding, SleeveTotals
 from engine.risk.limits import limit_rows
 from engine.trading.book import Book
+from engine.trading.by_hand import hand_stops
 from engine.trading.coin_fees import unpriced_fees
 from engine.trading.config import StopScope
 from engine.trading.core import TRADES_FAILED
@@ -31,6 +33,7 @@ from engine.trading.exposure import coin_exposure, gross_exposure, sleeve_drawdo
 from engine.trading.external import EXTERNAL
 from engine.trading.gaps import lasting_gaps
 from engine.trading.graduation import evidence_of
+from engine.trading.remainders import dust, still_held
 
 ZERO = Decimal(0)
 _CHECKED_PER_ORDER = frozenset({"price_band", "brake_confirm_s", "brake_unknown_s"})
@@ -65,7 +68,7 @@ def report(book: Book, balances: tuple[Balance, ...], published_at: datetime, se
         drawdown=units.drawdown,
         pnl=units.pnl(),
         speed=book.speed,
-        positions=tuple(_position(book, s, k, h, published_at) for s, k, h in book.ledger.open_holdings()),
+        positions=_positions(book, published_at),
         orders=(*(_order(o) for o in book.tracker.open_orders() if not o.state.is_final), *_own_orders(book)),
         sleeves=tuple(_sleeve(book, name, equity) for name in _names(book)),
         allocation=book.allocation.value,
@@ -76,7 +79,7 @@ def report(book: Book, balances: tuple[Balance, ...], published_at: datetime, se
         limits=_limits(book),
         risk=book.risk.model_dump_json(),
         refused=tuple(reversed(book.refused)),
-        stop=_stop(book),
+        stop=_stop(book, published_at),
         fills=book.ledger.fills,
         unpriced=(*dict.fromkeys(unpriced), *unpriced_fees(book)),
         is_valued=equity is not None,
@@ -95,6 +98,26 @@ def _with_permissions(book: Book, snapshot: BookSnapshot) -> BookSnapshot:
         promotions=tuple(book.licence.promotions.values()),
         opportunities=tuple(reversed(book.baskets.sighted.values())),
         baskets=book.baskets.views(),
+        quotes=_quotes(book),
+        fee_bps=book.config.taker_bps,
+    )
+
+
+def _quotes(book: Book) -> tuple[QuoteView, ...]:
+    found = []
+    for key in book.ledger.instruments:
+        mark, top = book.mark(key), book.baskets.tops.get(key)
+        if mark is not None:
+            best = (top.bid, top.ask, top.at) if top is not None else (None, None, None)
+            found.append(QuoteView(key, mark.price, mark.source.value, mark.at, *best))
+    return tuple(found)
+
+
+def _positions(book: Book, published_at: datetime) -> tuple[Position, ...]:
+    by_hand = hand_stops(book)
+    return tuple(
+        replace(_position(book, sleeve, key, holding, published_at), by_hand=by_hand.get((sleeve, key)))
+        for sleeve, key, holding in book.ledger.open_holdings()
     )
 
 
@@ -178,12 +201,15 @@ def _own_orders(book: Book) -> list[WorkingOrder]:
     ]
 
 
-def _stop(book: Book) -> StopView | None:
-    """The stop with what is still open while it is not flat."""
+def _stop(book: Book, published_at: datetime) -> StopView | None:
+    """The stop with what is still open while it is not flat, and the dust it leaves once it is."""
     if book.stop is None:
         return None
     view = book.stop.view()
-    return view if view.flat else replace(view, exposure=gross_exposure(book))
+    if view.flat:
+        return replace(view, dust=dust(book))
+    now = book.now if book.config.simulated and book.now is not None else published_at
+    return replace(view, exposure=gross_exposure(book), held=still_held(book, now))
 
 
 def _names(book: Book) -> list[str]:

@@ -36,6 +36,8 @@ class VenueWatch:
         The connected ones by name.
     watched : Watched
         What is found beside the book, where somebody watches.
+    returns : int
+        How often one of them has come back: what waits for an answer need not wait longer.
     """
 
     def __init__(self, loop: Taking, clock: Clock) -> None:
@@ -43,6 +45,7 @@ class VenueWatch:
         self._book = loop.book
         self._clock = clock
         self._wall, self._monotonic = clock.now(), clock.monotonic()
+        self.returns = 0
         self.watched = Watched(loop, clock)
         self.venues: dict[str, Connected] = {n: v for n, v in loop.venues.items() if isinstance(v, Connected)}
 
@@ -99,6 +102,7 @@ class VenueWatch:
             return
         if was in _AWAY and now.state not in _AWAY:
             outside.awaiting[name] = f"it was {was.value}"
+            self.returns += 1
         self._loop.tell(self._notice_of(name, now))
 
     def _notice_of(self, name: str, now: VenueCondition) -> Notice:

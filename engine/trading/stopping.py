@@ -21,16 +21,14 @@ from engine.trading.emergency import StopRun
 from engine.trading.exposure import gross_exposure
 from engine.trading.external import EXTERNAL
 from engine.trading.loop import TradingLoop
+from engine.trading.pace import Pace
+from engine.trading.remainders import dust
 from engine.trading.sending import MarketVenue
 
-FLATTEN_PAUSE_S = 0.5
 LONGEST_SILENCE_S = 10.0
 """Wall seconds between two attempts at a venue that does not answer, at most; there is no last one."""
 TOLD_AGAIN_S = (60.0, 300.0, 900.0)
 """Wall seconds after which a stop that is not flat is told again; from then on whenever the last has passed again."""
-LONGEST_PAUSE_S = 30.0
-"""Wall seconds between two rounds of flattening orders, doubled while every round brings no fill: a venue that refuses
-is not flooded."""
 _IN_FLIGHT = (OrderState.INTENT, OrderState.SENT, OrderState.UNKNOWN, OrderState.PENDING_CANCEL)
 
 
@@ -42,10 +40,10 @@ class StopDriver:
         self._book = loop.book
         self._clock = clock
         self._first_look: dict[StopStep, float] = {}
-        self._flatten_due = self._sweep_due = float("-inf")
-        self._pause_s = FLATTEN_PAUSE_S
-        self._fills = 0
+        self._sweep_due = float("-inf")
+        self._pace = Pace()
         self._due, self._silence_s = float("-inf"), 0.0
+        self._returns = loop.watch.returns
         self._since: float | None = None
         self._told: list[str] = []
 
@@ -54,11 +52,13 @@ class StopDriver:
         run, now = self._book.stop, self._clock.monotonic()
         if run is None or not self._book.latched:
             self._first_look.clear()
-            self._flatten_due, self._pause_s = float("-inf"), FLATTEN_PAUSE_S
+            self._pace.forget()
             self._due = float("-inf")
             self._tell_flat()
             return
         self._escalate(run, now)
+        if self._returns != self._loop.watch.returns:
+            self._returns, self._due = self._loop.watch.returns, float("-inf")
         if now < self._due:
             return
         answered = self._advance(run)
@@ -129,9 +129,11 @@ class StopDriver:
         self._loop.resolve()
         reachable = []
         for name, venue in self._loop.venues.items():
-            with suppress(VenueError):
+            try:
                 self._cancel_at(venue)
                 reachable.append(name)
+            except VenueError:
+                self._pace.forget(name)  # once it answers, nothing it did not hear of holds it up
         in_flight = {venue_of(o.intent.instrument) for o in self._unsettled()}
         self._send_flattening(frozenset(reachable) - in_flight)
 
@@ -147,7 +149,8 @@ class StopDriver:
 
     def _record(self, run: StopRun, step: StopStep, proof: str) -> None:
         at = self._loop.market_time()
-        self._loop.take([StopProgress(run.stop_id, step, proof, at)], at)
+        told_at = at if self._book.config.simulated else self._clock.now()
+        self._loop.take([StopProgress(run.stop_id, step, proof, told_at)], at)
         if step is StopStep.VERIFIED_FLAT:
             run.waiting_for = ""
 
@@ -158,13 +161,13 @@ class StopDriver:
             case StopStep.IN_FLIGHT_SETTLED:
                 return self._settled()
             case StopStep.NO_OPEN_ORDERS:
-                return self._twice(step, self._open_at_venues(), "open orders")
+                return self._none_open(step)
             case StopStep.POSITIONS_FLATTENED:
                 return self._flatten()
             case StopStep.NO_POSITIONS:
                 return self._twice(step, self._positions(), "positions")
             case StopStep.VERIFIED_FLAT:
-                return self._dust() or "no open order and no position, each seen twice"
+                return dust(self._book) or "no open order and no position, each seen twice"
             case _:
                 return "proven by the latch"
 
@@ -225,10 +228,17 @@ class StopDriver:
         self._first_look.pop(step, None)
         return f"none in two looks {now - first:.1f} s apart"
 
+    def _none_open(self, step: StopStep) -> str | None:
+        """Two looks that find no order; what is held is closed from the first on, as nothing can fill beside it."""
+        found = self._open_at_venues()
+        if not found:
+            self._send_flattening(frozenset(self._loop.venues))
+        return self._twice(step, found, "open orders")
+
     def _flatten(self) -> str | None:
         left = self._positions()
         if not left:
-            return self._dust() or "every position is zero"
+            return dust(self._book) or "every position is zero"
         refused = self._send_flattening(frozenset(self._loop.venues))
         self._wait(refused or f"fills that close {', '.join(left)}")
         return None
@@ -236,20 +246,23 @@ class StopDriver:
     def _send_flattening(self, venues: frozenset[str]) -> str:
         """Orders that close what is held at these venues, unless it is too early; why the gate refused one."""
         at, now = self._loop.market_time(), self._clock.monotonic()
-        if now < self._flatten_due:
+        locked = self._book.outside.is_locked
+        venues = frozenset(name for name in venues if self._pace.is_due(name, now) and not locked(name))
+        if not venues:
             return ""
-        filled = self._book.ledger.fills > self._fills
-        self._pause_s = FLATTEN_PAUSE_S if filled else min(2 * self._pause_s, LONGEST_PAUSE_S)
-        self._fills = self._book.ledger.fills
-        self._flatten_due = now + self._pause_s
-        venues = frozenset(name for name in venues if not self._book.outside.is_locked(name))
         decider = Decider(self._book, at)
         netted = decider.flatten(venues)
         self._loop.take(netted, at)
-        if decider.decided.approved:
-            self._loop.send(outcome_of(decider.decided, [], []))
-        refused = decider.decided.refused
-        return refused[-1].detail if refused else ""
+        decided = decider.decided
+        tried = [*(each.intent.instrument for each in decided.approved), *(each.instrument for each in decided.refused)]
+        for name in {venue_of(key) for key in tried}:
+            self._pace.tried(name, now, self._held_at(name))
+        if decided.approved:
+            self._loop.send(outcome_of(decided, [], []))
+        return decided.refused[-1].detail if decided.refused else ""
+
+    def _held_at(self, venue: str) -> tuple[Decimal, ...]:
+        return tuple(h.quantity for _, key, h in self._book.ledger.open_holdings() if venue_of(key) == venue)
 
     def _positions(self) -> list[str]:
         book = self._book
@@ -269,10 +282,6 @@ class StopDriver:
                 if position.quantity != book.ledger.account_position(position.instrument):
                     left.append(f"{position.instrument}: the venue says {position.quantity}")
         return left
-
-    def _dust(self) -> str:
-        rest = [f"{h.quantity} {key}" for _, key, h in self._book.ledger.open_holdings() if h.quantity != Decimal(0)]
-        return f"flat except dust: {', '.join(rest)}" if rest else ""
 
 
 def _next_after(told: int) -> float:

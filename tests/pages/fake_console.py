@@ -11,6 +11,7 @@ from engine.domain.commands import (
     ArmLive,
     CommandBody,
     CommandStatus,
+    EmergencyStop,
     Promote,
     Rearm,
     Receipt,
@@ -70,6 +71,8 @@ class FakeConsole(FakeViews, FakeLibrary, FakeResearch, FakeStudies, FakeStages,
             instruments=made.instruments(),
             balances=made.balances(),
             marks=tuple((InstrumentKey(key), Decimal(price)) for key, price in made.PRICES.items()),
+            quotes=made.quotes(),
+            fee_bps=Decimal(10),
             feeds=made.feeds(now, online=self.stale_s < 15),
             limits=made.limits(),
             refused=made.refusals(),
@@ -102,7 +105,10 @@ class FakeConsole(FakeViews, FakeLibrary, FakeResearch, FakeStudies, FakeStages,
             return Receipt(command_id, CommandStatus.REFUSED, self.refuses)
         if self.loses:
             return Receipt(command_id, CommandStatus.UNKNOWN, self.loses)
-        return Receipt(command_id, CommandStatus.DONE, "carried out at sequence 5001")
+        done = "carried out at sequence 5001"
+        if isinstance(self.submitted[command_id][0], EmergencyStop):
+            done = "stop s-1 is already under way"
+        return Receipt(command_id, CommandStatus.DONE, done)
 
     def step_up(self, password: str) -> None:
         if password != "correct horse":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -14,6 +15,7 @@ from engine.domain.portfolio import (
     Idea,
     LimitUse,
     Position,
+    QuoteView,
     SleeveView,
     StopView,
     WorkingOrder,
@@ -237,6 +239,14 @@ def balances() -> tuple[Balance, ...]:
         Balance("demo-a", "spot", "BTC", Decimal("0.0421"), Decimal("0.0421"), Decimal("0.0421")),
         Balance("demo-b", "margin", "USDT", Decimal("2410.00"), Decimal("1810.00")),
     )
+
+
+def quotes() -> tuple[QuoteView, ...]:
+    """Closes, and a top of the book for Bitcoin at the first venue."""
+    closes = {key: QuoteView(InstrumentKey(key), Decimal(price), "close", MARKET_NOW) for key, price in PRICES.items()}
+    first = closes["demo-a:BTC/USDT"]
+    best = replace(first, source="mid", bid=first.price - 1, ask=first.price + 1, top_at=MARKET_NOW)
+    return tuple({**closes, "demo-a:BTC/USDT": best}.values())
 
 
 def feeds(now: datetime, *, online: bool) -> tuple[FeedView, ...]:

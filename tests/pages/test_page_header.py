@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from engine.domain.commands import EmergencyStop, Role
 from engine.domain.errors import CannotRecord
+from engine.domain.instruments import InstrumentKey
+from engine.domain.portfolio import StillHeld
 from tests.pages.fake_console import FakeConsole
 from tests.pages.page_runner import opened, problems, text
 
@@ -97,6 +100,33 @@ def test_stop_dialog_when_under_way_then_shows_each_step_and_not_flat() -> None:
     assert "NOT FLAT" in shown
     assert "orders in flight settled evidence of the venue" in shown
     assert "no positions, seen twice not yet" in shown
+
+
+def test_stop_dialog_when_the_stop_is_not_carried_out_yet_then_no_steps_of_an_old_one() -> None:
+    at = stop_dialog(FakeConsole(stop="flat", pending=True))
+    at.button(key="send-stop").click().run()
+    answer = text(at).partition("Stored. Waiting for the engine to carry it out.")[2]
+    assert answer
+    assert "no positions, seen twice" not in answer
+
+
+def test_stop_dialog_when_held_and_dust_are_known_then_told_with_worth_and_age(monkeypatch: pytest.MonkeyPatch) -> None:
+    console = FakeConsole(stop="running")
+    known = console.snapshot()
+    (first, *rest) = known.books
+    assert first.stop is not None
+    held = StillHeld(InstrumentKey("bybit:BTC/USDT"), Decimal("0.003996"), Decimal("199.8"), "USDT", 12.0)
+    for view, said in (
+        (replace(first.stop, held=(held,)), "+0.003996 BTC/USDT · bybit, worth 199.80 USDT at a price 12 s old"),
+        (replace(first.stop, held=(replace(held, worth=None, price_age_s=None),)), "it has no trusted price"),
+        (replace(first.stop, flat=True, dust="flat except dust: 0.1 XRP"), "Flat except dust: 0.1 XRP"),
+    ):
+        snapshot = replace(known, books=(replace(first, simulated=False, latched=True, stop=view), *rest))
+        monkeypatch.setattr(console, "snapshot", lambda snapshot=snapshot: snapshot)
+        at = stop_dialog(console)
+        at.button(key="send-stop").click().run()
+        assert said in text(at)
+        assert "Times of the steps: wall time, UTC" in text(at)
 
 
 def test_stop_dialog_when_the_command_cannot_be_stored_then_says_nothing_is_stopped() -> None:

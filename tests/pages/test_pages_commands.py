@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -119,6 +120,21 @@ def test_order_when_reviewed_then_says_price_worth_and_what_the_venue_demands() 
     assert "least order" in shown
     assert "step of the amount" in shown
     assert "step of the price" in shown
+
+
+def test_order_form_before_review_then_says_price_bid_ask_age_worth_and_fee() -> None:
+    at = manual_order(FakeConsole(), "0.05")
+    shown = text(at)
+    assert re.search(
+        r"Simulated price [\d,.]+ USDT, middle of bid and ask, [\d.]+ s old\. Best bid [\d,.]+, best", shown
+    )
+    assert re.search(
+        r"This order: worth about [\d,.]+ USDT at the best ask, fee about [\d.]+ USDT where it takes", shown
+    )
+
+
+def test_order_form_while_the_amount_is_missing_then_says_what_to_enter() -> None:
+    assert "Enter the amount" in text(manual_order(FakeConsole(), ""))
 
 
 def test_order_when_it_is_off_the_step_then_said_and_not_to_be_sent() -> None:

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from engine.domain.instruments import InstrumentKey
 from engine.domain.orders import OrderState, OrderType, Purpose, Side
-from engine.domain.portfolio import BookSnapshot, EngineSnapshot
+from engine.domain.portfolio import BookSnapshot, EngineSnapshot, HandStop
 from engine.domain.views import JobState
 from pages import health
 from tests.pages import fake_records as made
@@ -144,6 +144,25 @@ def test_close_when_its_order_still_works_then_sent_and_not_filled() -> None:
     assert "Sent; not filled yet: 0.0421 BTC still working." in text(at)
     console.with_book(orders=(), positions=tuple(p for p in made.positions() if p.instrument != key))
     assert "Sent and filled: the position is closed." in text(at.run())
+
+
+def test_positions_when_a_stop_order_by_hand_covers_one_then_told_with_what_it_covers_and_not_counted_bare(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    console = FakeConsole()
+    known = console.snapshot()
+    (first, *rest) = known.books
+    for told, said in (
+        (HandStop(D(61000), D("0.0421"), D(0)), "61,000 by hand, covers 0.0421"),
+        (HandStop(D(61000), D("0.02"), D("0.0221")), "61,000 0.0221 uncovered by hand, covers 0.02"),
+    ):
+        held = replace(first.positions[0], stop_price=None, by_hand=told)
+        books = (replace(first, positions=(held,)), *rest)
+        monkeypatch.setattr(console, "snapshot", lambda books=books: replace(known, books=books))
+        shown = text(opened("positions", console))
+        assert said in shown
+        assert "no stop" not in shown
+        assert f"Without a stop {int(bool(told.uncovered))}" in shown
 
 
 def test_order_when_it_opens_then_says_that_it_has_no_stop() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
@@ -18,8 +19,9 @@ from engine.domain.facts import CommandDone, StateChanged
 from engine.domain.instruments import Instrument, InstrumentKey, Kind
 from engine.domain.market import from_ms
 from engine.domain.orders import Fill, Liquidity, OrderIntent, OrderType, Purpose, Side
+from engine.domain.portfolio import QuoteView
 from engine.runtime.form_words import for_the_form
-from engine.runtime.order_review import OrderReview, review_order
+from engine.runtime.order_review import OrderReview, look_at_market, review_order
 from engine.runtime.status import rounded_average
 from engine.runtime.trail_words import ACTION_WORDS, KIND_WORDS, journal_words
 from engine.simulation.instrument_table import FactOverrides, instrument_for
@@ -120,10 +122,13 @@ def test_form_words_when_the_grid_is_unknown_then_every_field_is_named() -> None
     assert all(field in said for field in ("Tick size", "Lot size", "Min notional"))
 
 
-def reviewed(**changes: Any) -> OrderReview:
+def reviewed(quotes: tuple[QuoteView, ...] = (), **changes: Any) -> OrderReview:
     asked = {"quantity": D("0.5"), "order_type": OrderType.MARKET, **changes}
     feed = SimpleNamespace(venue="demo-a", last_wall_time=NOW)
-    book = SimpleNamespace(name="demo", instruments=(BTC,), marks=((KEY, D(64000)),), feeds=(feed,))
+    book = SimpleNamespace(
+        name="demo", instruments=(BTC,), marks=((KEY, D(64000)),), feeds=(feed,), quotes=quotes, fee_bps=D(10),
+        base_currency="USDT",
+    )  # fmt: skip
     return review_order(book, PlaceOrder("demo", KEY, Side.BUY, **asked))  # type: ignore[arg-type]
 
 
@@ -131,6 +136,27 @@ def test_review_when_market_then_worth_the_present_price_with_its_age() -> None:
     review = reviewed()
     assert (review.price, review.value, review.currency, review.market_at) == (D(64000), D(32000), "USDT", NOW)
     assert review.problems == ()
+
+
+def test_review_when_bid_and_ask_are_known_then_a_market_order_meets_the_ask_and_its_fee_is_told() -> None:
+    quote = QuoteView(KEY, D(64000), "mid", NOW, D(63990), D(64010), NOW)
+    review = reviewed((quote,))
+    assert (review.price, review.price_source, review.worth) == (D(64010), "best ask", D(32005))
+    assert (review.fee, review.base) == (D("32.005"), "USDT")
+
+
+def test_market_look_when_simulated_then_ages_are_market_time_and_wall_time_where_it_is_real() -> None:
+    quote = QuoteView(KEY, D(64000), "close", NOW - timedelta(seconds=40))
+    for simulated, age_s in ((True, 30.0), (False, 100.0)):
+        book = SimpleNamespace(quotes=(quote,), simulated=simulated, market_time=NOW - timedelta(seconds=10))
+        look = look_at_market(book, BTC, NOW + timedelta(seconds=60))  # type: ignore[arg-type]
+        assert (look.price, look.age_s, look.bid, look.top_age_s) == (D(64000), age_s, None, None)
+        assert look.source == "close of the last candle"
+
+
+def test_market_look_when_there_is_no_price_then_says_so() -> None:
+    book = SimpleNamespace(quotes=(), simulated=False, market_time=None)
+    assert look_at_market(book, BTC, NOW).price is None  # type: ignore[arg-type]
 
 
 def test_review_when_limit_then_worth_its_own_price() -> None:

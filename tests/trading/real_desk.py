@@ -10,7 +10,7 @@ from typing import Any
 
 from engine.domain.commands import PlaceOrder
 from engine.domain.conditions import VenueCondition, VenueState
-from engine.domain.errors import VenueUnreachable
+from engine.domain.errors import VenueRejected, VenueUnreachable
 from engine.domain.facts import CommandDone
 from engine.domain.market import MarketEvent
 from engine.domain.orders import Approved, CashFlow, Fill, FundingPaid, OrderState, OrderType, OrderUpdate, Side
@@ -41,6 +41,7 @@ class Wire:
         self.flows: list[CashFlow] = []
         self.moved: dict[str, Decimal] = {}
         self.missing: set[str] = set()
+        self.refuses = ""
 
     @property
     def condition(self) -> VenueCondition:
@@ -76,6 +77,8 @@ class Wire:
     def submit(self, approved: Approved) -> OrderUpdate:
         """Send."""
         self._line("submit")
+        if self.refuses:
+            raise VenueRejected(self.refuses)
         return self.inner.submit(approved)
 
     def cancel(self, client_id: str) -> OrderUpdate:
@@ -135,12 +138,13 @@ class RealDesk(Desk):
     """A `Desk` that reaches its venue over a wire, looks at it as patiently as at a real one, and reconciles."""
 
     scope = StopScope.ACCOUNT
+    simulated = True
 
     def _build(self) -> None:
         if not hasattr(self, "wires"):
             self.wires = {name: Wire(venue) for name, venue in self.venues.items()}
             self.wire = self.wires[self.instrument.venue]
-        config = BookConfig("test", "test", "t0", True, "USDT", MINUTE, looks=PATIENT, stop_scope=self.scope)
+        config = BookConfig("test", "test", "t0", self.simulated, "USDT", MINUTE, looks=PATIENT, stop_scope=self.scope)
         self.book = Book(config, ClientIds("t0", "abcde", self.epoch), Ledger("USDT"))
         for instrument in self.instruments:
             self.book.add_instrument(instrument)

@@ -124,3 +124,62 @@ def test_fault_60_order_unknown_when_stopped_then_not_flat_before_its_proof() ->
     assert desk.book.stop is not None
     assert desk.book.stop.is_flat
     assert desk.venue.positions() == ()
+
+
+@pytest.mark.parametrize("state", [VenueState.OFFLINE, VenueState.LOCKED])
+def test_stop_venue_back_after_a_long_silence_then_closed_as_soon_as_no_order_is_left(state: VenueState) -> None:
+    desk = stopped()
+    desk.wire.state = state
+    desk.turn(10, times=60)
+    desk.wire.state, desk.wire.is_down = VenueState.ONLINE, False
+    desk.wire.asked.clear()
+    seconds = 0
+    while desk.wire.asked["submit"] == 0:
+        desk.turn(0.2)
+        seconds += 1
+        assert seconds < 10, "two seconds and nothing was sent"
+
+
+def test_stop_venue_that_refuses_every_order_then_asked_ever_more_seldom_and_no_other_waits_for_it() -> None:
+    desk = stopped(others=(OTHER,))
+    desk.wire.is_down, desk.wire.refuses = False, "not now"
+    desk.wire.asked.clear()
+    desk.turn(1, times=20)
+    asked = desk.wire.asked["submit"]
+    desk.bar("100")
+    desk.turn(1, times=20)
+    assert desk.book.ledger.account_position(OTHER.key) == 0
+    assert asked < 8
+    assert desk.wire.asked["submit"] <= asked + 2
+
+
+class WallDesk(RealDesk):
+    """One whose prices are real ones."""
+
+    simulated = False
+
+
+def test_stop_at_a_real_venue_then_its_steps_carry_wall_time() -> None:
+    desk = WallDesk(PERP)
+    desk.bar("100")
+    desk.clock.seconds += 10_000
+    desk.command(EmergencyStop(None), "stop")
+    desk.turn(1, times=8)
+    assert desk.book.stop is not None
+    assert desk.book.stop.is_flat
+    times = [at for _, _, at in desk.book.stop.steps]
+    assert times == sorted(times)
+    assert times[-1] <= desk.clock.now()
+    assert (times[-1] - times[0]).total_seconds() >= 4
+    assert (desk.clock.now() - times[0]).total_seconds() <= 9
+
+
+def test_stop_that_is_not_flat_then_what_is_held_is_told_with_worth_and_age_of_its_price() -> None:
+    desk = stopped()
+    desk.turn(1, times=3)
+    view = report(desk.book, (), desk.clock.now(), 1).stop
+    assert view is not None
+    (held,) = view.held
+    assert (held.instrument, held.quantity, held.currency) == (desk.key, desk.held(), "USDT")
+    assert held.worth == desk.held() * 100
+    assert held.price_age_s == 0.0

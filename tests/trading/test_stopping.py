@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from engine.domain.commands import ClosePosition, EmergencyStop, Rearm, SetTrading, TradingState
 from engine.domain.facts import StopStep
 from engine.trading.recovery import compare
+from engine.trading.report import report
 from tests.trading.harness import PERP, SPOT, D, Desk
 
 
@@ -193,6 +195,12 @@ def test_stop_when_opposite_strategies_leave_only_dust_then_flat_and_rearmed() -
     assert desk.book.stop is not None
     assert desk.book.stop.is_flat
     assert max(abs(h.quantity) for _, _, h in desk.book.ledger.open_holdings()) < D("0.01")
+    view = report(desk.book, (), desk.clock.now(), 1).stop
+    assert view is not None
+    assert view.dust == view.steps[-1][1]
+    assert re.fullmatch(
+        r"flat except dust: (-?0\.\d+ BTC \(\d\.\d\d USDT\), below the least order of 5 USDT(, )?)+", view.dust
+    )
     done = desk.command(Rearm("test"), "rearm")
     assert done is not None
     assert done.status == "done"
