@@ -142,7 +142,7 @@ class Sweep:
     @property
     def is_untouched(self) -> bool:
         """Whether nothing was read yet, so that one that begins later does as well."""
-        return self.mark == self.base and self.place is None and not self.known
+        return self.mark == self.base and self.place is None and not (self.known or self.found or self.odd)
 
     def step(self, line: Asks, weight: int) -> list[Row]:
         """Read one page; what can be told now, oldest first. Raises as `Asks.ask`; the page is asked for again then."""
