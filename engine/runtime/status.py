@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from engine.domain.codec import plain
+from engine.domain.instruments import Instrument, InstrumentKey
 from engine.domain.portfolio import BookSnapshot, EngineSnapshot
 
 STATUS_FILE = "status.json"
@@ -81,6 +83,27 @@ def _book(book: BookSnapshot) -> dict[str, Any]:
         "fills": book.fills,
         "sequence": book.sequence,
         "stop": _stop(book),
+        "needs_arming": book.needs_arming,
+        "armed": book.armed,
+        "venues": [
+            {"venue": f.venue, "online": f.online, "last_heard_at": _time(f.last_wall_time)} for f in book.feeds
+        ],
+        "instruments": [_instrument(instrument, dict(book.marks)) for instrument in book.instruments],
+    }
+
+
+def _instrument(instrument: Instrument, marks: Mapping[InstrumentKey, Decimal]) -> dict[str, Any]:
+    """What an order on it must fit, and its newest price."""
+    return {
+        "instrument": instrument.key,
+        "venue": instrument.venue,
+        "base": instrument.base,
+        "quote": instrument.quote,
+        "kind": instrument.kind.value,
+        "tick_size": plain(instrument.tick_size),
+        "lot_size": plain(instrument.lot_size),
+        "min_notional": plain(instrument.min_notional),
+        "price": _money(marks.get(instrument.key)),
     }
 
 

@@ -61,6 +61,18 @@ class MoneyReader:
             query = query.where(_ORDERS.c.state.in_([state.value for state in filters.states]))
         return self._page(query.order_by(_ORDERS.c.sequence.desc()), _order_row, page, size)
 
+    def order(self, client_id: str) -> OrderRow | None:
+        """The order of that client id, None where no book has one."""
+        with self._connected() as connection:
+            row = connection.execute(select(_ORDERS).where(_ORDERS.c.client_id == client_id)).one_or_none()
+        return None if row is None else _order_row(row)
+
+    def fills_of(self, client_id: str) -> tuple[Fill, ...]:
+        """Every fill of an order, oldest first."""
+        query = select(_FILLS).where(_FILLS.c.client_id == client_id).order_by(_FILLS.c.sequence)
+        with self._connected() as connection:
+            return tuple(map(_fill, connection.execute(query)))
+
     def average_prices(self, client_ids: Sequence[str]) -> dict[str, Decimal]:
         """Average price (quote, weighted by quantity) of the fills of each order that has any."""
         query = select(_FILLS.c.client_id, _FILLS.c.quantity, _FILLS.c.price).where(_FILLS.c.client_id.in_(client_ids))

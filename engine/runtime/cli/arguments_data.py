@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.runtime.cli.options import Commands, Help, Parser, add_command, add_json, add_market
+from engine.runtime.cli.options import Commands, Help, Parser, add_command, add_group, add_json, add_market
 from engine.runtime.cli.run_options import add_conditions, add_detail, add_facts, add_settings, add_span
 
 _MODULE = "engine.runtime.cli"
@@ -19,13 +19,8 @@ def add_all(commands: Commands) -> None:
     _restore(commands)
 
 
-def _group(commands: Commands, name: str, title: str) -> Commands:
-    parser = commands.add_parser(name, help=title, description=f"{title[0].upper()}{title[1:]}.", allow_abbrev=False)
-    return parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-
-
 def _users(commands: Commands) -> None:
-    group = _group(commands, "users", "who may sign in to the console: add, list, reset")
+    group = add_group(commands, "users", "who may sign in to the console: add, list, reset")
     module = f"{_MODULE}.users"
     add = add_command(
         group,
@@ -72,7 +67,7 @@ def _password(parser: Parser) -> None:
 
 
 def _candles(commands: Commands) -> None:
-    group = _group(commands, "candles", "the candle store: import, list, check")
+    group = add_group(commands, "candles", "the candle store: import, list, check")
     _candles_import(group)
     module = f"{_MODULE}.candles"
     listed = add_command(
@@ -179,7 +174,7 @@ def _export(commands: Commands) -> None:
 
 
 def _audit(commands: Commands) -> None:
-    group = _group(commands, "audit", "the hash chains of journal and audit trail: verify")
+    group = add_group(commands, "audit", "the hash chains of journal and audit trail: verify")
     parser = add_command(
         group,
         "verify",

@@ -16,11 +16,16 @@ from engine.domain.errors import AlreadyRunning
 from engine.runtime.cli.folder import CONTROL_FILE
 from engine.runtime.cli.output import tell
 from engine.runtime.clock import SystemClock
-from engine.storage.base import Database
+from engine.security.access import Access
+from engine.security.access_config import AccessConfig
+from engine.security.passwords import PasswordHasher
+from engine.security.people import Trail
+from engine.storage.base import Database, open_engine
 from engine.storage.chain import load_or_create_key
 from engine.storage.control import ControlStore
 from engine.storage.lock import FolderLock, holder
 from engine.storage.migrate import MIGRATIONS, current_revision, migrate
+from engine.storage.people import SqlPeople
 from engine.storage.restore import check_at_start
 
 CONSOLE_SETTINGS = "settings"
@@ -59,6 +64,18 @@ def control_of(folder: Path) -> Iterator[ControlStore]:
         yield store
     finally:
         store.close()
+
+
+@contextmanager
+def access_of(control: ControlStore, folder: Path, config: AccessConfig) -> Iterator[Access]:
+    """Who may sign in to the console of a data folder."""
+    writer = open_engine(folder / CONTROL_FILE, full_sync=True)
+    reader = open_engine(folder / CONTROL_FILE, full_sync=True, read_only=True)
+    try:
+        yield Access(Trail(SqlPeople(writer, reader), control.audit, SystemClock(), PasswordHasher()), config)
+    finally:
+        writer.dispose()
+        reader.dispose()
 
 
 def _is_current(folder: Path) -> bool:

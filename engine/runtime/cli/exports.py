@@ -90,19 +90,25 @@ def _csv_cell(name: str, value: object) -> object:
 def _orders(reader: MoneyReader, book: str | None) -> Iterator[Cells]:
     averages = _average_prices(row.fill for row in _every_fill(reader, book))
     for row in _oldest_first(lambda page: reader.orders(book, OrderFilters(), page, MAX_PAGE_SIZE)):
-        yield _order(row, averages.get(row.intent.client_id))
+        yield order_cells(row, averages.get(row.intent.client_id))
 
 
-def _order(row: OrderRow, average_price: Decimal | None) -> Cells:
+def order_cells(row: OrderRow, average: Decimal | None) -> Cells:
+    """An order as exports carry it; ``average`` is the price its fills came to, quote."""
     intent = row.intent
     venue, _, symbol = intent.instrument.partition(":")
     values = (
         intent.client_id, row.venue_order_id, row.book, row.book == DEMO_BOOK, venue, symbol, intent.side,
-        intent.order_type, intent.quantity, row.filled, average_price, intent.limit_price, intent.stop_price,
+        intent.order_type, intent.quantity, row.filled, average, intent.limit_price, intent.stop_price,
         intent.reduce_only, row.state, intent.purpose, intent.sleeve, row.venue_reason or intent.reason,
         intent.created_at, row.updated_at,
     )  # fmt: skip
     return dict(zip(_COLUMNS["orders"], values, strict=True))
+
+
+def average_price(reader: MoneyReader, client_id: str) -> Decimal | None:
+    """What the fills of an order came to, quote; None before the first."""
+    return _average_prices(reader.fills_of(client_id)).get(client_id)
 
 
 def _average_prices(fills: Iterable[Fill]) -> dict[str, Decimal]:

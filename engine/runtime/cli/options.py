@@ -52,6 +52,12 @@ def add_command(commands: Commands, name: str, run: str, text: Help) -> Parser:
     return parser
 
 
+def add_group(commands: Commands, name: str, title: str) -> Commands:
+    """Declare a command that has commands of its own."""
+    parser = commands.add_parser(name, help=title, description=f"{title[0].upper()}{title[1:]}.", allow_abbrev=False)
+    return parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+
 def add_whole(parser: Parser, flag: str, allowed: Whole, text: str, dest: str | None = None) -> None:
     """An option that takes a whole number; what is no such number ends in `BadInput` with the flag and what it takes.
 

@@ -9,18 +9,26 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import closing
 from typing import Any
 
-from config.settings import PROJECT
+from config.settings import PROJECT, Settings
 from engine.domain.errors import AlreadyRunning, BadInput
+from engine.runtime.accounts import STAGES, Stage
 from engine.runtime.attached import engine_is_elsewhere
-from engine.runtime.cli.context import effective
+from engine.runtime.cli.context import access_of, control_of, effective
 from engine.runtime.cli.output import say
 from engine.runtime.cli.port import require_free_port
+from engine.runtime.connections import Connections
 from engine.runtime.host import Host
+from engine.runtime.preconditions import missing
+from engine.runtime.ready_words import ready_words, stops_waiting
 from engine.runtime.status import write_status
 from engine.runtime.supervisor import BOOKS
+from engine.security import KEY_STORES
+from engine.security.vault import Vault
 from engine.storage.lock import holder
+from engine.storage.money_reader import MoneyReader
 
 PORT = "QUARTERDECK_PORT"
 _ENDING = ("SIGTERM", "SIGINT", "SIGHUP")
@@ -33,18 +41,43 @@ def run(options: argparse.Namespace) -> int:
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), lambda *_: ending.set())
     settings = effective(_changes(options))
+    if options.stage in STAGES:
+        _require_ready(settings.settings, STAGES[options.stage])
     host = Host(settings, headless=True)
     host.start()
     try:
+        stops = stops_waiting(host.services.control, settings.settings.data_dir)
         snapshot = host.services.supervisor.snapshot()
         write_status(settings.settings.data_dir, snapshot)
-        books = ", ".join(f"{book.name} {book.state.value}" for book in snapshot.books)
+        books = ready_words(snapshot, stops)
         say(f"READY process {os.getpid()}, books: {books}, data folder {settings.settings.data_dir}")
         sys.stdout.flush()
         ending.wait(options.duration_s)
     finally:
         host.stop()
     return 0
+
+
+def _require_ready(settings: Settings, stage: Stage) -> None:
+    """Refuse a stage that would begin now, with everything that it lacks; one that has begun starts as it can."""
+    folder = settings.data_dir
+    if holder(folder) is not None or _has_begun(settings, stage):
+        return  # who owns the folder is told by the start; what is held must be looked after whatever else is missing
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with control_of(folder) as control, access_of(control, folder, settings.access) as access:
+        vault = Vault(KEY_STORES["file"](folder / "keys"), folder / "keys" / "keyring.json")
+        found = missing(settings, stage, Connections(control, vault), access.people.all())
+    if found:
+        later = "" if stage.sandbox else "; once it runs, it waits for a promoted strategy and for arm --book live"
+        listed = "; ".join(f"({number}) {why.rstrip('.')}" for number, why in enumerate(found, 1))
+        raise BadInput(f"{stage.name} cannot start: {listed}{later}")
+
+
+def _has_begun(settings: Settings, stage: Stage) -> bool:
+    if not settings.money_file.exists():
+        return False
+    with closing(MoneyReader(settings.money_file)) as reader:
+        return reader.counts(stage.name).journal_rows > 0
 
 
 def _changes(options: argparse.Namespace) -> dict[str, Any]:

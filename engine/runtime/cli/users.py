@@ -10,15 +10,10 @@ from contextlib import contextmanager
 
 from engine.domain.commands import Role
 from engine.domain.errors import BadInput
-from engine.runtime.cli.context import control_of, effective, system_user
-from engine.runtime.cli.folder import CONTROL_FILE, data_folder
+from engine.runtime.cli.context import access_of, control_of, effective, system_user
+from engine.runtime.cli.folder import data_folder
 from engine.runtime.cli.output import say, say_json, say_table
-from engine.runtime.clock import SystemClock
 from engine.security.access import Access
-from engine.security.passwords import PasswordHasher
-from engine.security.people import Trail
-from engine.storage.base import open_engine
-from engine.storage.people import SqlPeople
 
 
 def add(options: argparse.Namespace) -> int:
@@ -67,15 +62,8 @@ def reset(options: argparse.Namespace) -> int:
 @contextmanager
 def _access() -> Iterator[Access]:
     folder = data_folder()
-    with control_of(folder) as control:
-        writer = open_engine(folder / CONTROL_FILE, full_sync=True)
-        reader = open_engine(folder / CONTROL_FILE, full_sync=True, read_only=True)
-        try:
-            trail = Trail(SqlPeople(writer, reader), control.audit, SystemClock(), PasswordHasher())
-            yield Access(trail, effective().settings.access)
-        finally:
-            writer.dispose()
-            reader.dispose()
+    with control_of(folder) as control, access_of(control, folder, effective().settings.access) as access:
+        yield access
 
 
 def _password(options: argparse.Namespace, name: str) -> str:
