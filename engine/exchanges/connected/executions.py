@@ -131,7 +131,12 @@ class Executions:
         (now_ms, ends_s), name = when, wanted.name
         while True:
             sweep = self._sweep(wanted, marks.get(name), now_ms)
-            told = sweep.step(self._parts.line, self._parts.row.limits.weights.trades)
+            try:
+                told = sweep.step(self._parts.line, self._parts.row.limits.weights.trades)
+            except VenueError:
+                if not sweep.pages:  # one that begins later does as well
+                    del self._sweeps[name]
+                raise
             if told or sweep.is_done:
                 rows += told
                 marks[name] = sweep.mark
@@ -146,7 +151,7 @@ class Executions:
     def _sweep(self, wanted: Wanted, mark: Mark | None, now_ms: int) -> Sweep:
         """The one under way, where it goes on from this mark; else a new one."""
         sweep = self._sweeps.get(wanted.name)
-        if sweep is None or sweep.base != mark or sweep.is_untouched:
+        if sweep is None or sweep.base != mark:
             sweep = self._sweeps[wanted.name] = Sweep.begin(wanted, mark, now_ms, self._history_ms)
         return sweep
 

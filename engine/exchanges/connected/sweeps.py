@@ -125,6 +125,7 @@ class Sweep:
     found: dict[str, Row] = field(default_factory=dict)
     odd: dict[str, Odd] = field(default_factory=dict)
     known: set[str] = field(default_factory=set)
+    pages: int = 0
     failures: int = 0
     most_failures: int = MOST_FAILURES
     repeats: int = 0
@@ -138,11 +139,6 @@ class Sweep:
         sweep = cls(wanted, mark, start, now_ms, Span(wanted.scope, first_ms, first_ms))
         sweep._span_from(first_ms)
         return sweep
-
-    @property
-    def is_untouched(self) -> bool:
-        """Whether nothing was read yet, so that one that begins later does as well."""
-        return self.mark == self.base and self.place is None and not (self.known or self.found or self.odd)
 
     def step(self, line: Asks, weight: int) -> list[Row]:
         """Read one page; what can be told now, oldest first. Raises as `Asks.ask`; the page is asked for again then."""
@@ -171,6 +167,7 @@ class Sweep:
                 self._span_from(span.since_ms)
             raise
         self.failures = 0
+        self.pages += 1
         return page
 
     def _span_from(self, since_ms: int) -> None:
