@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from config.sections import Section
 from engine.exchanges import EXCHANGES
+from engine.exchanges.wallet_rows import SAME_TYPES
 
 HERE = ("127.0.0.1", "localhost", "::1")
 NAME = r"^[A-Za-z0-9][A-Za-z0-9 _-]{0,39}$"
@@ -34,11 +35,20 @@ class VenueSettings(Section):
             raise ValueError(f"exchange {name!r} is not known; choose one of {', '.join(EXCHANGES)}")
         return name
 
+    @field_validator("account_types")
+    @classmethod
+    def _plain(cls, types: tuple[str, ...]) -> tuple[str, ...]:
+        words = (each.strip().lower() for each in types)
+        return tuple(dict.fromkeys(SAME_TYPES.get(word, word) for word in words))
+
     @model_validator(mode="after")
     def _possible(self) -> Self:
         row = EXCHANGES[self.exchange]
         if self.sandbox and not row.has_sandbox:
             raise ValueError(f"{row.title} has no sandbox; leave sandbox out, and use paper with its prices")
+        there = row.wallets.account_types
+        for unknown in sorted(set(self.account_types) - set(there)):
+            raise ValueError(f"account_types: {row.title} has no {unknown!r}; it has {', '.join(there)}")
         if bool(self.rest_url) is not bool(self.websocket_url):
             raise ValueError("rest_url and websocket_url belong together: give both, or none")
         return self

@@ -216,7 +216,9 @@ def _setup(console: ConsolePort, view: StageView) -> None:
         known = (*TIMEFRAMES, *(() if view.timeframe in TIMEFRAMES else (view.timeframe,)))
         left.selectbox("Candles", known, index=known.index(view.timeframe), key=f"{key}-timeframe")
         right.text_input(
-            f"Most it may use at each venue, {view.currency}", value=fmt.quantity(view.capital).replace(",", ""), key=f"{key}-capital"
+            f"Most it may use at each venue, {view.currency}",
+            value=fmt.quantity(view.capital).replace(",", ""),
+            key=f"{key}-capital",
         )
         label = f"Start the {view.stage} book"
         start = _starter(console, view.stage)

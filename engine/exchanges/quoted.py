@@ -70,14 +70,14 @@ class QuotedSource:
                     next_close = event.at + event.candles[0].timeframe.delta
             if next_close is None or monotonic() - told_s < self._every_s:
                 continue
-            waiting = _newer(waiting, self._feed.take())
+            waiting = newer(waiting, self._feed.take())
             if waiting is not None and waiting.at < next_close:
                 told_s = monotonic()
                 yield waiting
                 waiting = None
 
 
-def _newer(waiting: Quotes | None, taken: Quotes | None) -> Quotes | None:
+def newer(waiting: Quotes | None, taken: Quotes | None) -> Quotes | None:
     """What waited and what has come, the newest of each instrument."""
     if waiting is None or taken is None:
         return taken or waiting

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 Question = Mapping[str, Any]
@@ -45,6 +45,8 @@ class WalletRow:
         Name of the venue that trades from it; "" where the engine never does.
     most_rows : int
         An answer with so many rows may be cut short, and is then not believed; 0 where there is no such limit.
+    types : tuple of str
+        Account types of the settings that mean this wallet; where several do, each means a part of what it trades.
     """
 
     label: str
@@ -53,6 +55,7 @@ class WalletRow:
     raw: RawCoins | None = None
     venue: str = ""
     most_rows: int = 0
+    types: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,23 +77,43 @@ class WalletPlan:
     earn_beginning: str = ""
     tickers: Question = field(default_factory=dict)
 
+    @property
+    def account_types(self) -> tuple[str, ...]:
+        """Every account type there is, in the order of the wallets."""
+        return tuple(dict.fromkeys(name for row in self.rows for name in row.types))
 
+    def only(self, types: Collection[str]) -> WalletPlan:
+        """The wallets that these account types mean; all of them where none is given."""
+        return replace(self, rows=tuple(row for row in self.rows if set(row.types) & set(types))) if types else self
+
+
+SPOT, FUTURES, UNIFIED, FUNDING, MARGIN, EARN = "spot", "futures", "unified", "funding", "margin", "earn"
+"""Account types as settings name them. ``unified`` is a wallet that trades spot and futures alike."""
+SAME_TYPES = {"swap": FUTURES, "linear": FUTURES, "perpetual": FUTURES, "future": FUTURES}
+"""Other words for them."""
 _FUTURES_ASSETS = RawCoins(("assets",), "asset", "walletBalance", "availableBalance")
 _PAGE = 100
 
 BINANCE_WALLETS = WalletPlan(
     (
-        WalletRow("spot", ({"type": "spot"},), venue="binance"),
-        WalletRow("funding", ({"type": "funding"},)),
-        WalletRow("USD-M futures", method="fapiPrivateV3GetAccount", raw=_FUTURES_ASSETS, venue="binance-perp"),
-        WalletRow("COIN-M futures", method="dapiPrivateGetAccount", raw=_FUTURES_ASSETS),
-        WalletRow("cross margin", ({"type": "margin"},)),
+        WalletRow("spot", ({"type": "spot"},), venue="binance", types=(SPOT,)),
+        WalletRow("funding", ({"type": "funding"},), types=(FUNDING,)),
+        WalletRow(
+            "USD-M futures",
+            method="fapiPrivateV3GetAccount",
+            raw=_FUTURES_ASSETS,
+            venue="binance-perp",
+            types=(FUTURES,),
+        ),
+        WalletRow("COIN-M futures", method="dapiPrivateGetAccount", raw=_FUTURES_ASSETS, types=(FUTURES,)),
+        WalletRow("cross margin", ({"type": "margin"},), types=(MARGIN,)),
         WalletRow(
             "earn, flexible",
             ({"size": _PAGE},),
             "sapiGetSimpleEarnFlexiblePosition",
             RawCoins(("rows",), "asset", "totalAmount"),
             most_rows=_PAGE,
+            types=(EARN,),
         ),
         WalletRow(
             "earn, locked",
@@ -98,6 +121,7 @@ BINANCE_WALLETS = WalletPlan(
             "sapiGetSimpleEarnLockedPosition",
             RawCoins(("rows",), "asset", "amount"),
             most_rows=_PAGE,
+            types=(EARN,),
         ),
     ),
     earn_beginning="LD",
@@ -105,16 +129,17 @@ BINANCE_WALLETS = WalletPlan(
 
 KUCOIN_WALLETS = WalletPlan(
     (
-        WalletRow("trading", ({"type": "trade"},), venue="kucoin"),
-        WalletRow("funding", ({"type": "main"},)),
-        WalletRow("trading, high frequency", ({"type": "trade", "hf": True},)),
-        WalletRow("cross margin", ({"type": "margin"},)),
+        WalletRow("trading", ({"type": "trade"},), venue="kucoin", types=(SPOT,)),
+        WalletRow("funding", ({"type": "main"},), types=(FUNDING,)),
+        WalletRow("trading, high frequency", ({"type": "trade", "hf": True},), types=(SPOT,)),
+        WalletRow("cross margin", ({"type": "margin"},), types=(MARGIN,)),
         WalletRow(
             "futures",
             ({"currency": "USDT"}, {"currency": "XBT"}),
             "futuresPrivateGetAccountOverview",
             RawCoins(("data",), "currency", "marginBalance", "availableBalance"),
             venue="kucoin-perp",
+            types=(FUTURES,),
         ),
         WalletRow(
             "earn",
@@ -122,27 +147,29 @@ KUCOIN_WALLETS = WalletPlan(
             "earnGetEarnHoldAssets",
             RawCoins(("data", "items"), "currency", "holdAmount"),
             most_rows=_PAGE,
+            types=(EARN,),
         ),
     ),
 )
 
 KRAKEN_WALLETS = WalletPlan(
-    (WalletRow("spot", venue="kraken"),),
+    (WalletRow("spot", venue="kraken", types=(SPOT,)),),
     earn_endings=(".F", ".B", ".M", ".S", ".P"),
 )
 """Kraken tells staked and lent coins among the others, by an ending of their names. Its futures need other keys."""
 
-COINBASE_WALLETS = WalletPlan((WalletRow("spot", ({"v3": True},), venue="coinbase"),))
+COINBASE_WALLETS = WalletPlan((WalletRow("spot", ({"v3": True},), venue="coinbase", types=(SPOT,)),))
 
 BYBIT_WALLETS = WalletPlan(
     (
-        WalletRow("unified trading", ({"type": "spot"},), venue="bybit"),
-        WalletRow("funding", ({"type": "funding"},)),
+        WalletRow("unified trading", ({"type": "spot"},), venue="bybit", types=(UNIFIED, SPOT, FUTURES)),
+        WalletRow("funding", ({"type": "funding"},), types=(FUNDING,)),
         WalletRow(
             "earn",
             ({"category": "FlexibleSaving"}, {"category": "OnChain"}),
             "privateGetV5EarnPosition",
             RawCoins(("result", "list"), "coin", "amount"),
+            types=(EARN,),
         ),
     ),
     tickers={"type": "spot"},

@@ -7,16 +7,21 @@ sandbox, stand there. One that was only connected on the Exchanges page is reach
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from config.settings import Settings
 from config.venues import HERE
 from engine.domain.errors import BadInput
+from engine.domain.instruments import Kind
 from engine.exchanges import EXCHANGES, ExchangeRow
+from engine.exchanges.connected.dialects import VenueRow
+from engine.exchanges.wallet_rows import FUTURES, SPOT, UNIFIED
 
 KEY_OBSTACLE = "key "
 """How the names of such obstacles begin."""
+
+_TYPES = {Kind.SPOT: SPOT, Kind.PERPETUAL: FUTURES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +63,25 @@ class Account:
 
     @property
     def row(self) -> ExchangeRow:
-        """The exchange."""
-        return EXCHANGES[self.exchange]
+        """The exchange, with the wallets that are meant."""
+        row = EXCHANGES[self.exchange]
+        return replace(row, wallets=row.wallets.only(self.account_types))
+
+    @property
+    def traded(self) -> tuple[tuple[VenueRow, frozenset[Kind]], ...]:
+        """The venues of the account that can be traded from, each with the kinds that its account types allow.
+
+        Those with keys of their own are left out: they cannot be connected.
+        """
+        types = {wallet.venue: set(wallet.types) for wallet in self.row.wallets.rows if wallet.venue}
+        found = []
+        for venue in self.row.venues:
+            meant = types.get(venue.name, set()) & set(self.account_types)
+            is_whole = not self.account_types or UNIFIED in meant
+            kinds = frozenset(kind for kind in venue.kinds if is_whole or _TYPES[kind] in meant)
+            if kinds and not venue.own_keys:
+                found.append((venue, kinds))
+        return tuple(found)
 
     @property
     def label(self) -> str:
