@@ -152,7 +152,11 @@ class Desk:
         self.executions = Executions(self.parts, lambda: self.now_ms, monotonic=monotonic)
 
     def execute_at(self, at_ms: int) -> int:
-        """One more; numbers rise with time, as everywhere."""
+        """One more; numbers rise with time, as everywhere. Kraken's futures cannot page through one instant."""
+        if self.exchange.trades.paging is Paging.BACKWARD:
+            at_ms = next(
+                ms for ms in count(at_ms, -2) if all(abs(ms - row["timestamp"]) > 1 for row in self.exchange.rows)
+            )
         number = at_ms * 100 + len(self.exchange.rows)
         self.exchange.execute(number, at_ms)
         return number
@@ -255,10 +259,12 @@ def test_list_when_its_pages_repeat_for_ever_then_it_is_an_error_and_nothing_is_
     for number in range(1, 3):
         desk.exchange.execute(number, NOW_MS - 5_000)
     desk.exchange._page = lambda *_: desk.exchange._between(0, NOW_MS)  # type: ignore[method-assign]
+    words = ""
     for _ in range(3):
         desk.look()
+        words += desk.executions.unread
     assert desk.told == []
-    assert "does not end" in desk.executions.unread
+    assert "does not end" in words
 
 
 @EVERY_WAY

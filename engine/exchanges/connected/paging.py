@@ -117,7 +117,8 @@ def _next_place(
             return {**extra, "currentPage": extra["currentPage"] + 1} if is_full else None
         case Paging.BACKWARD:
             oldest_ms = min(_times(rows), default=span.since_ms)
-            return {**extra, "lastFillTime": _iso(oldest_ms)} if is_full and oldest_ms > span.since_ms else None
+            more = is_full and oldest_ms > span.since_ms
+            return {**extra, "lastFillTime": _iso(oldest_ms + 1)} if more else None  # others of that instant, too
         case Paging.FORWARD:
             return _forward(trades, rows, extra, since_ms) if is_full else None
 
