@@ -33,6 +33,7 @@ class PublicFeedConfig(BaseModel):
     exchange: str = Field(description="Exchange to read public candles from")
     venue: str = Field("", description="Wallet there whose instruments are meant, by name; empty: the exchange itself")
     sandbox: bool = Field(False, description="Read the exchange's test exchange")
+    also_halted: bool = Field(False, description="Carry symbols that are not traded now, leave out unlisted ones")
     symbols: tuple[str, ...] = Field(min_length=1, max_length=50, description="Symbols, e.g. BTC/USDT or BTC/USDT:USDT")
     timeframe: str = Field("1m", description="Length of a candle")
     history_bars: int = Field(1000, ge=10, le=10_000, description="Closed candles loaded at the start and kept")
@@ -107,6 +108,7 @@ class PublicSource:
         self._asking = Lock()
         self._instruments: tuple[Instrument, ...] = ()
         self._assembly: BarAssembly | None = None
+        self._unlisted: dict[InstrumentKey, BarAssembly] = {}
         self._clock_checked_s: float | None = None
         self._resume_ms: int | None = None
         self._told: tuple[bool, str] | None = None
@@ -129,8 +131,10 @@ class PublicSource:
         with self._asking:
             self._market.check_timeframe(self._timeframe)
             self._check_clock()
-            self._instruments = self._market.instruments(self._config.symbols)
+            self._instruments = self._market.instruments(self._config.symbols, also_halted=self._config.also_halted)
             keys = [instrument.key for instrument in self._instruments]
+            wished = {InstrumentKey(f"{self.venue}:{symbol}") for symbol in self._config.symbols}
+            self._unlisted = {key: BarAssembly([key], self._timeframe, 1, 0) for key in wished.difference(keys)}
             start_ms = self._first_shown_ms()
             assembly = BarAssembly(keys, self._timeframe, self._config.history_bars, start_ms)
             self._fill(assembly)
@@ -154,13 +158,13 @@ class PublicSource:
         VenueUnreachable
             Until connected.
         BadInput
-            For an instrument this feed does not carry.
+            For an instrument this feed does not carry; of one that is no longer listed there are no candles.
         """
         if self._assembly is None:
             raise VenueUnreachable(
                 f"{self.venue} is not connected yet, there is no history of {key}; try again shortly"
             )
-        return self._assembly.history(key, bars)
+        return (self._unlisted.get(key) or self._assembly).history(key, bars)
 
     def close(self) -> None:
         """End `events` after the answer it may be waiting for."""

@@ -72,8 +72,14 @@ class PublicMarket:
             server_ms = int(client.fetch_time())
         self._offset_ms = server_ms - (asked_ms + to_ms(self._clock.now())) // 2
 
-    def instruments(self, symbols: Sequence[str]) -> tuple[Instrument, ...]:
+    def instruments(self, symbols: Sequence[str], *, also_halted: bool = False) -> tuple[Instrument, ...]:
         """Tick, lot and least notional of each symbol, from the exchange itself.
+
+        Parameters
+        ----------
+        symbols : sequence of str
+        also_halted : bool
+            Whether one that is not being traded now is taken, too, and one that is not listed left out.
 
         Raises
         ------
@@ -88,7 +94,11 @@ class PublicMarket:
             markets = client.load_markets()
         if not markets:
             raise VenueUnreachable(f"{self._row.title} answered with an empty list of markets")
-        return tuple(_instrument(self._row, markets, symbol) for symbol in symbols)
+        halted = [symbol for symbol in symbols if (markets.get(symbol) or {}).get("active") is False]
+        if halted and not also_halted:
+            raise BadInput(f"{halted[0]} is not being traded at {self._row.title} now; choose another symbol")
+        carried = [symbol for symbol in symbols if symbol in markets] if also_halted else symbols
+        return tuple(_instrument(self._row, markets, symbol) for symbol in carried or symbols)
 
     def check_timeframe(self, timeframe: Timeframe) -> None:
         """Raises `BadInput` where the exchange has no candles of this length."""
@@ -192,8 +202,6 @@ def _instrument(row: ExchangeRow, markets: dict[str, Any], symbol: str) -> Instr
         )
     if not (market.get("spot") or (market.get("swap") and market.get("linear"))):
         raise BadInput(f"{symbol} at {row.title} is neither spot nor a linear perpetual; choose another symbol")
-    if market.get("active") is False:
-        raise BadInput(f"{symbol} is not being traded at {row.title} now; choose another symbol")
     try:
         return _facts(row, market)
     except (InvalidOperation, KeyError, TypeError) as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -23,7 +22,7 @@ from engine.exchanges.connected.dead_man import DeadMan, GuardedLine
 from engine.exchanges.connected.dialects import VenueRow
 from engine.exchanges.connected.line import Line
 from engine.exchanges.connected.line_setup import LineSetup
-from engine.exchanges.connected.listing import read_listed
+from engine.exchanges.connected.listing import read_held, read_listed
 from engine.exchanges.connected.placing import Listed
 from engine.exchanges.connected.quotes import QuoteFeed
 from engine.exchanges.connected.streams import Streams, StreamSetup
@@ -38,8 +37,8 @@ from engine.runtime.accounts import Account, Stage, accounts_of_stage, lacks_sec
 from engine.runtime.accounts import require_fit as require_fit
 from engine.runtime.caretaker import Caretaker, KeyWatch, Ways, why_not_approved
 from engine.runtime.connections import Connection
+from engine.runtime.market_list import keep, kept
 from engine.runtime.starting import LONGEST_CATCH_UP, Parts, RunningBook, Venues, new_book, start_book
-from engine.storage.lease import write_durably
 from engine.trading.book import Book
 from engine.trading.config import PATIENT, BookConfig, StopScope
 from engine.trading.sending import MarketVenue
@@ -172,13 +171,15 @@ def _line(parts: Parts, stage: Stage, connection: Connection, row: VenueRow, acc
 def _at_the_line(parts: Parts, stage: Stage, first: ConnectedSettings, wallet: _Wallet) -> RunningBook:
     markets = _markets(parts, stage, first, wallet)
     leverage = Decimal(parts.settings.risk.max_leverage)
-    listed = read_listed(wallet.row, markets, first.symbols, leverage)
+    read = read_listed if wallet.is_new else read_held
+    listed = read(wallet.row, markets, first.symbols, leverage)
     _ask(wallet, wallet.line.measure_offset)
     book = new_book(parts, _config(parts, stage, first, _fees(markets, first)), [each.instrument for each in listed])
     venue = _venue(parts, wallet, listed, book)
     problems = _ask(wallet, venue.mode_problems)
-    if problems:
+    if problems and wallet.is_new:
         raise BadInput(f"{stage.name}: {'; '.join(problems.values())}")
+    listed = tuple(replace(each, closed=(problems or {}).get(each.instrument.key, each.closed)) for each in listed)
     feed = QuoteFeed(listed, lambda: parts.clock.now() + timedelta(milliseconds=wallet.line.offset_ms))
     candles = _source(parts, first, wallet)
     usable = _usable(first.capital, parts.settings.base_currency)
@@ -219,15 +220,7 @@ def _markets(parts: Parts, stage: Stage, first: ConnectedSettings, wallet: _Wall
     """The exchange's list, or what was kept of it at the last start where a book that has begun gets no answer."""
     path = parts.settings.data_dir / "venues" / f"{stage.name}-{wallet.row.name}.markets.json"
     markets = _ask(wallet, wallet.line.load_markets)
-    if markets is not None:
-        kept = {symbol: markets[symbol] for symbol in first.symbols if symbol in markets}
-        write_durably(path, json.dumps(kept, default=str).encode())
-        return markets
-    try:
-        known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise VenueUnreachable(f"{wallet.row.name} does not answer, and its list of markets was not kept") from error
-    return known
+    return kept(path, wallet.row.name) if markets is None else keep(path, markets, first.symbols)
 
 
 def _venue(parts: Parts, wallet: _Wallet, listed: tuple[Listed, ...], book: Book) -> ConnectedVenue:
@@ -268,6 +261,7 @@ def _source(parts: Parts, first: ConnectedSettings, wallet: _Wallet) -> PublicSo
         sandbox=wallet.account.sandbox,
         symbols=first.symbols,
         timeframe=first.timeframe,
+        also_halted=not wallet.is_new,
     )
     return PublicSource(feed, parts.clock, wallet.account.rest_url or None)
 

@@ -282,6 +282,20 @@ def test_connect_when_the_exchange_lacks_it_then_bad_input_says_what_there_is(
     source._market.close()
 
 
+def test_connect_when_a_symbol_is_listed_no_more_and_that_is_no_reason_then_the_others_are_carried(
+    candles: BinanceCandles, stand_in: StandIn, clock: MovedClock
+) -> None:
+    symbols = ("BTC/USDT", "GONE/USDT")
+    config = PublicFeedConfig(exchange="binance", symbols=symbols, history_bars=20, timeout_s=1, also_halted=True)
+    source = PublicSource(config, clock, stand_in.url, wait=clock.wait, jitter=lambda: 1.0)
+    source.connect()
+    source._market.close()
+    assert [each.key for each in source.instruments()] == [BTC]
+    assert [len(source.history(key, 5)) for key in (BTC, InstrumentKey("binance:GONE/USDT"))] == [5, 0]
+    with pytest.raises(BadInput, match="not carried"):
+        source.history(InstrumentKey("binance:DOGE/USDT"), 5)
+
+
 def test_connect_when_the_markets_are_an_empty_list_then_it_is_a_failure(
     candles: BinanceCandles, stand_in: StandIn, source: PublicSource
 ) -> None:

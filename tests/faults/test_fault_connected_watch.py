@@ -13,9 +13,9 @@ import pytest
 from connected_book import Engine, engine_at
 from connected_case import until
 
-from engine.domain.commands import ClosePosition, PlaceOrder, TradingState
+from engine.domain.commands import PlaceOrder
 from engine.domain.conditions import VenueCondition
-from engine.domain.facts import Severity
+from engine.domain.facts import Notice, Severity
 from engine.domain.instruments import Instrument, InstrumentKey
 from engine.domain.orders import OrderType, Side
 from engine.exchanges.connected.connection import StreamPlan
@@ -64,6 +64,15 @@ class Watched:
         self.loop, self.book = self.running.loop, self.running.loop.book
         assert self.running.caretaker is not None
         self.caretaker = self.running.caretaker
+        self.heard: list[Notice] = []
+        observe = self.loop._observer
+        assert observe is not None
+
+        def observer(event: Any, outcome: Any) -> None:
+            observe(event, outcome)
+            self.heard += outcome.notices
+
+        self.loop._observer = observer
         self.caretaker.start()
         self.engine.candle(PRICES)
 
@@ -126,13 +135,22 @@ class Watched:
         assert feed.condition is not None
         return feed.condition
 
+    def look_at_rules(self) -> None:
+        """What the watch does every hour."""
+        self.caretaker._ways.watch.ask_markets_soon()
+
+    def crash(self) -> None:
+        """Lose the process, and start the book again."""
+        self.engine.crash()
+        self.begin()
+
     def listed(self) -> Instrument:
         """The instrument as the book knows it."""
         return self.book.ledger.instruments[PERP]
 
     def told(self, key: str) -> list[Severity]:
         """How loudly something was told so far."""
-        return [each.severity for each in self.engine.notices if each.key == f"testnet:{key}"]
+        return [each.severity for each in self.heard if each.key == f"testnet:{key}"]
 
 
 @pytest.fixture
@@ -193,3 +211,79 @@ def test_fault_30_order_stream_is_cut_then_nothing_is_opened_before_what_was_mis
     watched.until_open()
     assert len(watched.exchange.requests(venue="bybit", where="fills")) > asked
     watched.buy()
+
+
+def _rules(exchange: StandIn, **changes: str) -> None:
+    exchange.call("instrument", symbol="BTCUSDT", venue="bybit", perpetual=True, **changes)
+
+
+@pytest.mark.parametrize("restarts", [False, True], ids=["running", "after a crash"])
+def test_fault_36_instrument_halted_then_closed_to_entries_told_shown_and_open_again_by_itself(
+    watched: Watched, restarts: bool
+) -> None:
+    watched.until_open()
+    watched.buy()
+    _rules(watched.exchange, status="Closed")
+    if restarts:
+        watched.crash()
+    else:
+        watched.look_at_rules()
+    watched.until_closed("is not being traded at bybit now")
+    assert watched.told(f"closed-{PERP}") == [Severity.CRITICAL]
+    assert [key for key, _ in watched.condition().closed] == [PERP]
+    before = watched.sent()
+    assert "is not being traded" in watched.order(Side.BUY)
+    assert watched.sent() == before
+    _rules(watched.exchange, status="Trading")  # which the engine does not know yet: an exit passes all the same
+    watched.sells()
+    assert watched.book.outside.closed
+    watched.look_at_rules()
+    watched.until_open()
+    assert watched.told(f"closed-{PERP}") == [Severity.CRITICAL, Severity.INFO]
+
+
+def test_fault_37_tick_and_lot_grow_then_the_refusal_has_them_read_anew_and_the_next_order_keeps_to_them(
+    watched: Watched,
+) -> None:
+    watched.until_open()
+    watched.buy()
+    _rules(watched.exchange, tick="7", lot="0.005")
+    watched.order(Side.BUY, "0.012", limit="49000.1")
+    until(lambda: _read_anew(watched), LONG_S)
+    assert watched.told(f"rules-{PERP}") == [Severity.CRITICAL]
+    assert (watched.listed().tick_size, watched.listed().lot_size) == (D(7), D("0.005"))
+    before = watched.sent()
+    assert watched.order(Side.BUY, "0.012", limit="49000").startswith("refused")
+    assert watched.order(Side.BUY, "0.015", limit="49000.1").startswith("refused")
+    assert watched.sent() == before
+    watched.until_open()
+    watched.order(Side.BUY, "0.015", limit="49000")
+    [resting] = judge(watched.exchange.journal, "bybit").open_orders
+    assert (resting.quantity, resting.price) == (D("0.015"), D(49000))
+    watched.sells()
+
+
+def _read_anew(watched: Watched) -> bool:
+    watched.turn()
+    return watched.listed().tick_size == 7
+
+
+def test_fault_37_leverage_lowered_by_hand_then_closed_to_entries_also_after_a_crash_until_it_is_set_back(
+    exchange: StandIn, tmp_path: Path
+) -> None:
+    trader, words = exchange.client("bybit", "swap"), "has leverage 1 at the exchange, the engine plans with 3"
+    with engine_at(exchange, tmp_path / "data", risk__mode="aggressive", risk__max_leverage="3") as engine:
+        engine.connect()
+        watched = Watched(engine)
+        watched.until_open()
+        watched.buy()
+        trader.set_leverage(1, "BTC/USDT:USDT")
+        watched.look_at_rules()
+        watched.until_closed(words)
+        watched.crash()
+        watched.until_closed(words)
+        assert words in watched.order(Side.BUY)
+        watched.sells()
+        trader.set_leverage(10, "BTC/USDT:USDT")
+        watched.look_at_rules()
+        watched.until_open()

@@ -42,6 +42,13 @@ def read_listed(
     return tuple(_listed(row, markets, symbol, leverage, name or row.name) for symbol in symbols)
 
 
+def read_held(
+    row: VenueRow, markets: Mapping[str, Any], symbols: Sequence[str], leverage: Decimal = ONE, name: str = ""
+) -> tuple[Listed, ...]:
+    """As `read_listed` for a book that has begun: also those that are not being traded now, for what it holds there."""
+    return tuple(read_as_it_is(row, markets, symbol, leverage, name) for symbol in symbols)
+
+
 def read_as_it_is(
     row: VenueRow, markets: Mapping[str, Any], symbol: str, leverage: Decimal = ONE, name: str = ""
 ) -> Listed:
