@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ from tests.standin.client import KEY, SECRET, StandIn
 from tests.standin.judge import judge
 from tests.trading.harness import ListJournal, Script
 
+FIRST_PRICE = D(50_000)
 _numbers = count(1)
 
 
@@ -61,7 +63,8 @@ class Driven:
         sleeves: Sequence[str] = ("momentum",),
         patience_s: dict[Lane, float] | None = None,
         stop_scope: StopScope = StopScope.ACCOUNT,
-        journal: ListJournal | None = None,
+        installation: str = "",
+        price: Decimal = FIRST_PRICE,
         clock: MovedClock,
         paced: bool = False,
     ) -> None:
@@ -73,13 +76,13 @@ class Driven:
         self.stop_scope = stop_scope
         self.clock = clock
         self.paced = paced
-        self.journal = ListJournal() if journal is None else journal
+        self.journal: Any = ListJournal()
         self.script = Script()
-        self.installation = base36(next(_numbers), 5)
+        self.installation = installation or base36(next(_numbers), 5)
         self.epoch = 0
         self.notices: list[tuple[str, str]] = []
         self.conditions: list[str] = []
-        self.price = D(50_000)
+        self.price = price
         self.exchange.price("BTCUSDT", self.price)
         self.at = self.clock.now().replace(second=0, microsecond=0)
         verdict = judge(exchange.journal, market.where)
@@ -114,8 +117,12 @@ class Driven:
         )  # fmt: skip
         return Line(setup, self.clock, lambda told: self.conditions.append(told.state.value))
 
-    def _build(self) -> None:
+    def _take_over(self) -> None:
+        """A new epoch begins."""
         self.epoch += 1
+
+    def _build(self) -> None:
+        self._take_over()
         self.line = self._line()
         listed = read_listed(self.market.row, self.line.load_markets(), self.symbols, D(1))
         self.line.measure_offset()
