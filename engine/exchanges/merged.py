@@ -127,6 +127,8 @@ class MergedSource:
         while not self._closed.is_set():
             with self._news:
                 ready = self._ready()
+                if ready:
+                    self._news.notify_all()  # there is room again
                 if not ready and self._has_ended():
                     return
                 if not ready and not self._closed.is_set():
@@ -158,8 +160,6 @@ class MergedSource:
         for venue in self._venues:
             found += self._passing(venue)
         found += self._close()
-        if found:
-            self._news.notify_all()
         return found
 
     def _passing(self, venue: _Venue) -> Iterator[MarketEvent]:

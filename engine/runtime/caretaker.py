@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 import structlog
@@ -17,16 +18,23 @@ from engine.domain.facts import Armed, Fact, StateChanged
 from engine.domain.ports import Clock, Watching
 from engine.exchanges.accounts import AccountCheck
 from engine.exchanges.connected.line import Line
+from engine.runtime.accounts import KEY_OBSTACLE, key_obstacle
 from engine.trading.loop import TradingLoop
 from engine.trading.recovery import compare
 
 LOOK_EVERY_S = 30.0
+HEED_EVERY_S = 1.0
+"""How soon a person's good test of a key that the exchange had refused is heeded."""
 CHECK_EVERY_S = 86_400.0
 """A key that passed is checked again after a day."""
 CHECK_AGAIN_S = 300.0
 """One whose check brought no answer, or that did not pass, after five minutes."""
 UNCHECKED = "the key could not be checked"
 _log = structlog.get_logger(__name__)
+
+
+def _never() -> datetime | None:
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +48,15 @@ class KeyWatch:
     record : callable
         Keeps whether it passed, and the words.
     must_pass : bool
+    passed_at : callable
+        Wall time at which the stored key last passed a test, a person's too, from the console or the command line;
+        None where the last one did not pass.
     """
 
     check: Callable[[], AccountCheck]
     record: Callable[[bool, str], None]
     must_pass: bool
+    passed_at: Callable[[], datetime | None] = _never
 
 
 class Runs(Protocol):
@@ -80,7 +92,7 @@ def why_not_approved(check: AccountCheck) -> str:
 
 
 class Caretaker:
-    """Of one book. It asks on a thread of its own; what follows happens in `drive`, on the engine's.
+    """Of one venue of a book. It asks on a thread of its own; what follows happens in `drive`, on the engine's.
 
     Parameters
     ----------
@@ -99,6 +111,8 @@ class Caretaker:
         self._checks: deque[AccountCheck] = deque([first])
         self._due = clock.monotonic() + (CHECK_EVERY_S if first.approved else CHECK_AGAIN_S)
         self._was_locked = False
+        self._heeded_at = clock.now()
+        self._obstacle = key_obstacle(self._line.condition.venue)
 
     # -- on its own thread ----------------------------------------------------------------------------------------
 
@@ -121,7 +135,12 @@ class Caretaker:
         self._ways.streams.close()
 
     def _watch(self) -> None:
-        while not self._ending.wait(LOOK_EVERY_S):
+        due = self._clock.monotonic() + LOOK_EVERY_S
+        while not self._ending.wait(HEED_EVERY_S):
+            self.heed_test()
+            if self._clock.monotonic() < due:
+                continue
+            due = self._clock.monotonic() + LOOK_EVERY_S
             if self._line.condition.offset_ms is None:
                 self._measure_clock()
             if self._clock.monotonic() >= self._due:
@@ -133,6 +152,20 @@ class Caretaker:
             self._line.measure_offset()
         except VenueError as error:
             _log.info("clock of the venue could not be measured", error=str(error))
+
+    def heed_test(self) -> None:
+        """Check a key that the exchange had refused at once, where a test of it has passed since."""
+        if self._line.condition.state is not VenueState.LOCKED:
+            self._heeded_at = self._clock.now()
+            return
+        try:
+            passed_at = self._key.passed_at()
+        except QuarterdeckError as error:
+            _log.info("tests of the key could not be looked up", error=str(error))
+            return
+        if passed_at is not None and passed_at > self._heeded_at:
+            self._heeded_at = self._clock.now()
+            self.check_key()
 
     def check_key(self) -> None:
         """Ask about the key now; the outcome is taken in by `drive`."""
@@ -177,21 +210,22 @@ class Caretaker:
         if why:
             self._refuse(why, disarms=check.reachable)
             return
-        book.licence.obstacles.pop("key", None)
+        book.licence.obstacles.pop(self._obstacle, None)
         if self._line.condition.state is VenueState.LOCKED:
             self._line.unlock()
         waited = book.state is TradingState.CLOSE_ONLY and book.state_reason.startswith(UNCHECKED)
-        if waited and (book.licence.armed is not None or not book.config.needs_arming):
+        others = any(name.startswith(KEY_OBSTACLE) for name in book.licence.obstacles)
+        if waited and not others and (book.licence.armed is not None or not book.config.needs_arming):
             at = self._loop.market_time()
             self._loop.take([StateChanged(TradingState.ACTIVE, False, "the key was checked and is approved", at)], at)
 
     def _refuse(self, why: str, *, disarms: bool) -> None:
         """Only the way out is left; where the key itself is the reason, the book must be armed again, too."""
         book, at = self._loop.book, self._loop.market_time()
-        known = book.licence.obstacles.get("key")
+        known = book.licence.obstacles.get(self._obstacle)
         facts: list[Fact] = []
         if book.config.needs_arming:
-            book.licence.obstacles["key"] = why
+            book.licence.obstacles[self._obstacle] = why
             if disarms and book.licence.armed is not None:
                 facts.append(Armed(False, book.ids.installation, why, at))
         if book.state is TradingState.ACTIVE:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from engine.domain.errors import BadInput
 from engine.exchanges import EXCHANGES, ExchangeRow
@@ -69,6 +70,11 @@ class Connections:
             there = f"; there are {', '.join(known)}" if known else "; connect an account on the Exchanges page first"
             raise BadInput(f"there is no connection {connection_id!r}{there}")
         return name, label
+
+    def passed_at(self, connection_id: str) -> datetime | None:
+        """When a check of the key last passed; None where the last one did not, or there was none."""
+        stored = self._shelf.get(*self.split(connection_id))
+        return stored.checked_at if stored.check_ok else None
 
     def record(self, connection_id: str, ok: bool, message: str) -> None:
         """Keep what the exchange answered to a check of the key."""

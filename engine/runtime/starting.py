@@ -13,7 +13,7 @@ import numpy as np
 
 from config.settings import BookSettings, ConnectedSettings, Settings
 from engine.domain.commands import TradingState
-from engine.domain.errors import BadInput
+from engine.domain.errors import BadInput, VenueUnreachable
 from engine.domain.facts import BookConfigured, Notice, SleeveConfigured, StateChanged
 from engine.domain.instruments import Instrument, venue_of
 from engine.domain.market import Bars, to_ms
@@ -23,7 +23,7 @@ from engine.exchanges.paper import FileVenueJournal
 from engine.execution.identity import ClientIds
 from engine.ledger.ledger import Ledger
 from engine.risk.limits import RiskConfig
-from engine.runtime.caretaker import Caretaker
+from engine.runtime.caretakers import Caretakers
 from engine.runtime.connections import Connections
 from engine.trading.book import WINDOW_BARS, Book
 from engine.trading.config import BookConfig
@@ -50,7 +50,7 @@ class RunningBook:
     source: MarketSource
     journals: tuple[FileVenueJournal, ...]
     recovered: Recovered
-    caretaker: Caretaker | None = None
+    caretaker: Caretakers | None = None
 
     def close(self) -> None:
         """End the source and the lines to exchanges, and give the venue files back."""
@@ -208,7 +208,7 @@ def _move_capital(loop: TradingLoop, venues: Venues) -> None:
         name = f"move-{loop.sequence}"
         loop.fund([CashFlow(v, f"{name}-{v}", currency, amount, at, f"venue {what}") for v, amount, what in flows])
     if came and venues.usable is not None:
-        take_baseline(loop)
+        take_baseline(loop, came)
         loop.maybe_checkpoint(force=True)
 
 
@@ -233,7 +233,10 @@ def refill(running: RunningBook, until: datetime) -> None:
     """
     book = running.loop.book
     for key, window in book.windows.items():
-        candles = running.source.history(key, WINDOW_BARS)
+        try:
+            candles = running.source.history(key, WINDOW_BARS)
+        except VenueUnreachable:
+            continue  # one of several venues that was never heard: filled once it says that it is online
         after = window.last_opened_at_ms if window.last_opened_at_ms is not None else -1
         closed = candles.opened_at_ms + candles.timeframe.ms <= to_ms(until)
         first = int(np.searchsorted(candles.opened_at_ms, after, side="right"))

@@ -34,7 +34,7 @@ from engine.exchanges import EXCHANGES
 from engine.exchanges.accounts import AccountCheck
 from engine.execution.tracker import Tracker
 from engine.runtime.accounts import STAGES, Account, lacks_second_factor, require_fit
-from engine.runtime.build_connected import _Wallet
+from engine.runtime.venue_wallets import VenueWallet
 from engine.trading.book import Book
 from engine.trading.graduation import Candidate
 from engine.trading.sleeves import build_strategy
@@ -444,7 +444,9 @@ def test_order_that_was_made_smaller_when_asked_for_after_a_restart_then_it_is_n
     )  # fmt: skip
     tracker.apply_update(smaller)
     nobody: Any = None
-    wallet = _Wallet(nobody, nobody, nobody, nobody, nobody, False, book=cast(Book, SimpleNamespace(tracker=tracker)))
+    wallet = VenueWallet(
+        nobody, nobody, nobody, nobody, nobody, nobody, nobody, False, book=cast(Book, SimpleNamespace(tracker=tracker))
+    )
 
     known = wallet.intent("l1")
 
