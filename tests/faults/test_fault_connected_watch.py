@@ -63,7 +63,7 @@ class Watched:
         self.running = self.engine.start("testnet")
         self.loop, self.book = self.running.loop, self.running.loop.book
         assert self.running.caretaker is not None
-        self.caretaker = self.running.caretaker
+        [self.caretaker] = self.running.caretaker.each
         self.heard: list[Notice] = []
         observe = self.loop._observer
         assert observe is not None

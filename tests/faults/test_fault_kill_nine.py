@@ -174,9 +174,10 @@ def told_of(made: Trials, market: Market, points: Sequence[Point]) -> Counter[st
 
 
 def sweep(folder: Path, market: Market) -> Counter[str]:
-    """Kill at every point, the stand-in exchange made anew now and then."""
+    """Kill at every point, in any order, the stand-in exchange made anew now and then."""
     with trials(folder / "count") as made:
         points = made.count(market)
+    random.Random(SEED).shuffle(points)
     told: Counter[str] = Counter()
     for first in range(0, len(points), FRESH_AFTER):
         with trials(folder / str(first)) as made:
