@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from engine.domain.commands import Role
+from engine.domain.errors import BadInput
 from engine.domain.facade import ConsolePort
 from engine.domain.operations_views import ConnectionView, ExchangeView
 from engine.domain.portfolio import FeedView
@@ -119,11 +120,11 @@ def _connect(console: ConsolePort) -> None:
     view = known[name]
     st.caption(f"{view.hint} {_sandbox_words(view)}")
     with st.form("connect", border=True):
-        st.text_input("Label", key="connect-label", placeholder="main")
-        st.text_input("API key", key="connect-key", type="password", autocomplete="off")
-        st.text_input("Secret", key="connect-secret", type="password", autocomplete="off")
+        st.text_input("Label", key=_field("label"), placeholder="main")
+        st.text_input("API key", key=_field("key"), type="password", autocomplete="off")
+        st.text_input("Secret", key=_field("secret"), type="password", autocomplete="off")
         if view.needs_passphrase:
-            st.text_input("Passphrase", key="connect-passphrase", type="password", autocomplete="off")
+            st.text_input("Passphrase", key=_field("passphrase"), type="password", autocomplete="off")
         if view.has_sandbox:
             st.checkbox("Sandbox of the exchange", value=True, key="connect-sandbox")
         act = Act(
@@ -134,7 +135,6 @@ def _connect(console: ConsolePort) -> None:
             "connect",
             "primary",
             "" if console.stepped_up() else "Prove your password above first",
-            ("connect-key", "connect-secret", "connect-passphrase"),
         )
         actions.submit(console, act)
     actions.outcome("connect")
@@ -146,18 +146,36 @@ def _sandbox_words(view: ExchangeView) -> str:
     return f"{view.title} has no sandbox: an account there is a real one."
 
 
+def _field(name: str) -> str:
+    """Key of a field as it is drawn now. One that is to be empty is drawn anew: the browser goes on showing what was
+    typed into one that is only set to nothing, and would then send nothing.
+    """
+    return f"connect-{name}-{st.session_state.get(f'connect-drawn-{name}', 0)}"
+
+
+def _draw_anew(*names: str) -> None:
+    """Drop what was typed into these fields from the session, and draw empty ones at the next run."""
+    state = st.session_state
+    for name in names:
+        state.pop(_field(name), None)
+        state[f"connect-drawn-{name}"] = state.get(f"connect-drawn-{name}", 0) + 1
+
+
 def _connected(console: ConsolePort, view: ExchangeView) -> str:
-    """Hand the keys over and drop them from the session before anything can fail."""
+    """Hand the keys over and drop them from the session before anything can fail; label and API key stay until done."""
     state = st.session_state
     values = {
         "exchange": view.name,
         "sandbox": "true" if state.get("connect-sandbox") and view.has_sandbox else "false",
     }
     for name in ("label", "key", "secret", "passphrase"):
-        values[name] = str(state.get(f"connect-{name}", "")).strip()
-        if name != "label" and f"connect-{name}" in state:
-            state[f"connect-{name}"] = ""
-    console.add_connection(values)
+        values[name] = str(state.get(_field(name), "")).strip()
+    _draw_anew("secret", "passphrase")
+    try:
+        console.add_connection(values)
+    except BadInput as error:
+        raise BadInput(f"{str(error).rstrip('.')}. Label and API key are kept; enter the secret again") from error
+    _draw_anew("label", "key")
     return f"{view.title} connected; its keys are sealed. Press Test to ask the exchange."
 
 

@@ -96,7 +96,10 @@ def _state(row: AccountRead) -> Html:
 def _unread(row: AccountRead) -> str:
     if row.failure:
         return fmt.sentence(row.failure)
-    return ", ".join(wallet for wallet, _ in row.silent) or "every wallet answered"
+    if row.read_at is None:
+        return "nothing is read yet, and nothing of it is counted"
+    silent = ", ".join(wallet for wallet, _ in row.silent)
+    return silent or f"every wallet answered{', being read again now' if row.is_reading else ''}"
 
 
 def kind_badge(kind: MoneyKind) -> Html:

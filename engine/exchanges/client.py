@@ -14,6 +14,7 @@ from urllib.parse import quote, quote_plus
 
 from engine.domain.errors import BadInput, VenueRejected, VenueUnreachable
 from engine.exchanges import ExchangeRow
+from engine.exchanges.answer_words import in_words
 
 MIN_SECRET_LENGTH = 8
 _MAX_ANSWER = 240
@@ -140,9 +141,10 @@ def asking(row: ExchangeRow, client: Any, secrets: tuple[str, ...] = ()) -> Iter
 
 
 def redacted(text: str, secrets: tuple[str, ...] = ()) -> str:
-    """One line of at most 240 characters without keys, signatures, URL queries or pages of HTML."""
+    """One line of at most 240 characters without keys, signatures, URL queries, pages of HTML or JSON around words."""
     for form in sorted({form for secret in secrets for form in _forms(secret)}, key=len, reverse=True):
         text = text.replace(form, "[hidden]")
+    text = in_words(text)
     text = _HTML.sub("an HTML page", text)
     text = _SIGNED.sub(r"\1\2[hidden]", _QUERY.sub(r"\1?[hidden]", text))
     text = " ".join(text.split())

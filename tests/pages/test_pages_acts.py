@@ -23,9 +23,9 @@ def press(at: AppTest, key: str) -> AppTest:
 def test_keys_when_connected_then_handed_over_once_and_gone_from_the_session() -> None:
     console = FakeConsole(proven=True)
     at = opened("exchanges", console)
-    at.text_input(key="connect-label").set_value("main")
-    at.text_input(key="connect-key").set_value("k-1")
-    at.text_input(key="connect-secret").set_value("s-1")
+    at.text_input(key="connect-label-0").set_value("main")
+    at.text_input(key="connect-key-0").set_value("k-1")
+    at.text_input(key="connect-secret-0").set_value("s-1")
     button = at.button(key="connect-add")
     button.click().run()
     button.click().run()
@@ -38,7 +38,9 @@ def test_keys_when_connected_then_handed_over_once_and_gone_from_the_session() -
         "passphrase": "",
     }
     assert console.named("add_connection") == [(values,)]
-    assert at.session_state["connect-secret"] == ""
+    assert "connect-secret-0" not in at.session_state
+    assert "connect-key-0" not in at.session_state
+    assert at.text_input(key="connect-secret-1").value == ""
     assert "k-1" not in text(at)
     assert "s-1" not in text(at)
 
@@ -47,7 +49,20 @@ def test_sandbox_when_the_exchange_has_none_then_not_offered_and_passphrase_is()
     at = opened("exchanges", FakeConsole())
     at.selectbox(key="connect-exchange").set_value("kucoin").run()
     assert "connect-sandbox" not in {box.key for box in at.checkbox}
-    assert at.text_input(key="connect-passphrase").value == ""
+    assert at.text_input(key="connect-passphrase-0").value == ""
+
+
+def test_keys_when_refused_then_label_and_key_stay_and_the_secret_is_a_new_empty_field() -> None:
+    console = FakeConsole(proven=True, broken={"add_connection": BadInput("give the connection another label.")})
+    at = opened("exchanges", console)
+    at.text_input(key="connect-label-0").set_value("main")
+    at.text_input(key="connect-key-0").set_value("k-1")
+    at.text_input(key="connect-secret-0").set_value("s-1")
+    at.button(key="connect-add").click().run()
+    assert "another label. Label and API key are kept; enter the secret again" in problems(at)
+    assert (at.text_input(key="connect-label-0").value, at.text_input(key="connect-key-0").value) == ("main", "k-1")
+    assert "connect-secret-0" not in {field.key for field in at.text_input}
+    assert at.text_input(key="connect-secret-1").value == ""
 
 
 def test_keys_when_password_is_not_proven_then_blocked_by_name() -> None:
