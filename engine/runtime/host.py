@@ -4,55 +4,41 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from config.settings import Effective, Settings, load
 from engine.domain.commands import Actor, Command, EmergencyStop, Role
 from engine.domain.errors import AccessDenied, BadInput, CannotRecord, EngineError, StorageError
-from engine.monitoring.alerts import AlertCentre
-from engine.monitoring.monitor import Monitor
 from engine.runtime import collector, logs
 from engine.runtime.attached import AttachedEngine, engine_is_elsewhere, prepare_folder
 from engine.runtime.channel import Channel
 from engine.runtime.clock import SystemClock
-from engine.runtime.console import Console
 from engine.runtime.engine import EngineThread
 from engine.runtime.engine_port import EnginePort
-from engine.runtime.housekeeping import Housekeeper
-from engine.runtime.jobs import Jobs
 from engine.runtime.observing import Observations
-from engine.runtime.operations import CONSOLE_SETTINGS
-from engine.runtime.presence import Presence
-from engine.runtime.replay_views import FOLDER as REPLAYS
-from engine.runtime.research_shelf import FOLDER as RESEARCH
-from engine.runtime.research_shelf import ResearchShelf
-from engine.runtime.research_studies_shelf import StudyShelf
-from engine.runtime.run_shelf import sweep_deleted
 from engine.runtime.sentinel import order_stop_by_file
-from engine.runtime.services import Services
 from engine.runtime.start_report import tell_of_start
 from engine.runtime.supervisor import Supervisor
-from engine.runtime.taxes import Taxes
-from engine.runtime.wallet_shelf import WalletShelf, accounts_in
-from engine.security import KEY_STORES
-from engine.security.access import Access
 from engine.security.door_config import DoorConfig
-from engine.security.passwords import PasswordHasher
-from engine.security.people import Trail
 from engine.security.redact import Redactor
-from engine.security.vault import Vault
-from engine.storage.alerts import AlertStore
-from engine.storage.base import open_engine
-from engine.storage.candles import CandleStore
 from engine.storage.chain import load_or_create_key
 from engine.storage.control import ControlStore
-from engine.storage.money_reader import MoneyReader
-from engine.storage.people import SqlPeople
-from engine.storage.telemetry import TelemetryStore
+from engine.storage.settings import CONSOLE_SETTINGS
+
+if TYPE_CHECKING:
+    from engine.runtime.console import Console
+    from engine.runtime.housekeeping import Housekeeper
+    from engine.runtime.presence import Presence
+    from engine.runtime.services import Services
+    from engine.security.access import Access
 
 _log = structlog.get_logger(__name__)
+OPENING, HOUSEKEEPING, PRESENCE = "engine.runtime.opening", "engine.runtime.housekeeping", "engine.runtime.presence"
+CONSOLE = "engine.runtime.console"
+"""Loaded once the engine trades: research and its libraries come with them, a second of the processor."""
 ATTACH_WITHIN_S = 5.0
 """How long a console waits for the first word of an engine in another process before it starts without one."""
 _current: Host | None = None
@@ -113,8 +99,7 @@ class Host:
             self._services = self._own(effective, clock, redactor)
         _current = self
         if not self._headless:
-            for runs in (REPLAYS, RESEARCH):
-                sweep_deleted(effective.settings.data_dir / runs)
+            import_module(OPENING).sweep_runs(effective.settings.data_dir)
             self._services.jobs.resume()
         collector.set_aside()
 
@@ -124,8 +109,9 @@ class Host:
         supervisor.start()
         assert supervisor.control is not None
         services = self._open(effective, supervisor, supervisor.control, supervisor.observations, redactor)
-        self._housekeeper = Housekeeper(services, self._ending)
-        self._housekeeper.start()
+        housekeeper: Housekeeper = import_module(HOUSEKEEPING).Housekeeper(services, self._ending)
+        housekeeper.start()
+        self._housekeeper = housekeeper
         if self._headless:
             self._channel = Channel(supervisor, effective.settings.data_dir, clock)
             self._channel.open()
@@ -142,8 +128,9 @@ class Host:
         engine.start(ATTACH_WITHIN_S)
         control = ControlStore(folder / "control.sqlite", load_or_create_key(folder / "keys" / "journal.key"), clock)
         services = self._open(effective, engine, control, Observations(clock), redactor)
-        self._presence = Presence(services, self._ending)
-        self._presence.start()
+        presence: Presence = import_module(PRESENCE).Presence(services, self._ending)
+        presence.start()
+        self._presence = presence
         _log.info("console attached", folder=str(folder), engine=engine.absence() or "answers")
         return services
 
@@ -172,37 +159,10 @@ class Host:
         observations: Observations,
         redactor: Redactor,
     ) -> Services:
-        folder, clock = effective.settings.data_dir, SystemClock()
-        vault = Vault(KEY_STORES["file"](folder / "keys"), folder / "keys" / "keyring.json")
-        telemetry = TelemetryStore(folder / "telemetry.sqlite")
-        writer = open_engine(folder / "control.sqlite", full_sync=True)
-        reader = open_engine(folder / "control.sqlite", full_sync=True, read_only=True)
-        self._people_engines = [writer, reader]
-        trail = Trail(SqlPeople(writer, reader), control.audit, clock, PasswordHasher())
-        money = MoneyReader(effective.settings.money_file)
-        alerts = AlertCentre(AlertStore(control.file), vault, clock, clean=redactor.clean)
-        jobs = Jobs(folder)
-        return Services(
-            settings=effective,
-            folder=folder,
-            clock=clock,
-            supervisor=engine,
-            observations=observations,
-            control=control,
-            money=money,
-            telemetry=telemetry,
-            candles=CandleStore(folder / "candles"),
-            vault=vault,
-            access=Access(trail, effective.settings.access),
-            alerts=alerts,
-            monitor=Monitor(telemetry, alerts, effective.settings.health, clock, folder),
-            jobs=jobs,
-            backtests=ResearchShelf(folder, jobs),
-            studies=StudyShelf(folder, jobs),
-            taxes=Taxes(money, clock),
-            wallets=WalletShelf(control.credentials, vault, clock, accounts_in(lambda: engine.settings)),
-            chain_key=load_or_create_key(folder / "keys" / "journal.key"),
-        )
+        opened = import_module(OPENING).open_services(effective, engine, control, observations, redactor)
+        services: Services = opened.services
+        self._people_engines = opened.people_engines
+        return services
 
     def stop(self) -> None:
         """Stop cleanly: the loop finishes its event and stores a checkpoint."""
@@ -258,7 +218,8 @@ class Host:
         """The console of a live session."""
         services = self.services
         services.access.check(handle)
-        return Console(services, lambda: services.access.actor(handle, "console"), handle)
+        kind: type[Console] = import_module(CONSOLE).Console
+        return kind(services, lambda: services.access.actor(handle, "console"), handle)
 
     def health(self) -> Mapping[str, object]:
         """State for probes, without secrets."""

@@ -30,8 +30,7 @@ from engine.runtime.portfolio import Portfolio
 from engine.runtime.wallet_shelf import accounts_in
 from engine.storage.backup import BACKUP_FOLDER, list_backups
 from engine.storage.rows import CredentialRow
-
-CONSOLE_SETTINGS = "settings"
+from engine.storage.settings import CONSOLE_SETTINGS
 
 
 class Operations(Portfolio):

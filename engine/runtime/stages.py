@@ -15,8 +15,9 @@ from engine.domain.stage_views import CandidateView, StageCondition, StageView
 from engine.exchanges import EXCHANGES
 from engine.risk.limits import read_config
 from engine.runtime.accounts import STAGES, Stage, connections_of, key_obstacle, require_fit
-from engine.runtime.operations import CONSOLE_SETTINGS, Operations
+from engine.runtime.operations import Operations
 from engine.runtime.titles import title_of
+from engine.storage.settings import CONSOLE_SETTINGS
 from engine.trading.graduation import RULES, Candidate, symbol_of, why_not
 
 TITLES = {"testnet": "Testnet", "live": "Live"}

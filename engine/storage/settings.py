@@ -14,6 +14,8 @@ from engine.storage.control_tables import SettingTable
 from engine.storage.database_file import DatabaseFile
 from engine.storage.rows import SettingRow
 
+CONSOLE_SETTINGS = "settings"
+"""Namespace of what is set on the Settings page: one of the layers that settings are read from."""
 _SETTINGS = SettingTable.metadata.tables["settings"]
 
 
