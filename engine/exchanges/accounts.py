@@ -91,8 +91,14 @@ def check_account(
     BadInput
         Where a field is missing or too short, or there is no such sandbox; nothing is sent.
     """
+    return check_at(row, Door(credentials, sandbox, timeout_s, rest_url))
+
+
+def check_at(row: ExchangeRow, door: Door) -> AccountCheck:
+    """As `check_account`, through a door with the credentials in it; raises `BadInput` as that does."""
+    credentials = door.credentials or Credentials("", "")
     _require_fields(row, credentials)
-    client = open_client(row, Door(credentials, sandbox, timeout_s, rest_url))
+    client = open_client(row, door)
     client.markets = {}  # balances need none, and loading them with a key asks private questions first
     question = _Question(row, client, credentials)
     try:

@@ -15,14 +15,20 @@ from urllib.parse import quote, quote_plus
 from engine.domain.errors import BadInput, VenueRejected, VenueUnreachable
 from engine.exchanges import ExchangeRow
 from engine.exchanges.answer_words import in_words
+from engine.exchanges.hosts import Hosts, Shut, told_pause_s
+from engine.exchanges.places import refused_place
 
 MIN_SECRET_LENGTH = 8
+USUAL_PAUSE_S = 60.0
+"""Seconds without a question where an exchange asks for fewer and does not say for how long."""
 _MAX_ANSWER = 240
 _HOST = re.compile(r"^https?://[^/]+")
 _WEBSOCKET_HOST = re.compile(r"^wss?://[^/]+")
 _QUERY = re.compile(r"(https?://[^\s?\"']+)\?[^\s\"']*")
 _SIGNED = re.compile(r"(?i)\b(signature|sign|api[-_]?key|secret|passphrase|password)(\"?\s*[=:]\s*\"?)[^\s&\",}]+")
 _REQUEST = re.compile(r"\b(GET|POST|PUT|DELETE) https?://\S+ ?")
+_STATUS = "last_status"
+"""Attribute of a client: the number of its last answer, None before it."""
 _HTML = re.compile(r"(?is)<\s*(!doctype|html|head|body).*")
 
 
@@ -31,11 +37,16 @@ class KeyRefused(VenueRejected):
 
 
 class VenueThrottled(VenueUnreachable):
-    """The exchange asks to be left alone for `retry_after_s` seconds; asking earlier makes it worse."""
+    """The exchange asks to be left alone for `retry_after_s` seconds; asking earlier makes it worse.
 
-    def __init__(self, message: str, retry_after_s: float) -> None:
+    ``is_ban`` tells a ban from a pause, ``is_told`` whether the exchange named the time itself.
+    """
+
+    def __init__(self, message: str, retry_after_s: float, *, is_ban: bool = False, is_told: bool = True) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+        self.is_ban = is_ban
+        self.is_told = is_told
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +65,15 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """How to reach an exchange: keys (None: public questions only), sandbox, patience, and another host for tests."""
+    """How to reach an exchange: keys (None: public questions only), sandbox, patience, another host for tests, and
+    what is known of bans and pauses (None: nothing is looked up or written down).
+    """
 
     credentials: Credentials | None = None
     sandbox: bool = False
     timeout_s: float = 10.0
     rest_url: str | None = None
+    hosts: Hosts | None = None
 
 
 def open_client(row: ExchangeRow, door: Door) -> Any:
@@ -81,7 +95,42 @@ def open_client(row: ExchangeRow, door: Door) -> Any:
         client.set_sandbox_mode(True)
     if door.rest_url is not None:
         _move(client, door.rest_url)
+    if door.hosts is not None:
+        _heed(client, row, door.hosts)
+    _note_status(client)
     return client
+
+
+def _note_status(client: Any) -> None:
+    """Keep the number of the last answer: ccxt leaves it out of the errors it makes of some bodies."""
+
+    def told(code: int, _reason: str, _url: str, _method: str, _headers: Any, body: str, *_more: Any) -> str:
+        setattr(client, _STATUS, code)
+        return body.strip()
+
+    client.on_rest_response = told
+
+
+def shut_words(title: str, shut: Shut) -> str:
+    """Why nothing is asked now."""
+    what = "has shut this address out for another" if shut.is_ban else "asked for a pause of another"
+    return f"{title} {what} {shut.left_s:.0f} s"
+
+
+def _heed(client: Any, row: ExchangeRow, hosts: Hosts) -> None:
+    """Let a client ask no host that wants to be left alone, and write down what it is told."""
+    request = client.session.request
+
+    def asked(method: str, url: str, *arguments: Any, **more: Any) -> Any:
+        memory = hosts.at(row.name, url)
+        shut = memory.shut()
+        if shut is not None:
+            raise VenueThrottled(shut_words(row.title, shut), shut.left_s, is_ban=shut.is_ban)
+        answer = request(method, url, *arguments, **more)
+        memory.hear(answer.status_code, answer.headers, answer.text if answer.status_code == 403 else "")
+        return answer
+
+    client.session.request = asked
 
 
 def open_stream_client(ccxt_id: str, door: Door, websocket_url: str | None = None) -> Any:
@@ -131,6 +180,7 @@ def asking(row: ExchangeRow, client: Any, secrets: tuple[str, ...] = ()) -> Iter
         No answer, or one that is no answer.
     """
     ccxt = importlib.import_module("ccxt")
+    setattr(client, _STATUS, None)
     try:
         yield
     except ccxt.BaseError as error:
@@ -212,11 +262,16 @@ def _translated(
     ccxt: Any, row: ExchangeRow, client: Any, error: Exception, secrets: tuple[str, ...]
 ) -> VenueUnreachable | KeyRefused:
     answer = redacted(_REQUEST.sub("", str(error).removeprefix(row.ccxt_id).strip()), secrets)
+    place = refused_place(row.title, vars(client).get(_STATUS), str(error))
+    if place:
+        return VenueUnreachable(place)
     if "-2015" in answer or isinstance(error, ccxt.AuthenticationError):
         return KeyRefused(f"{row.title} does not accept the key: {answer}")
     if isinstance(error, ccxt.DDoSProtection | ccxt.RateLimitExceeded):
-        wait_s = _retry_after_s(client)
-        return VenueThrottled(f"{row.title} asks for fewer questions, next one in {wait_s:.0f} s: {answer}", wait_s)
+        told_s = told_pause_s(client.last_response_headers or {})
+        wait_s = USUAL_PAUSE_S if told_s is None else told_s
+        words = f"{row.title} asks for fewer questions, next one in {wait_s:.0f} s: {answer}"
+        return VenueThrottled(words, wait_s, is_told=told_s is not None)
     if isinstance(error, ccxt.RequestTimeout):
         return VenueUnreachable(f"{row.title} did not answer within {client.timeout / 1000:g} s")
     if isinstance(error, ccxt.ExchangeNotAvailable):
@@ -224,12 +279,3 @@ def _translated(
     if isinstance(error, ccxt.NetworkError) and "{" not in answer:
         return VenueUnreachable(f"{row.title} cannot be reached; check the network connection")
     return VenueUnreachable(f"{row.title} answered with an error: {answer}")
-
-
-def _retry_after_s(client: Any) -> float:
-    """Seconds from the exchange's own header, else a minute."""
-    headers = client.last_response_headers or {}
-    try:
-        return max(1.0, float(headers.get("Retry-After", 60)))
-    except ValueError:
-        return 60.0

@@ -17,6 +17,7 @@ from engine.domain.ports import Clock
 from engine.exchanges import EXCHANGES, ExchangeRow
 from engine.exchanges.bar_assembly import BarAssembly
 from engine.exchanges.client import VenueThrottled
+from engine.exchanges.hosts import Hosts
 from engine.exchanges.public_market import PublicMarket
 
 MAX_BACKOFF_S = 60.0
@@ -113,6 +114,10 @@ class PublicSource:
         self._resume_ms: int | None = None
         self._told: tuple[bool, str] | None = None
         self._remarks: dict[str, None] = {}
+
+    def heed(self, hosts: Hosts | None) -> None:
+        """Look up bans and pauses before every question, and write down what is told; call before the first one."""
+        self._market.heed(hosts)
 
     def resume_at(self, market_time: datetime) -> None:
         """Show the closes after ``market_time`` as events instead of history; call before `connect` and `events`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -13,6 +13,7 @@ from engine.domain.market import Candle, Timeframe, from_ms, to_ms
 from engine.domain.ports import Clock
 from engine.exchanges import ExchangeRow
 from engine.exchanges.client import Door, asking, open_client
+from engine.exchanges.hosts import Hosts
 
 PAGE_ROWS = 300
 
@@ -54,6 +55,10 @@ class PublicMarket:
         self._client: Any = None
         self._door = Door(sandbox=sandbox, timeout_s=timeout_s, rest_url=rest_url)
         self._offset_ms = 0
+
+    def heed(self, hosts: Hosts | None) -> None:
+        """Look up bans and pauses before every question, and write down what is told; call before the first one."""
+        self._door = replace(self._door, hosts=hosts)
 
     def close(self) -> None:
         """Drop the connection; the next question opens a new one, and what is known of the markets stays known."""

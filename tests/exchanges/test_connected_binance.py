@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from connected_case import Case, client_id, connected, intent, quiet
 
-from engine.domain.errors import VenueAmbiguous
+from engine.domain.errors import VenueAmbiguous, VenueUnreachable
 from engine.domain.orders import Fill, FundingPaid, OrderState, OrderType, Purpose, Side
 from engine.exchanges.connected.venue_rows import BINANCE, BINANCE_PERP
 from tests.standin.client import StandIn, running
@@ -177,3 +177,30 @@ def test_journal_when_brackets_have_run_on_both_then_nothing_is_lost_or_doubled(
         assert case.venue.open_orders() == ()
     assert not differences(judge(exchange.journal, "usdm"), positions={})
     assert not differences(judge(exchange.journal, "binance"))
+
+
+def test_coin_price_when_asked_then_it_is_the_middle_of_the_coins_own_market(spot: Case, exchange: StandIn) -> None:
+    exchange.price("BNBUSDT", "610")
+    price = spot.venue.coin_price("BNB", "USDT")
+    assert price is not None
+    assert abs(price - 610) < 1
+    assert spot.venue.coin_price("NOSUCHCOIN", "USDT") is None
+
+
+def test_coin_price_when_there_are_only_perpetuals_then_it_is_theirs(perp: Case, exchange: StandIn) -> None:
+    price = perp.venue.coin_price("BTC", "USDT")
+    assert price is not None
+    assert abs(price - 50_000) < 50
+
+
+@pytest.mark.parametrize("kind", ["nan", "zero"])
+def test_coin_price_when_what_is_told_is_no_price_then_it_is_an_error(spot: Case, exchange: StandIn, kind: str) -> None:
+    exchange.fault(kind, venue="binance")
+    with pytest.raises(VenueUnreachable):
+        spot.venue.coin_price("BNB", "USDT")
+
+
+def test_coin_price_when_the_exchange_is_away_then_it_is_an_error(spot: Case, exchange: StandIn) -> None:
+    exchange.fault("error_before", "any", venue="binance", count=5)
+    with pytest.raises(VenueUnreachable):
+        spot.venue.coin_price("BNB", "USDT")

@@ -378,3 +378,10 @@ def test_journal_when_entries_stops_and_targets_have_run_then_nothing_is_lost_or
     assert verdict.open_orders == []
     assert case.venue.open_orders() == ()
     assert case.venue.positions() == ()
+
+
+def test_coin_price_when_asked_then_it_is_the_middle_of_the_coins_own_market(case: Case, exchange: StandIn) -> None:
+    exchange.price("MNTUSDT", "0.8")
+    price = case.venue.coin_price("MNT", "USDT")
+    assert price is not None
+    assert abs(price - Decimal("0.8")) < Decimal("0.01")

@@ -16,10 +16,10 @@ import requests
 from urllib3.exceptions import NewConnectionError
 
 from engine.domain.conditions import VenueState
-from engine.domain.errors import OrderNotFound, VenueAmbiguous, VenueRejected, VenueUnreachable
+from engine.domain.errors import OrderNotFound, VenueAmbiguous, VenueError, VenueRejected, VenueUnreachable
 from engine.exchanges import EXCHANGES
 from engine.exchanges.client import KeyRefused, VenueThrottled
-from engine.exchanges.connected.calls import ClockRefused
+from engine.exchanges.connected.calls import ClockRefused, InMaintenance
 from engine.exchanges.connected.lanes import Lane, Pace, UseHeaders
 from engine.exchanges.connected.line import Line
 from engine.exchanges.connected.line_setup import LineSetup
@@ -419,3 +419,53 @@ def test_question_that_waits_when_the_line_is_closed_then_venue_unreachable(line
     goes_on.set()
     first.join(5)
     assert len(errors) == 1
+
+
+MAINTAINED = [
+    (503, bybit(10016, "Service not available during maintenance.")),
+    (200, bybit(10016, "The service is under maintenance, please try again later.")),
+    (503, "<html>Bybit is being upgraded, see you soon</html>"),
+]
+
+
+@pytest.mark.parametrize(("status", "body"), MAINTAINED)
+def test_question_when_the_exchange_says_it_is_being_maintained_then_that_is_the_state(
+    line: Line, socket: Socket, status: int, body: str
+) -> None:
+    socket.answer = lambda: (status, body, {})
+    with pytest.raises(InMaintenance):
+        line.ask(Lane.STATUS, state)
+    assert line.condition.state is VenueState.MAINTENANCE
+    asked = len(socket.requests)
+    with pytest.raises(VenueUnreachable, match="entries wait"):
+        line.send(Lane.ENTRY, create)
+    assert len(socket.requests) == asked
+    with pytest.raises(VenueError):
+        line.send(Lane.CLOSE, create)
+    assert len(socket.requests) == asked + 1
+    assert line.condition.state is VenueState.MAINTENANCE
+    socket.answer = lambda: (200, '{"retCode":0,"result":{}}', {})
+    line.ask(Lane.STATUS, state)
+    assert line.condition.state is VenueState.ONLINE
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [(200, bybit(10016, "System error. Please try again later.")), (503, bybit(1, "unavailable")), (502, "")],
+)
+def test_question_when_it_only_fails_then_the_venue_is_degraded_and_not_maintained(
+    line: Line, socket: Socket, status: int, body: str
+) -> None:
+    socket.answer = lambda: (status, body, {})
+    with pytest.raises(VenueUnreachable):
+        line.ask(Lane.STATUS, state)
+    assert line.condition.state is VenueState.DEGRADED
+
+
+def test_order_when_margin_of_maintenance_is_short_then_it_is_refused_and_nothing_is_being_maintained(
+    line: Line, socket: Socket
+) -> None:
+    socket.answer = lambda: (200, bybit(110012, "insufficient balance under maintenance margin"), {})
+    with pytest.raises(VenueRejected):
+        line.send(Lane.ENTRY, create)
+    assert line.condition.state is VenueState.ONLINE

@@ -16,9 +16,15 @@ from engine.domain.errors import (
     VenueUnreachable,
 )
 from engine.exchanges import ExchangeRow
-from engine.exchanges.client import KeyRefused, VenueThrottled, redacted
+from engine.exchanges.client import USUAL_PAUSE_S, KeyRefused, VenueThrottled, redacted
+from engine.exchanges.hosts import TOO_FREQUENT_S, UNTOLD_BAN_S, is_ban, told_pause_s
+from engine.exchanges.places import refused_place
 
 _NEVER_CONNECTED = ("NewConnectionError", "ConnectTimeoutError", "NameResolutionError", "ConnectTimeout")
+_MAINTAINED = re.compile(
+    r"(?i)\b(?:under|during|system|scheduled|server) maintenance\b(?! margin)|maintenance mode"
+    r"|being (?:maintained|upgraded)|system (?:is )?upgrad"
+)
 _REQUEST = re.compile(r"\b(GET|POST|PUT|DELETE) https?://\S+ ?")
 UNREADABLE = (ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError)
 """What ccxt's own parsers raise on an answer that is none."""
@@ -41,10 +47,14 @@ class Wire:
     Parameters
     ----------
     client : ccxt client (synchronous)
+    before : callable
+        Gets every address before it is asked; what it raises stops the request, of which nothing is sent then.
     """
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, before: Callable[[str], None] = lambda _url: None) -> None:
         self.client = client
+        self._before = before
+        self.url = ""
         self.asked = False
         self.wrote = False
         self.status: int | None = None
@@ -60,11 +70,12 @@ class Wire:
         self.asked = False
         self.wrote, self.status, self.is_json, self.body, self.headers = False, None, False, "", {}
 
-    def _asked(self, method: str, *arguments: Any, **more: Any) -> Any:
-        self.asked = True
+    def _asked(self, method: str, url: str, *arguments: Any, **more: Any) -> Any:
+        self._before(url)
+        self.asked, self.url = True, url
         if method != "GET":
             self.wrote, self.status, self.is_json, self.body = True, None, False, ""
-        return self._request(method, *arguments, **more)
+        return self._request(method, url, *arguments, **more)
 
     def _answered(self, code: int, _reason: str, _url: str, _method: str, headers: Any, body: str, *_: Any) -> str:
         self.status, self.body = code, body
@@ -156,19 +167,25 @@ class Judge:
         ccxt, title = self._ccxt, self._row.title
         if wire.status is None:
             return None
+        place = refused_place(title, wire.status, wire.body)
+        if place:
+            return VenueUnreachable(place)
         if wire.status in (418, 429) or isinstance(error, ccxt.RateLimitExceeded):
-            wait_s = retry_after_s(wire)
-            return VenueThrottled(f"{title} asks for fewer questions, next one in {wait_s:.0f} s", wait_s)
+            return self._throttled(wire)
         if '"code":-2015' in wire.body.replace(" ", "") or isinstance(error, ccxt.AuthenticationError):
             return KeyRefused(f"{title} does not accept the key: {self.words(error)}")
         if isinstance(error, ccxt.DDoSProtection):
-            wait_s = retry_after_s(wire)
-            return VenueThrottled(f"{title} asks for fewer questions, next one in {wait_s:.0f} s", wait_s)
+            return self._throttled(wire)
         if isinstance(error, ccxt.InvalidNonce):
             return ClockRefused(f"{title} takes the time of the request for wrong: {self.words(error)}")
-        if isinstance(error, ccxt.OnMaintenance):
+        if isinstance(error, ccxt.OnMaintenance) or says_maintenance(wire):
             return InMaintenance(f"{title} is being maintained: {self.words(error)}")
         return None
+
+    def _throttled(self, wire: Wire) -> VenueThrottled:
+        wait_s, is_told = retry_after_s(wire), told_pause_s(wire.headers) is not None
+        words = f"{self._row.title} asks for fewer questions, next one in {wait_s:.0f} s"
+        return VenueThrottled(words, wait_s, is_ban=is_ban(wire.status, wire.body), is_told=is_told)
 
     def _is_doubtful(self, wire: Wire) -> bool:
         """Whether the exchange does not know itself, or knows the id: then an order of that id is there."""
@@ -191,12 +208,18 @@ class Judge:
 
 
 def retry_after_s(wire: Wire) -> float:
-    """Seconds from the exchange's own header; else a minute, two after a 418."""
-    default = 120.0 if wire.status == 418 else 60.0
-    try:
-        return max(1.0, float(wire.headers.get("retry-after", default)))
-    except ValueError:
-        return default
+    """Seconds from the exchange's own header; else a minute, and what a ban lasts at least after one."""
+    told_s = told_pause_s(wire.headers)
+    if told_s is not None:
+        return told_s
+    if is_ban(wire.status, wire.body):
+        return TOO_FREQUENT_S if wire.status == 403 else UNTOLD_BAN_S
+    return USUAL_PAUSE_S
+
+
+def says_maintenance(wire: Wire) -> bool:
+    """Whether an answer that is an error says, in its own words, that the exchange is being maintained."""
+    return wire.status is not None and _MAINTAINED.search(wire.body) is not None
 
 
 def _is_json(body: str) -> bool:

@@ -16,7 +16,7 @@ from engine.domain.conditions import VenueCondition, VenueState
 from engine.domain.errors import OrderNotFound, VenueAmbiguous, VenueError, VenueRejected, VenueUnreachable
 from engine.domain.market import to_ms
 from engine.domain.ports import Clock
-from engine.exchanges.client import VenueThrottled
+from engine.exchanges.client import VenueThrottled, shut_words
 from engine.exchanges.connected.calls import UNREADABLE, ClockRefused, Judge, Wire
 from engine.exchanges.connected.lanes import Budget, Lane, share_from
 from engine.exchanges.connected.line_setup import LineSetup
@@ -226,6 +226,8 @@ class Line:
         return error
 
     def _learn(self, wire: Wire) -> None:
+        if self._setup.hosts is not None and wire.status is not None:
+            self._setup.hosts.at(self._setup.row.name, wire.url).hear(wire.status, wire.headers, wire.body)
         share = share_from(self._setup.use_headers, wire.headers, self._setup.pace)
         if share is not None:
             self._budget.told(share)
@@ -241,10 +243,17 @@ class Line:
             client.enableRateLimit = False  # the lanes pace all clients of the key together
             if self._setup.has_nonce and not is_public:
                 client.nonce = self._next_nonce
-            wire = self._local.wire = Wire(client)
+            wire = self._local.wire = Wire(client, self._require_open)
             self._wires.append(wire)
         self.give_markets(wire.client)
         return wire
+
+    def _require_open(self, url: str) -> None:
+        """Ask no host that has shut this address out, whoever was told it; raises `VenueThrottled`."""
+        hosts, row = self._setup.hosts, self._setup.row
+        shut = hosts.at(row.name, url).shut() if hosts is not None else None
+        if shut is not None:
+            raise VenueThrottled(shut_words(row.title, shut), shut.left_s, is_ban=shut.is_ban)
 
     def _next_nonce(self) -> int:
         return self.memory.next_nonce(lambda: to_ms(self._clock.now()) + self.offset_ms)

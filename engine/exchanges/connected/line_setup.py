@@ -9,6 +9,7 @@ from typing import Any
 
 from engine.exchanges import ExchangeRow
 from engine.exchanges.connected.lanes import DEFAULT_PACE, SILENT_HEADERS, Lane, Pace, UseHeaders
+from engine.exchanges.hosts import Hosts
 
 PATIENCE_S = {Lane.CLOSE: 4.0, Lane.STATUS: 4.0, Lane.ENTRY: 3.0, Lane.DATA: 15.0}
 """How long who asks waits for an answer; an order's answer that comes later is still taken."""
@@ -25,7 +26,7 @@ class LineSetup:
     open_client : callable
         Opens a synchronous ccxt client; its argument says whether with keys.
     memory_file : Path
-        Where bans and nonces outlive a restart.
+        Where this key's nonces, and the bans it was told, outlive a restart.
     secrets : tuple of str
         Texts that no message may hold.
     pace, use_headers
@@ -39,6 +40,8 @@ class LineSetup:
     has_nonce : bool
         Whether every private question needs a higher number than the one before.
     patience_s : mapping of Lane to float
+    hosts : Hosts or None
+        What everything that asks the same hosts knows of bans and pauses; None where nobody else asks.
     """
 
     venue: str
@@ -53,3 +56,4 @@ class LineSetup:
     receive_window_ms: int = 5000
     has_nonce: bool = False
     patience_s: dict[Lane, float] = field(default_factory=lambda: dict(PATIENCE_S))
+    hosts: Hosts | None = None

@@ -28,6 +28,7 @@ from engine.exchanges.connected.inbox import HeardOrder, HeardTrade, Inbox, Mess
 from engine.exchanges.connected.legs import KeptOrder
 from engine.exchanges.connected.ordering import Means, Ordering
 from engine.exchanges.connected.placing import Listed
+from engine.exchanges.connected.pricing import CoinPrices
 from engine.exchanges.connected.reading import Reader, Report, Trade
 from engine.exchanges.connected.registry import Lookup, Registry
 from engine.exchanges.connected.spot_pairs import SpotPairs
@@ -81,6 +82,7 @@ class ConnectedVenue:
         )
         self._ordering = Ordering(means)
         self._executions = Executions(self._parts, lambda: to_ms(self._now()), monotonic=clock.monotonic)
+        self._prices = CoinPrices(self._parts)
         self._touched: dict[str, None] = {}
         self._gap = ""
         self._look_pause_s = _look_pause_s(row)
@@ -243,6 +245,10 @@ class ConnectedVenue:
     def mode_problems(self) -> Mapping[InstrumentKey, str]:
         """Perpetuals that must not be traded as the account is set up, and why. Raises `VenueUnreachable`."""
         return self._holdings.mode_problems()
+
+    def coin_price(self, coin: str, currency: str) -> Decimal | None:
+        """``currency`` for one coin by a public price; None without such a market. Raises `VenueUnreachable`."""
+        return self._prices.price(coin, currency)
 
     # -- what comes by itself -------------------------------------------------------------------------------------
 

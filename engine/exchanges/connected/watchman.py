@@ -12,7 +12,7 @@ from engine.domain.errors import OrderNotFound, VenueAmbiguous, VenueError, Venu
 from engine.domain.ports import Clock
 from engine.exchanges.client import KeyRefused, VenueThrottled
 from engine.exchanges.connected.breaker import Breaker
-from engine.exchanges.connected.calls import ClockRefused, InMaintenance, Wire, retry_after_s
+from engine.exchanges.connected.calls import ClockRefused, InMaintenance, Wire, says_maintenance
 from engine.exchanges.connected.lanes import WARN_SHARE, Lane
 from engine.exchanges.connected.memory import VenueMemory
 
@@ -54,6 +54,7 @@ class Watchman:
         self._tell = tell
         self._breakers = {lane: Breaker(OPEN_S[lane], clock.monotonic) for lane in Lane}
         self._paused_until = float("-inf")
+        self._resting_until = float("-inf")
         self._next_locked_try = dict.fromkeys(Lane, float("-inf"))
         self._silent = 0
         self._lock = Lock()
@@ -89,6 +90,9 @@ class Watchman:
         if now < self._paused_until:
             left_s = self._paused_until - now
             raise VenueThrottled(f"{self._title} asked for a pause of another {left_s:.0f} s", left_s)
+        if now < self._resting_until and lane is not Lane.CLOSE:
+            left_s = self._resting_until - now
+            raise VenueThrottled(f"{self._title} asked for fewer questions; the next one in {left_s:.0f} s", left_s)
         state = self.condition.state
         if state is VenueState.LOCKED and lane is not Lane.DATA:
             self._require_locked_try(lane, now)
@@ -127,7 +131,7 @@ class Watchman:
             self._breakers[lane].succeeded()
             self._next_locked_try = {one: self._clock.monotonic() + LOCKED_RETRY_S.get(one, 0.0) for one in Lane}
             self._move(VenueState.LOCKED, str(error))
-        elif isinstance(error, InMaintenance):
+        elif isinstance(error, InMaintenance) or (wire.asked and says_maintenance(wire)):
             self._move(VenueState.MAINTENANCE, str(error))
         elif isinstance(error, ClockRefused | VenueRejected | OrderNotFound):
             self.answered(lane, latency_s)
@@ -150,12 +154,16 @@ class Watchman:
             self._move(VenueState.DEGRADED, "a new key was given; not asked since")
 
     def _throttled(self, error: VenueThrottled, wire: Wire) -> None:
-        if wire.status == 418:
-            until = self._clock.now() + timedelta(seconds=retry_after_s(wire))
+        if error.is_ban:
+            until = self._clock.now() + timedelta(seconds=error.retry_after_s)
             self._memory.ban(until)
             self._move(VenueState.BANNED, f"shut out until {until.isoformat(timespec='seconds')}")
             return
-        self._paused_until = max(self._paused_until, self._clock.monotonic() + error.retry_after_s)
+        until_s = self._clock.monotonic() + error.retry_after_s
+        if error.is_told:
+            self._paused_until = max(self._paused_until, until_s)
+        else:  # a guess of ours must not hold back an exit
+            self._resting_until = max(self._resting_until, until_s)
         self._move(VenueState.DEGRADED, str(error))
 
     def _silence(self, lane: Lane, error: VenueError, wire: Wire) -> None:
