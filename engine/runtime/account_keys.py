@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from engine.domain.commands import Actor
 from engine.domain.errors import BadInput
 from engine.exchanges import EXCHANGES, ExchangeRow
-from engine.exchanges.accounts import AccountCheck, check_account
+from engine.exchanges.accounts import AccountCheck, check_at
 from engine.exchanges.client import MIN_SECRET_LENGTH
 from engine.exchanges.key_advice import advice
 from engine.runtime.accounts import Account
@@ -68,7 +68,7 @@ class AccountKeys:
         connections = Connections(self._control, self._vault)
         opened = connections.open(connection)
         account = self._account_of(connection, connections.stored()[connection])
-        check = check_account(opened.row, opened.credentials, account.rest_url or None, account.sandbox)
+        check = check_at(opened.row, account.door(opened.credentials))
         if check.reachable and not is_usable(check):
             way_out = advice(opened.row, check.message, account.sandbox)
             check = replace(check, message=f"{check.message.rstrip('.')}. {way_out}")

@@ -7,7 +7,7 @@ sandbox, stand there. One that was only connected on the Exchanges page is reach
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
 from config.settings import Settings
@@ -15,8 +15,11 @@ from config.venues import HERE
 from engine.domain.errors import BadInput
 from engine.domain.instruments import Kind
 from engine.exchanges import EXCHANGES, ExchangeRow
+from engine.exchanges.client import Credentials, Door
 from engine.exchanges.connected.dialects import VenueRow
+from engine.exchanges.hosts import Hosts
 from engine.exchanges.wallet_rows import FUTURES, SPOT, UNIFIED
+from engine.runtime.clock import SystemClock
 
 KEY_OBSTACLE = "key "
 """How the names of such obstacles begin."""
@@ -52,6 +55,8 @@ class Account:
         Other addresses; "" are the exchange's own.
     account_types : tuple of str
         Wallets that are read and traded; () is all.
+    hosts : Hosts or None
+        What is known of bans and pauses there; None where nothing is looked up.
     """
 
     connection_id: str
@@ -60,6 +65,11 @@ class Account:
     rest_url: str = ""
     websocket_url: str = ""
     account_types: tuple[str, ...] = ()
+    hosts: Hosts | None = field(default=None, repr=False, compare=False)
+
+    def door(self, credentials: Credentials | None = None, timeout_s: float = 10.0) -> Door:
+        """How it is reached, with these keys or without."""
+        return Door(credentials, self.sandbox, timeout_s, self.rest_url or None, self.hosts)
 
     @property
     def row(self) -> ExchangeRow:
@@ -101,8 +111,9 @@ def key_obstacle(venue: str) -> str:
 
 def named_accounts(settings: Settings) -> tuple[Account, ...]:
     """Every account of ``[venues.NAME]``, by name, whether its keys are stored or not."""
+    hosts = hosts_of(settings)
     return tuple(
-        Account(f"{s.exchange}/{name}", s.exchange, s.sandbox, s.rest_url, s.websocket_url, s.account_types)
+        Account(f"{s.exchange}/{name}", s.exchange, s.sandbox, s.rest_url, s.websocket_url, s.account_types, hosts)
         for name, s in sorted(settings.venues.items())
     )
 
@@ -129,7 +140,12 @@ def account_of(settings: Settings, connection_id: str, sandbox: bool = False) ->
     exchange = connection_id.partition("/")[0]
     if exchange not in EXCHANGES:
         raise BadInput(f"{connection_id!r}: there is no exchange {exchange!r}; choose one of {', '.join(EXCHANGES)}")
-    return Account(connection_id, exchange, sandbox)
+    return Account(connection_id, exchange, sandbox, hosts=hosts_of(settings))
+
+
+def hosts_of(settings: Settings) -> Hosts:
+    """What is known of bans and pauses at exchanges' hosts; all that are made for a data folder know the same."""
+    return Hosts(settings.data_dir / "venues", SystemClock())
 
 
 def connections_of(settings: Settings, stage: Stage) -> tuple[str, ...]:

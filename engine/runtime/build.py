@@ -14,6 +14,7 @@ from engine.domain.instruments import Instrument, Kind
 from engine.domain.market import Timeframe
 from engine.exchanges.paper import FileVenueJournal, PaperCosts, PaperVenue
 from engine.exchanges.public import PublicFeedConfig, PublicSource
+from engine.runtime.accounts import hosts_of
 from engine.runtime.starting import LONGEST_CATCH_UP, Parts, RunningBook, Venues, new_book, start_book
 from engine.simulation.demo_source import DemoSource
 from engine.simulation.instrument_table import instrument_for
@@ -80,6 +81,7 @@ def build_paper(parts: Parts, paper: PaperSettings) -> RunningBook:
     folder.mkdir(parents=True, exist_ok=True)
     feed = PublicFeedConfig(exchange=paper.exchange, symbols=paper.symbols, timeframe=paper.timeframe)
     source = PublicSource(feed, parts.clock, paper.rest_url or None)
+    source.heed(hosts_of(parts.settings))
     config = BookConfig(
         name="paper",
         stage="paper",

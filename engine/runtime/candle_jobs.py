@@ -17,6 +17,7 @@ from engine.domain.instruments import Instrument, InstrumentKey
 from engine.domain.market import Candle, CandleArrays, Timeframe, from_ms, to_ms
 from engine.domain.ports import Clock
 from engine.exchanges import EXCHANGES
+from engine.exchanges.hosts import Hosts
 from engine.exchanges.public_market import PublicMarket
 from engine.market.checks import check_candles
 from engine.runtime.form_words import for_the_form
@@ -126,7 +127,9 @@ def backfill_task(arguments: Mapping[str, Any], watch: JobWatch) -> JobOutcome:
 def _opened(arguments: Mapping[str, Any], clock: Clock) -> closing[PublicMarket]:
     """A public market for the length of a block; its connection is closed whatever happens."""
     row = EXCHANGES[arguments["exchange"]]
-    return closing(PublicMarket(row, clock, rest_url=arguments.get("rest_url") or None))
+    market = PublicMarket(row, clock, rest_url=arguments.get("rest_url") or None)
+    market.heed(Hosts(Path(arguments["candles"]).parent / "venues", clock))
+    return closing(market)
 
 
 @dataclass(slots=True)

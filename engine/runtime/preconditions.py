@@ -8,7 +8,7 @@ from config.settings import Settings
 from engine.domain.commands import Role
 from engine.domain.errors import BadInput, QuarterdeckError
 from engine.domain.people import User
-from engine.exchanges.accounts import AccountCheck, check_account
+from engine.exchanges.accounts import AccountCheck, check_at
 from engine.exchanges.key_advice import advice
 from engine.runtime.account_keys import is_usable
 from engine.runtime.accounts import Account, Stage, accounts_of_stage, connections_of, lacks_second_factor
@@ -67,9 +67,7 @@ def _about_key(stage: Stage, account: Account, connections: Connections) -> Iter
     name = account.connection_id
     try:
         opened = connections.open(name)
-        check = check_account(
-            opened.row, opened.credentials, account.rest_url or None, account.sandbox, timeout_s=TIMEOUT_S
-        )
+        check = check_at(opened.row, account.door(opened.credentials, TIMEOUT_S))
         connections.record(name, is_usable(check), check.message)
     except QuarterdeckError as error:
         yield f"{name}: {error}"

@@ -16,7 +16,7 @@ from config.settings import ConnectedSettings
 from engine.domain.errors import BadInput, VenueError, VenueUnreachable
 from engine.domain.instruments import InstrumentKey, Kind
 from engine.domain.orders import OrderIntent
-from engine.exchanges.accounts import AccountCheck, check_account
+from engine.exchanges.accounts import AccountCheck, check_at
 from engine.exchanges.client import Door, open_client, open_stream_client
 from engine.exchanges.connected.dead_man import DeadMan, GuardedLine
 from engine.exchanges.connected.dialects import VenueRow
@@ -160,7 +160,9 @@ class VenueWallet:
             timeframe=self.opening.first.timeframe,
             also_halted=not self.is_new,
         )
-        return PublicSource(feed, self.opening.parts.clock, self.account.rest_url or None)
+        source = PublicSource(feed, self.opening.parts.clock, self.account.rest_url or None)
+        source.heed(self.account.hosts)
+        return source
 
     def ways(self, venue: ConnectedVenue, feed: QuoteFeed) -> Ways:
         """What the exchange tells by itself, and the watch that asks what it did not tell."""
@@ -221,9 +223,7 @@ def open_account(opening: Opening, account: Account, connection: Connection) -> 
 
 def check_key(account: Account, connection: Connection) -> AccountCheck:
     """Ask the exchange about the key of an account."""
-    return check_account(
-        account.row, connection.credentials, account.rest_url or None, account.sandbox, timeout_s=TIMEOUT_S
-    )
+    return check_at(account.row, account.door(connection.credentials, TIMEOUT_S))
 
 
 def kind_of(symbol: str) -> Kind:
@@ -267,5 +267,6 @@ def _line(opening: Opening, account: Account, connection: Connection, row: Venue
         limits.doubtful_codes,
         limits.refusals,
         has_nonce=limits.has_nonce,
+        hosts=account.hosts,
     )
     return Line(setup, opening.parts.clock)

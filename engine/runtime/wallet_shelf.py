@@ -184,8 +184,7 @@ class WalletShelf:
         fields = json.loads(plain.text())
         credentials = Credentials(fields["key"], fields["secret"], fields.get("passphrase", ""))
         account = self._account(row)
-        door = Door(credentials, account.sandbox, PATIENCE_S, account.rest_url or None)
-        return read_account(account.row, credentials, door)
+        return read_account(account.row, credentials, account.door(credentials, PATIENCE_S))
 
     def _account(self, row: CredentialRow) -> Account:
         return self._account_of(_id(row), is_sandbox(row))
@@ -194,9 +193,11 @@ class WalletShelf:
         return AccountHoldings(_id(row), row.exchange_id, self._account(row).sandbox)
 
     def _look_up_prices(self, exchange: str, rows: list[CredentialRow]) -> None:
-        address = next((found for row in rows if (found := self._account(row).rest_url)), None)
+        accounts = [self._account(row) for row in rows]
+        address = next((account.rest_url for account in accounts if account.rest_url), None)
+        door = Door(timeout_s=PATIENCE_S, rest_url=address, hosts=accounts[0].hosts)
         try:
-            prices = self._reader(exchange, address).read(self._clock.now())
+            prices = self._reader(exchange, door).read(self._clock.now())
         except QuarterdeckError as error:
             with self._lock:
                 self._no_prices[exchange] = str(error)
@@ -206,14 +207,14 @@ class WalletShelf:
             self._prices = Prices(each for venue in sorted(self._told_prices) for each in self._told_prices[venue])
             self._no_prices.pop(exchange, None)
 
-    def _reader(self, exchange: str, address: str | None) -> PriceReader:
+    def _reader(self, exchange: str, door: Door) -> PriceReader:
         """The open client of an exchange; another one where its address has changed."""
         known = self._readers.get(exchange)
-        if known is not None and known.door.rest_url == address:
+        if known is not None and known.door.rest_url == door.rest_url:
             return known
         if known is not None:
             known.close()
-        made = PriceReader(EXCHANGES[exchange], Door(timeout_s=PATIENCE_S, rest_url=address))
+        made = PriceReader(EXCHANGES[exchange], door)
         self._readers[exchange] = made
         return made
 
