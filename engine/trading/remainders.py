@@ -8,14 +8,17 @@ from decimal import Decimal, localcontext
 
 from engine.domain.codec import plain
 from engine.domain.instruments import InstrumentKey
+from engine.domain.orders import Purpose
 from engine.domain.portfolio import StillHeld
 from engine.ledger.ledger import EXACT
 from engine.risk.context import rounded
 from engine.risk.sizing import is_dust
 from engine.trading.book import Book
 from engine.trading.config import StopScope
+from engine.trading.exposure import gross_exposure
 from engine.trading.external import EXTERNAL
 
+ZERO = Decimal(0)
 _CENT = Decimal("0.01")
 
 
@@ -31,6 +34,26 @@ def still_held(book: Book, now: datetime) -> tuple[StillHeld, ...]:
     return tuple(
         _held(book, key, quantity, now) for key, quantity in _holdings(book) if not _is_dust(book, key, quantity)
     )
+
+
+def open_at_worst(book: Book) -> Decimal | None:
+    """What a stop of the book has yet to close, positions and unfilled entries; None while a price is missing.
+
+    Base currency. The trader's own is in it only where the stop is for the whole account.
+    """
+    if book.config.stop_scope is StopScope.ACCOUNT:
+        return gross_exposure(book)
+    sizes: dict[InstrumentKey, Decimal] = {}
+    for key, quantity in _holdings(book):
+        sizes[key] = sizes.get(key, ZERO) + quantity
+    sizes = {key: abs(quantity) for key, quantity in sizes.items()}
+    for order in book.tracker.open_orders():
+        if order.intent.purpose is Purpose.ENTRY:
+            sizes[order.intent.instrument] = sizes.get(order.intent.instrument, ZERO) + order.remaining
+    worths = [(size, book.price(key)) for key, size in sizes.items() if size]
+    if any(price is None for _, price in worths):
+        return None
+    return sum((size * price for size, price in worths if price is not None), ZERO)
 
 
 def dust(book: Book) -> str:

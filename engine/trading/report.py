@@ -33,7 +33,7 @@ from engine.trading.exposure import coin_exposure, gross_exposure, sleeve_drawdo
 from engine.trading.external import EXTERNAL
 from engine.trading.gaps import lasting_gaps
 from engine.trading.graduation import evidence_of
-from engine.trading.remainders import dust, still_held
+from engine.trading.remainders import dust, open_at_worst, still_held
 
 ZERO = Decimal(0)
 _CHECKED_PER_ORDER = frozenset({"price_band", "brake_confirm_s", "brake_unknown_s"})
@@ -209,7 +209,7 @@ def _stop(book: Book, published_at: datetime) -> StopView | None:
     if view.flat:
         return replace(view, dust=dust(book))
     now = book.now if book.config.simulated and book.now is not None else published_at
-    return replace(view, exposure=gross_exposure(book), held=still_held(book, now))
+    return replace(view, exposure=open_at_worst(book), held=still_held(book, now))
 
 
 def _names(book: Book) -> list[str]:

@@ -18,11 +18,10 @@ from engine.trading.config import StopScope
 from engine.trading.core import outcome_of
 from engine.trading.decisions import Decider
 from engine.trading.emergency import StopRun
-from engine.trading.exposure import gross_exposure
 from engine.trading.external import EXTERNAL
 from engine.trading.loop import TradingLoop
 from engine.trading.pace import Pace
-from engine.trading.remainders import dust
+from engine.trading.remainders import dust, open_at_worst
 from engine.trading.sending import MarketVenue
 
 LONGEST_SILENCE_S = 10.0
@@ -87,7 +86,7 @@ class StopDriver:
 
     def _exposure(self) -> str:
         """What is still open, positions and orders at worst, in words."""
-        total = gross_exposure(self._book)
+        total = open_at_worst(self._book)
         if total is not None:
             return f"{rounded(total)} {self._book.config.base_currency}"
         rows = [f"{plain(h.quantity)} {key}" for _, key, h in self._book.ledger.open_holdings()]

@@ -8,8 +8,9 @@ from engine.domain.commands import EmergencyStop, TradingState
 from engine.domain.conditions import VenueState
 from engine.domain.facts import StopStep
 from engine.domain.instruments import Instrument, Kind
-from engine.domain.orders import OrderState
+from engine.domain.orders import OrderState, Side
 from engine.exchanges.paper.faults import Call, Fault
+from engine.trading.config import StopScope
 from engine.trading.report import report
 from tests.trading.harness import PERP, D
 from tests.trading.real_desk import RealDesk
@@ -183,3 +184,29 @@ def test_stop_that_is_not_flat_then_what_is_held_is_told_with_worth_and_age_of_i
     assert (held.instrument, held.quantity, held.currency) == (desk.key, desk.held(), "USDT")
     assert held.worth == desk.held() * 100
     assert held.price_age_s == 0.0
+
+
+class SparingDesk(RealDesk):
+    """One whose stop leaves alone what the trader ordered himself."""
+
+    scope = StopScope.ENGINE
+
+
+@pytest.mark.parametrize(("kind", "own"), [(RealDesk, 1), (SparingDesk, 0)])
+def test_stop_that_spares_the_traders_own_then_his_order_is_not_in_what_is_still_open(
+    kind: type[RealDesk], own: int
+) -> None:
+    desk = kind(PERP)
+    desk.bar("100")
+    desk.own_order(Side.BUY, "3", "90")
+    desk.turn(31)
+    desk.order_by_hand("2")
+    desk.bar("100")
+    desk.bar("100")
+    desk.wire.is_down = True
+    desk.command(EmergencyStop(None), "stop")
+    desk.turn(3)
+    view = report(desk.book, (), desk.clock.now(), 1).stop
+    assert view is not None
+    assert view.exposure == 200 + 300 * own
+    assert f"{view.exposure:.2f} USDT" in view.waiting_for
