@@ -230,6 +230,8 @@ def _is_withdrawn(order: TrackedOrder, told: Sequence[OrderUpdate]) -> bool:
 
 
 def _is_resized(order: TrackedOrder, told: Sequence[OrderUpdate], quantity: Decimal) -> bool:
+    """Whether an order that closes leaves room for an exit: it is as small as wished, or has ended over it."""
     if order.is_settled:
         return True
-    return any(update.quantity == quantity and update.filled <= order.filled for update in told)
+    fits = [update for update in told if update.quantity == quantity or update.state is OrderState.CANCELLED]
+    return any(update.filled <= order.filled for update in fits)

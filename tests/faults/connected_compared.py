@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 from engine.domain.orders import OrderState
@@ -34,6 +38,13 @@ def engine_id(exchange_id: str) -> str:
         number, digit = divmod(number, 36)
         text = _DIGITS[digit] + text
     return text.rjust(18, "0")
+
+
+def rows_of(path: Path, book: str) -> list[dict[str, Any]]:
+    """The journal's rows of a book in a money file."""
+    with closing(sqlite3.connect(path)) as connection:
+        found = connection.execute("SELECT payload FROM journal WHERE book = ? ORDER BY sequence", (book,))
+        return [json.loads(payload) for (payload,) in found]
 
 
 def booked_fills(rows: Sequence[Row]) -> list[BookedFill]:

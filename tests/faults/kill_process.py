@@ -10,13 +10,11 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sqlite3
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -29,6 +27,7 @@ from engine.storage.chain import load_or_create_key
 from engine.storage.money import MoneyStore
 from engine.trading.recovery import recover
 from tests.faults.connected import FOUR, D, Rig
+from tests.faults.connected_compared import rows_of
 from tests.faults.connected_driven import Start
 from tests.faults.connected_markets import MovedClock
 from tests.standin.client import StandIn
@@ -120,14 +119,7 @@ class Rows:
     @property
     def rows(self) -> list[dict[str, Any]]:
         """Every fact, in order."""
-        return rows_of(self._path)
-
-
-def rows_of(path: Path) -> list[dict[str, Any]]:
-    """The journal's rows in a money file."""
-    with closing(sqlite3.connect(path)) as connection:
-        found = connection.execute("SELECT payload FROM journal WHERE book = 'live' ORDER BY sequence")
-        return [json.loads(payload) for (payload,) in found]
+        return rows_of(self._path, "live")
 
 
 @dataclass

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import ccxt
 import pytest
 
+from engine.domain.commands import PlaceOrder, TradingState
 from engine.domain.conditions import VenueState
-from engine.domain.orders import OrderState
+from engine.domain.errors import VenueUnreachable
+from engine.domain.orders import OrderState, OrderType, Side
 from engine.exchanges.connected.lanes import Lane
-from tests.faults.connected import BINANCE_SPOT, BYBIT_PERP, BYBIT_SPOT, FOUR, USDM, D, Market, rig
+from engine.exchanges.connected.listing import read_listed
+from engine.exchanges.connected.quotes import QuoteFeed
+from engine.exchanges.connected.stream_client import Manners, tame
+from tests.faults.connected import BINANCE_SPOT, BYBIT_PERP, BYBIT_SPOT, FOUR, USDM, D, Market, Rig, rig
 from tests.standin.client import KEY, SECRET, StandIn
 
 each_market = pytest.mark.parametrize("market", FOUR, ids=str)
@@ -138,3 +148,80 @@ def test_trap_exceptions_hold_the_signed_address_then_nothing_of_it_is_recorded(
         book.buy("0.01", 49_500)
         text = str(book.journal.rows) + book.titles() + book.line.condition.detail
         assert not [word for word in (KEY, SECRET, "signature=", "http://") if word in text]
+
+
+@each_market
+def test_trap_post_only_order_that_would_cross_then_it_ends_unfilled_and_is_not_sent_again(
+    exchange: StandIn, tmp_path: Path, market: Market
+) -> None:
+    with rig(exchange, market, tmp_path) as book:
+        before = book.asked()
+        wish = PlaceOrder("live", book.key, Side.BUY, D("0.01"), OrderType.LIMIT, D(50_500), post_only=True)
+        assert book.command(wish).status == "done"
+        book.live(15)
+        [client_id] = book.ids()
+        accepted = market.where == "bybit"  # taken, and cancelled at once; Binance refuses
+        assert book.state(client_id) is (OrderState.CANCELLED if accepted else OrderState.REJECTED)
+        assert book.sent() == ([client_id] if accepted else [])
+        assert (book.asked(), book.held(), book.book.state) == (before + 1, 0, TradingState.ACTIVE)
+
+
+def test_trap_throttle_of_the_library_above_the_limit_then_the_lines_own_pace_keeps_it(
+    exchange: StandIn, tmp_path: Path
+) -> None:
+    with rig(exchange, BYBIT_PERP, tmp_path, paced=True) as book:
+        exchange.call("forget")
+        exchange.call("limits", enforce=True)
+        ids = [book.buy("0.01", 49_000 + number) for number in range(14)]
+        requests = exchange.requests(venue="bybit")
+        assert {request["status"] for request in requests} == {200}
+        assert [book.state(each) for each in ids] == [OrderState.WORKING] * len(ids)
+        assert VenueState.BANNED.value not in book.conditions
+        exchange.call("limits", enforce=False)
+
+
+@pytest.mark.parametrize("market", [BYBIT_PERP, BYBIT_SPOT], ids=str)
+def test_trap_ticker_without_a_time_then_it_has_that_of_its_arrival(
+    exchange: StandIn, tmp_path: Path, market: Market
+) -> None:
+    with rig(exchange, market, tmp_path) as book:
+        ticker = book.line.ask(Lane.DATA, lambda client: client.fetch_ticker(market.symbol))
+        assert ticker["timestamp"] is None
+        feed = QuoteFeed(read_listed(market.row, book.line.load_markets(), book.symbols), lambda: book.at)
+        assert feed.put(ticker)
+        top = feed.top(book.key)
+        assert top is not None
+        assert top.at == book.at
+        book.pass_time(60)
+        assert feed.top(book.key) == top, "it grows old like any other price"
+
+
+def test_trap_async_library_names_a_cut_answer_by_no_kind_then_what_the_engine_asks_with_it_goes_by_the_line(
+    exchange: StandIn, tmp_path: Path
+) -> None:
+    async def use(book: Rig, ask: Callable[[Any], Awaitable[Any]]) -> None:
+        client = exchange.stream_client("bybit", "swap")
+        client.milliseconds = book.clock.ms
+        try:
+            await ask(client)
+        finally:
+            await client.close()
+
+    async def place(client: Any) -> None:
+        await client.load_markets()
+        exchange.fault("cut_body", "create", venue="bybit")
+        await client.create_order(BYBIT_PERP.symbol, "limit", "buy", "0.01", "49000")
+
+    async def question(client: Any) -> None:
+        with ThreadPoolExecutor(1) as pool:
+            tame(client, book.line, Manners({}, 10.0, Lane.STATUS), pool)
+            await client.fetch2("v5/account/wallet-balance", "private", "GET", {"accountType": "UNIFIED"})
+
+    with rig(exchange, BYBIT_PERP, tmp_path) as book:
+        with pytest.raises(ccxt.BaseError) as raised:
+            asyncio.run(use(book, place))
+        assert raised.type is ccxt.ExchangeError
+        assert len(book.at_exchange().open_orders) == 1, "the order is there all the same"
+        exchange.fault("cut_body", "balance", venue="bybit")
+        with pytest.raises(VenueUnreachable):
+            asyncio.run(use(book, question))

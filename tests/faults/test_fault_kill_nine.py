@@ -24,8 +24,8 @@ from engine.execution.identity import base36
 from engine.storage.base import Database
 from engine.storage.migrate import migrate_file
 from tests.faults.connected import BINANCE_SPOT, BYBIT_PERP, BYBIT_SPOT, USDM, D, Market, stand_in
-from tests.faults.connected_compared import booked_fills, order_differences
-from tests.faults.kill_process import Point, Task, rows_of
+from tests.faults.connected_compared import booked_fills, order_differences, rows_of
+from tests.faults.kill_process import Point, Task
 from tests.standin.client import ROOT, StandIn
 from tests.standin.judge import Verdict, differences, judge
 
@@ -133,7 +133,7 @@ class Trials:
 
     def _differs(self, books: Path, verdict: Verdict) -> list[str]:
         """Orders and fills in the money file's own tables against the exchange's journal."""
-        rows = rows_of(books)
+        rows = rows_of(books, "live")
         with closing(sqlite3.connect(books)) as connection:
             told = connection.execute("SELECT client_id, state FROM orders").fetchall()
             [[fills]] = connection.execute("SELECT count(*) FROM fills")
