@@ -12,7 +12,7 @@ from typing import Any
 
 from engine.domain.codec import plain
 from engine.domain.instruments import Instrument, InstrumentKey
-from engine.domain.portfolio import BookSnapshot, EngineSnapshot
+from engine.domain.portfolio import BookSnapshot, EngineSnapshot, FeedView
 
 STATUS_FILE = "status.json"
 _RATIO = Decimal("0.000001")
@@ -85,10 +85,19 @@ def _book(book: BookSnapshot) -> dict[str, Any]:
         "stop": _stop(book),
         "needs_arming": book.needs_arming,
         "armed": book.armed,
-        "venues": [
-            {"venue": f.venue, "online": f.online, "last_heard_at": _time(f.last_wall_time)} for f in book.feeds
-        ],
+        "venues": [_venue(feed) for feed in book.feeds],
         "instruments": [_instrument(instrument, dict(book.marks)) for instrument in book.instruments],
+    }
+
+
+def _venue(feed: FeedView) -> dict[str, Any]:
+    """When it was last heard, and why nothing is opened there now; "" where entries are let through."""
+    told = feed.condition.waits if feed.condition is not None else ""
+    return {
+        "venue": feed.venue,
+        "online": feed.online,
+        "last_heard_at": _time(feed.last_wall_time),
+        "waits": told or feed.awaits,
     }
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from engine.domain.commands import Command, CommandStatus, Rearm, SetTrading
 from engine.domain.errors import CannotRecord
-from engine.runtime.cli import trading
+from engine.runtime.cli import arming
 from engine.runtime.cli.main import main
 from engine.storage.control import ControlStore
 from engine.storage.migrate import migrate
@@ -46,8 +46,8 @@ class Beside:
             return is_new
 
         monkeypatch.setattr(ControlStore, "submit", answered)
-        monkeypatch.setattr(trading, "published", lambda folder: {"books": self.books})
-        monkeypatch.setattr(trading, "holder", lambda folder: object())
+        monkeypatch.setattr(arming, "published", lambda folder: {"books": self.books})
+        monkeypatch.setattr(arming, "holder", lambda folder: object())
 
     def named(self) -> list[str | None]:
         return [command.body.book for command in self.asked]

@@ -136,18 +136,27 @@ def _arm(commands: Commands) -> None:
     parser = add_command(
         commands,
         "arm",
-        f"{_TRADING}:arm",
+        f"{_MODULE}.arming:arm",
         Help(
-            "let a stopped book trade again",
+            "let a stopped book trade again, or real money be traded",
             "Releases the latch of a stop or brake that is verified flat. A deliberate act: asks for the "
             "names of the books in the terminal, or takes --yes. Without --book every latched book is meant; one "
-            "that a person halted by hand, or that a restore halted, only by its name.",
-            ("arm", 'arm --book demo --reason "cause found and fixed"', 'arm --reason "test over" --yes'),
+            "that a person halted by hand, or that a restore halted, only by its name. A live book is armed by its "
+            "name alone, by an operator: name and password are asked for, or come by --operator and --password-stdin, "
+            "and wrong ones count as at sign-in. Books and exchange are compared at that moment; exit code 4 with "
+            "every reason that stands against it.",
+            (
+                "arm",
+                'arm --book demo --reason "cause found and fixed"',
+                "arm --book live --operator jo --password-stdin < password-file",
+            ),
         ),
     )
     parser.add_argument("--book", metavar="NAME", help="only this book; default: every latched one")
     _reason(parser)
-    parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument("--yes", action="store_true", help="do not ask; a live book asks for the password all the same")
+    parser.add_argument("--operator", metavar="NAME", help="of a live book: who arms it; default: asked for")
+    parser.add_argument("--password-stdin", action="store_true", help="the operator's password comes on stdin")
     add_whole(parser, "--wait", Whole(0, _MOST_S, 30), "wait so long", "wait_s")
     parser.add_argument("--json", action="store_true", help="the answer as JSON")
 

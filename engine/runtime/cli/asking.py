@@ -40,7 +40,7 @@ def carried_out(folder: Path, command: Command, wait_s: float) -> str:
     if not command.actor.role.allows(needed):
         raise AccessDenied(f"this needs the role {needed.value}; {command.actor.name} is {command.actor.role.value}")
     with control_of(folder) as control:
-        _audit(control, command)
+        audit(control, command)
         control.submit(command)
         receipt = _answer(control, folder, command, time.monotonic() + wait_s)
     if receipt.status is CommandStatus.REFUSED:
@@ -50,7 +50,8 @@ def carried_out(folder: Path, command: Command, wait_s: float) -> str:
     return receipt.detail
 
 
-def _audit(control: ControlStore, command: Command) -> None:
+def audit(control: ControlStore, command: Command) -> None:
+    """Write down who asks for what; raises `CannotRecord`, and then it must not happen."""
     body = command.body
     detail = commanded(asked_words(body, None), command.reason, command.command_id)
     control.audit.append(command.actor, type(body).__name__, str(body.book or "all books"), detail)

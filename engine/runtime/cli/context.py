@@ -12,7 +12,7 @@ from typing import Any
 
 from config.settings import Effective, load
 from engine.domain.commands import Actor, Role
-from engine.domain.errors import AlreadyRunning
+from engine.domain.errors import AlreadyRunning, BadInput
 from engine.runtime.cli.folder import CONTROL_FILE
 from engine.runtime.cli.output import tell
 from engine.runtime.clock import SystemClock
@@ -94,6 +94,14 @@ def system_user() -> str:
 def system_actor() -> Actor:
     """Who can write the data folder could change everything in it anyway, so the role is admin."""
     return Actor(system_user(), Role.ADMIN, "cli")
+
+
+def checked_reason(text: str) -> str:
+    """Why somebody gives a command; raises `BadInput` where nothing was said."""
+    reason = text.strip()
+    if not reason:
+        raise BadInput("--reason is empty; say in a few words why, it stands in the journal")
+    return reason
 
 
 def command_id(kind: str) -> str:

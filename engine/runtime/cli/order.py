@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
@@ -34,15 +34,24 @@ FAILED, REFUSED = 1, 4
 _NO_PROOF = (OrderState.INTENT, OrderState.SENT, OrderState.UNKNOWN, OrderState.PENDING_CANCEL)
 _NEVER = (OrderState.REJECTED, OrderState.ABANDONED)
 _CLOCKS = timedelta(seconds=5)
+READY_WITHIN_S = 20.0
+"""So long a venue that has just been connected is given; then the gate says what is missing."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where an order goes: a book of the running engine, and the instrument there with its newest price."""
+    """Where an order goes: a book of the running engine, the instrument there with its newest price, and why its venue
+    takes no entries yet; "" where it does."""
 
     book: str
     instrument: Instrument
     price: Decimal | None
+    waits: str
+
+    @property
+    def lacks(self) -> str:
+        """What a book that has just started is given a moment for."""
+        return self.waits or ("" if self.price is not None else "its market has not been heard yet")
 
 
 def order(options: argparse.Namespace) -> int:
@@ -51,7 +60,9 @@ def order(options: argparse.Namespace) -> int:
     deadline = time.monotonic() + options.wait_s
     place = _place(options, settings, published(folder))
     body = _body(options, place)
-    _require_expressible(body, _with_price(place, options, settings, folder, deadline))
+    _require_expressible(body, place.price, place.instrument)
+    place = _once_ready(place, options, settings, folder, min(deadline, time.monotonic() + READY_WITHIN_S))
+    _require_expressible(body, place.price, place.instrument)
     command = new_command("order", "by command", body)
     try:
         carried_out(folder, command, _left(deadline, options.wait_s))
@@ -93,7 +104,11 @@ def _place(options: argparse.Namespace, settings: Settings, status: Mapping[str,
     if not traded:
         there = sorted({row["venue"] for each in status["books"].values() for row in each["instruments"]})
         raise BadInput(f"no running book trades at {options.venue}; there are {', '.join(there) or 'none'}")
-    fitting = [_read(book, row) for book, row in traded if row["instrument"].partition(":")[2] == options.symbol]
+    fitting = [
+        _read(book, row, books[book]["venues"])
+        for book, row in traded
+        if row["instrument"].partition(":")[2] == options.symbol
+    ]
     if not fitting:
         known = ", ".join(sorted({row["instrument"].partition(":")[2] for _, row in traded}))
         raise BadInput(f"{options.symbol} is not traded at {options.venue}; there are {known}, as the settings list")
@@ -115,7 +130,7 @@ def _venues_meant(name: str, settings: Settings, books: Mapping[str, Any]) -> tu
     return frozenset(venue.name for venue in exchange.venues), own
 
 
-def _read(book: str, row: Mapping[str, Any]) -> _Place:
+def _read(book: str, row: Mapping[str, Any], venues: Sequence[Mapping[str, Any]]) -> _Place:
     instrument = Instrument(
         row["venue"],
         row["base"],
@@ -125,7 +140,8 @@ def _read(book: str, row: Mapping[str, Any]) -> _Place:
         Decimal(row["lot_size"]),
         Decimal(row["min_notional"]),
     )
-    return _Place(book, instrument, Decimal(row["price"]) if row["price"] is not None else None)
+    waits = next((each["waits"] for each in venues if each["venue"] == row["venue"]), "")
+    return _Place(book, instrument, Decimal(row["price"]) if row["price"] is not None else None, waits)
 
 
 def _body(options: argparse.Namespace, place: _Place) -> PlaceOrder:
@@ -157,23 +173,21 @@ def _positive(name: str, text: str) -> Decimal:
     return number
 
 
-def _require_expressible(body: PlaceOrder, place: _Place) -> None:
+def _require_expressible(body: PlaceOrder, market: Decimal | None, instrument: Instrument) -> None:
     """Raises `BadInput` with every reason why the venue could not take the order as it stands."""
-    price = body.limit_price or body.stop_price or place.price
+    price = body.limit_price or body.stop_price or market
     value = None if price is None or body.reduce_only else price * body.quantity
-    if problems := problems_of(place.instrument, body, value):
-        raise BadInput(f"{place.instrument.key}: {' '.join(problems)}")
+    if problems := problems_of(instrument, body, value):
+        raise BadInput(f"{instrument.key}: {' '.join(problems)}")
 
 
-def _with_price(
+def _once_ready(
     place: _Place, options: argparse.Namespace, settings: Settings, folder: Path, deadline: float
 ) -> _Place:
-    """The place with the newest price; a book that has just started is given a moment to hear its market."""
-    is_told = False
-    while place.price is None and time.monotonic() < deadline:
-        if not is_told:
-            tell(f"waiting for the first price of {place.instrument.key}")
-        is_told = True
+    """The place as it is once its venue is heard and takes entries, or at the deadline; a way out waits for nothing."""
+    if place.lacks and not options.reduce_only:
+        tell(f"waiting: {place.lacks}")
+    while place.lacks and not options.reduce_only and time.monotonic() < deadline:
         time.sleep(LOOK_EVERY_S)
         place = _place(options, settings, published(folder))
     return place
@@ -263,4 +277,4 @@ def _asked(options: argparse.Namespace) -> dict[str, Any]:
 
 def _left(deadline: float, wait_s: float) -> float:
     """Seconds for the engine's answer: what is left, and at least a moment where anything was to be waited for."""
-    return max(deadline - time.monotonic(), min(wait_s, 1.0))
+    return max(deadline - time.monotonic(), min(wait_s, 5.0))

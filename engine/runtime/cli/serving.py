@@ -36,13 +36,13 @@ _ENDING = ("SIGTERM", "SIGINT", "SIGHUP")
 
 def run(options: argparse.Namespace) -> int:
     """Run the engine until a signal or the end of ``--for``."""
+    settings = effective(_changes(options))
+    if options.stage in STAGES:
+        _require_ready(settings.settings, STAGES[options.stage])
     ending = threading.Event()
     for name in _ENDING:
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), lambda *_: ending.set())
-    settings = effective(_changes(options))
-    if options.stage in STAGES:
-        _require_ready(settings.settings, STAGES[options.stage])
     host = Host(settings, headless=True)
     host.start()
     try:
