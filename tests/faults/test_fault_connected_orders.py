@@ -8,6 +8,7 @@ import pytest
 
 from engine.domain.commands import ClosePosition, EmergencyStop, SetTrading, TradingState
 from engine.domain.orders import OrderState, Side
+from engine.exchanges.connected.lanes import Lane
 from engine.trading.config import StopScope
 from engine.trading.recovery import compare
 from tests.faults.connected import BINANCE_SPOT, BYBIT_PERP, FAST, FOUR, THREE, USDM, D, Killed, Market, rig
@@ -152,6 +153,24 @@ def test_fault_06_executions_asked_from_the_beginning_then_nothing_is_booked_twi
         book.book.cursors[book.name] = book.first_cursor
         book.loop.pull()
         assert [row for row in book.journal.rows if row["type"] == "Fill"] == rows != []
+
+
+@everywhere
+def test_fault_07_same_execution_told_and_asked_for_then_booked_once(
+    exchange: StandIn, tmp_path: Path, market: Market
+) -> None:
+    with rig(exchange, market, tmp_path) as book:
+        client_id = book.buy()
+        [told] = [
+            row
+            for row in book.line.ask(Lane.STATUS, lambda client: client.fetch_my_trades(market.symbol))
+            if row["order"] == book.order(client_id).venue_order_id
+        ]
+        for _ in range(2):
+            book.venue.hear_trade(told)
+            book.loop.hear()
+        book.live(35, 5.0)
+        assert [row["type"] for row in book.journal.rows].count("Fill") == 1
 
 
 @everywhere
