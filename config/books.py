@@ -76,6 +76,9 @@ class ConnectedSettings(Section):
     strategy_settings: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="Their configuration at the first start, by name"
     )
+    spare_exchanges: tuple[str, ...] = Field(
+        (), max_length=5, description="Exchanges or accounts whose candles stand in for silent ones; no entries"
+    )
     dead_man: bool = Field(
         True, description="Where there is such a switch, the exchange cancels entries if the engine falls silent"
     )

@@ -30,7 +30,15 @@ DEFAULTS = Path(__file__).with_name("default.toml")
 USER_FILE = "quarterdeck.toml"
 MONEY_FILE = "money.sqlite"
 PREFIX = "QUARTERDECK_"
-_LISTS = ("strategies", "symbols", "connections", "allowed_hosts", "trusted_proxies", "account_types")
+_LISTS = (
+    "strategies",
+    "symbols",
+    "connections",
+    "spare_exchanges",
+    "allowed_hosts",
+    "trusted_proxies",
+    "account_types",
+)
 NOT_SETTINGS = frozenset({"QUARTERDECK_SHARED"})
 
 

@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
-from decimal import Decimal
 from threading import Event
-from typing import Protocol
 
-from engine.domain.errors import BadInput, VenueError, VenueUnreachable
+from engine.domain.errors import BadInput, VenueError
 from engine.domain.instruments import Instrument, InstrumentKey
 from engine.domain.market import Bars, Candle, CandleArrays, FeedStatus, MarketEvent, Timeframe, to_ms
 from engine.domain.ports import Clock
@@ -22,23 +20,7 @@ from engine.exchanges.bar_assembly import BarAssembly
 from engine.exchanges.public_market import PublicMarket
 from engine.exchanges.pump import pumped
 from engine.exchanges.quoted import Source
-
-MOST_APART = Decimal("0.02")
-"""A close that lies further from the own one, as a share of it, is not the same market's."""
-
-
-class Spare(Protocol):
-    """Where candles are asked for instead."""
-
-    @property
-    def title(self) -> str:
-        """Name for people."""
-
-    def bars(self, own: Sequence[Instrument], timeframe: Timeframe, since: datetime) -> list[Bars]:
-        """Complete closes from ``since`` on, oldest first, under the own instruments' keys."""
-
-    def close(self) -> None:
-        """Drop the connection."""
+from engine.exchanges.spares import SharedSpares
 
 
 class SpareExchange:
@@ -51,12 +33,21 @@ class SpareExchange:
     timeout_s : float
         Patience with one answer.
     rest_url : str or None
-        Another host, for tests.
+        Another address.
+    sandbox : bool
+        Ask its test exchange.
     """
 
-    def __init__(self, row: ExchangeRow, clock: Clock, timeout_s: float = 10.0, rest_url: str | None = None) -> None:
+    def __init__(
+        self,
+        row: ExchangeRow,
+        clock: Clock,
+        timeout_s: float = 10.0,
+        rest_url: str | None = None,
+        sandbox: bool = False,
+    ) -> None:
         self._row = row
-        self._market = PublicMarket(row, clock, timeout_s, rest_url)
+        self._market = PublicMarket(row, clock, timeout_s, rest_url, sandbox)
 
     @property
     def title(self) -> str:
@@ -66,6 +57,17 @@ class SpareExchange:
     def close(self) -> None:
         """Drop the connection."""
         self._market.close()
+
+    def lists(self, own: Sequence[Instrument]) -> frozenset[InstrumentKey]:
+        """Those of which it lists the same pair of the same kind, by the own key. Raises `VenueUnreachable`."""
+        found = set()
+        for instrument in own:
+            try:
+                self._market.instruments([instrument.symbol])
+            except BadInput:
+                continue
+            found.add(instrument.key)
+        return frozenset(found)
 
     def bars(self, own: Sequence[Instrument], timeframe: Timeframe, since: datetime) -> list[Bars]:
         """Complete closes from ``since`` on, oldest first, under the own instruments' keys.
@@ -97,19 +99,18 @@ class FallbackSource:
     venue : str
         Name of the own venue in feed statuses.
     timeframe : Timeframe
-    spares : sequence of Spare
-        Asked one after the other until one answers.
+    spares : SharedSpares
     every_s : float
         Pause between two questions to them.
     """
 
     def __init__(
-        self, source: Source, venue: str, timeframe: Timeframe, spares: Sequence[Spare], every_s: float = 5.0
+        self, source: Source, venue: str, timeframe: Timeframe, spares: SharedSpares, every_s: float = 5.0
     ) -> None:
         self._source = source
         self._venue = venue
         self._timeframe = timeframe
-        self._spares = tuple(spares)
+        self._spares = spares
         self._every_s = every_s
         self._closed = Event()
         self._last: dict[InstrumentKey, Candle] = {}
@@ -141,8 +142,7 @@ class FallbackSource:
                 yield event
             if is_silent and self._is_due(event):
                 yield from self._borrowed()
-        for spare in self._spares:
-            spare.close()
+        self._spares.close()
 
     def _is_due(self, event: MarketEvent | None) -> bool:
         return event is None and self._shown is not None
@@ -156,28 +156,14 @@ class FallbackSource:
 
     def _borrowed(self) -> Iterator[MarketEvent]:
         assert self._shown is not None
-        for spare in self._spares:
-            try:
-                told = spare.bars(self._source.instruments(), self._timeframe, self._shown)
-                self._require_same_market(spare.title, told)
-            except (VenueError, BadInput) as error:
-                yield from self._tell(f"no candles; {spare.title} cannot stand in: {error}")
-                continue
-            for bars in told:
-                if bars.at > self._shown:
-                    yield from self._tell(f"no candles; those of {spare.title} stand in, nothing is opened on them")
-                    yield from self._own(bars)
-            return
-
-    def _require_same_market(self, title: str, told: Sequence[Bars]) -> None:
-        """The close both have shown must be about the same; raises `VenueUnreachable`."""
-        shown = [candle for bars in told if bars.at == self._shown for candle in bars.candles]
-        if not shown:
-            raise VenueUnreachable(f"it has no candle of {self._shown} to compare with")
-        for candle in shown:
-            own = self._last.get(candle.instrument)
-            if own is not None and abs(candle.close - own.close) > own.close * MOST_APART:
-                raise VenueUnreachable(f"{candle.instrument} closed at {candle.close} there, at {own.close} here")
+        try:
+            own = self._source.instruments()
+        except VenueError:
+            return  # it has never said what it trades, so nothing has been shown either
+        told = self._spares.bars(own, self._timeframe, self._shown, self._last)
+        yield from self._tell(f"no candles; {told.words}")
+        for bars in told.bars:
+            yield from self._own(bars)
 
     def _tell(self, detail: str) -> Iterator[FeedStatus]:
         """A status while offline, once for each text."""

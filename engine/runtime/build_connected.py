@@ -22,6 +22,7 @@ from engine.runtime.accounts import STAGES as STAGES
 from engine.runtime.accounts import Account, Stage, accounts_of_stage, lacks_second_factor
 from engine.runtime.accounts import require_fit as require_fit
 from engine.runtime.caretakers import Caretakers
+from engine.runtime.spare_candles import with_spares
 from engine.runtime.starting import LONGEST_CATCH_UP, Parts, RunningBook, Venues, new_book, start_book
 from engine.runtime.venue_wallets import Opening, VenueWallet, kind_of, open_account
 from engine.trading.book import Book
@@ -161,9 +162,12 @@ def _market(
     parts: Parts, wallets: Sequence[VenueWallet], candles: Sequence[PublicSource], feeds: Sequence[QuoteFeed]
 ) -> MarketSource:
     """The candles of every venue, a close of all of them as one event, with their quotes between."""
+    named = {
+        wallet.row.name: with_spares(source, wallet.account, parts.settings, wallet.opening.first, parts.clock)
+        for wallet, source in zip(wallets, candles, strict=True)
+    }
     if len(wallets) == 1:
-        return QuotedSource(candles[0], feeds[0])
-    named = {wallet.row.name: source for wallet, source in zip(wallets, candles, strict=True)}
+        return QuotedSource(named[wallets[0].row.name], feeds[0])
     return QuotedSource(MergedSource(named, parts.clock), MergedTops(feeds))
 
 

@@ -25,6 +25,7 @@ from engine.ledger.ledger import Ledger
 from engine.risk.limits import RiskConfig
 from engine.runtime.caretakers import Caretakers
 from engine.runtime.connections import Connections
+from engine.runtime.own_candles import with_own
 from engine.trading.book import WINDOW_BARS, Book
 from engine.trading.config import BookConfig
 from engine.trading.core import NOT_ARMED, TradingCore
@@ -227,16 +228,18 @@ def _offer_markets(loop: TradingLoop) -> None:
 
 
 def refill(running: RunningBook, until: datetime) -> None:
-    """Add to the windows every closed candle they lack, up to a market time; marks stay as they are.
+    """Add to the windows every closed candle they lack, up to a market time, and put own candles in the place of
+    borrowed ones; marks stay as they are.
 
     Called when a feed comes online: at the start, and after an interruption whose candles never came as events.
     """
     book = running.loop.book
-    for key, window in book.windows.items():
+    for key, window in tuple(book.windows.items()):
         try:
             candles = running.source.history(key, WINDOW_BARS)
         except VenueUnreachable:
             continue  # one of several venues that was never heard: filled once it says that it is online
+        window = book.windows[key] = with_own(window, candles)
         after = window.last_opened_at_ms if window.last_opened_at_ms is not None else -1
         closed = candles.opened_at_ms + candles.timeframe.ms <= to_ms(until)
         first = int(np.searchsorted(candles.opened_at_ms, after, side="right"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -27,6 +28,7 @@ from engine.domain.market import (
 from engine.exchanges import EXCHANGES
 from engine.exchanges.fallback import FallbackSource, SpareExchange
 from engine.exchanges.quoted import QuotedSource
+from engine.exchanges.spares import SharedSpares
 from engine.runtime.clock import SystemClock
 from tests.standin.client import running
 
@@ -86,6 +88,9 @@ class Spare:
         self.asked: list[datetime] = []
         self.closed = False
 
+    def lists(self, own: Sequence[Instrument]) -> frozenset[InstrumentKey]:
+        return frozenset(each.key for each in own)
+
     def bars(self, own: Sequence[Instrument], timeframe: Timeframe, since: datetime) -> list[Bars]:
         self.asked.append(since)
         if self.error is not None:
@@ -94,6 +99,10 @@ class Spare:
 
     def close(self) -> None:
         self.closed = True
+
+
+def _fallback(script: Script, *spares: Spare) -> FallbackSource:
+    return FallbackSource(script, "bybit", MINUTE, SharedSpares(spares, SystemClock().now), 0.02)
 
 
 def _take(source: FallbackSource | QuotedSource, count: int) -> list[MarketEvent]:
@@ -109,7 +118,7 @@ def _take(source: FallbackSource | QuotedSource, count: int) -> list[MarketEvent
 
 def test_candles_when_the_own_exchange_is_silent_then_anothers_come_in_its_place_and_the_feed_stays_offline() -> None:
     spare = Spare("Kraken", _bars(1, "100.5"), _bars(2, "101"), _bars(3, "102"))
-    source = FallbackSource(Script(_bars(1), _status(False, 1)), "bybit", MINUTE, [spare], 0.02)
+    source = _fallback(Script(_bars(1), _status(False, 1)), spare)
     first, offline, marked, second, third = _take(source, 5)
     assert (first, offline, second, third) == (_bars(1), _status(False, 1), _bars(2, "101"), _bars(3, "102"))
     assert isinstance(marked, FeedStatus)
@@ -120,7 +129,7 @@ def test_candles_when_the_own_exchange_is_silent_then_anothers_come_in_its_place
 def test_candles_when_the_own_exchange_is_back_then_closes_that_were_shown_do_not_come_again() -> None:
     back = Event()
     script = Script(_bars(1), _status(False, 1), back, _status(True, 1), _bars(2, "101"), _bars(3, "102"))
-    source = FallbackSource(script, "bybit", MINUTE, [Spare("Kraken", _bars(1), _bars(2, "101.1"))], 0.02)
+    source = _fallback(script, Spare("Kraken", _bars(1), _bars(2, "101.1")))
     taken: list[MarketEvent] = []
     for event in source.events():
         taken.append(event)
@@ -135,7 +144,7 @@ def test_candles_when_the_own_exchange_is_back_then_closes_that_were_shown_do_no
 
 def test_candles_when_the_own_exchange_sends_them_then_no_other_is_asked() -> None:
     spare = Spare("Kraken", _bars(2))
-    source = FallbackSource(Script(_bars(1), _status(True, 1), _bars(2)), "bybit", MINUTE, [spare], 0.02)
+    source = _fallback(Script(_bars(1), _status(True, 1), _bars(2)), spare)
     assert len(_take(source, 3)) == 3
     assert spare.asked == []
 
@@ -153,17 +162,17 @@ def test_candles_when_another_exchange_cannot_stand_in_then_it_says_why_and_the_
     first: Spare, why: str
 ) -> None:
     second = Spare("Binance", _bars(1), _bars(2, "101"))
-    source = FallbackSource(Script(_bars(1), _status(False, 1)), "bybit", MINUTE, [first, second], 0.02)
-    _, _, refused, marked, shown = _take(source, 5)
-    assert isinstance(refused, FeedStatus)
+    source = _fallback(Script(_bars(1), _status(False, 1)), first, second)
+    _, _, marked, shown = _take(source, 4)
     assert isinstance(marked, FeedStatus)
-    assert why in refused.detail
     assert "Binance stand in" in marked.detail
+    assert "Kraken cannot: " in marked.detail
+    assert why in marked.detail
     assert shown == _bars(2, "101")
 
 
 def test_candles_when_reading_them_fails_then_the_error_is_raised_where_they_are_taken() -> None:
-    source = FallbackSource(Script(_bars(1), BadInput("the file is gone")), "bybit", MINUTE, [], 0.02)
+    source = _fallback(Script(_bars(1), BadInput("the file is gone")))
     with pytest.raises(BadInput, match="the file is gone"):
         list(source.events())
 
@@ -176,7 +185,9 @@ def test_spare_exchange_when_it_is_asked_then_its_closes_carry_the_own_keys_and_
         now = datetime.now(UTC)
         since = now.replace(second=0, microsecond=0) - timedelta(minutes=5)
         told = spare.bars((BTC, ETH), MINUTE, since)
+        listed = spare.lists((BTC, ETH, replace(BTC, base="NOPE")))
         spare.close()
+    assert listed == {BTC.key, ETH.key}
     assert told[0].at == since
     assert 5 <= len(told) <= 7
     assert all([candle.instrument for candle in bars.candles] == [BTC.key, ETH.key] for bars in told)
