@@ -53,14 +53,17 @@ class Engine:
         self.halt = ""
         self.candidate: Candidate | None = None
 
-    def connect(self, label: str = "main", sandbox: bool = True, key: str = KEY, secret: str = SECRET) -> None:
+    def connect(
+        self, label: str = "main", sandbox: bool = True, key: str = KEY, secret: str = SECRET, venue: str = ""
+    ) -> None:
         """Store a sealed key, and say in the settings where the account is."""
-        name = f"{self.venue}/{label}"
-        self._changes |= account(self.exchange, self.venue, label, sandbox)
+        venue = venue or self.venue
+        name = f"{venue}/{label}"
+        self._changes |= account(self.exchange, venue, label, sandbox)
         self.settings = settings_for(self.exchange, self.folder, self.venue, **self._changes)
         fields = f'{{"key": "{key}", "secret": "{secret}"}}'
         sealed = self.vault.seal(PURPOSE, name, "keys", fields.encode())
-        self.control.credentials.add(self.venue, label, sealed, {"sandbox": sandbox})
+        self.control.credentials.add(venue, label, sealed, {"sandbox": sandbox})
 
     def start(self, stage: str) -> RunningBook:
         """Build the book of a stage, as the engine does at its start."""
@@ -114,11 +117,12 @@ class Engine:
         rows = []
         for symbol, text in sorted(prices.items()):
             price = Decimal(text)
-            key = InstrumentKey(f"{self.book.loop.book.config.name and next(iter(self.book.loop.venues))}:{symbol}")
-            rows.append(Candle(key, MINUTE, closed - MINUTE.delta, price, price, price, price, Decimal(1000)))
+            keys = [InstrumentKey(f"{venue}:{symbol}") for venue in self.book.loop.venues]
+            for key in (each for each in keys if each in self.book.loop.book.ledger.instruments):
+                rows.append(Candle(key, MINUTE, closed - MINUTE.delta, price, price, price, price, Decimal(1000)))
         for venue in self.book.loop.venues:
             self.book.loop.step(FeedStatus(venue, closed - MINUTE.delta, True, "test"))
-        self.book.loop.step(Bars(closed, tuple(rows)))
+        self.book.loop.step(Bars(closed, tuple(sorted(rows, key=lambda row: row.instrument))))
         for feed in self.book.loop.book.feeds.values():
             feed.last_wall_time = self.clock.now()
 
