@@ -10,6 +10,7 @@ import pytest
 from connected_case import Case, bars, client_id, connected, intent, quiet
 
 from engine.domain.errors import BadInput, OrderNotFound, VenueAmbiguous, VenueRejected, VenueUnreachable
+from engine.domain.market import to_ms
 from engine.domain.orders import Fill, FundingPaid, OrderState, OrderType, OrderUpdate, Purpose, Side
 from engine.exchanges.connected.venue_rows import BYBIT
 from tests.standin.client import StandIn, running
@@ -241,6 +242,44 @@ def test_amend_when_in_place_then_quantity_and_stop_move_under_the_same_number(c
     cut = case.venue.amend(client_id(2), Decimal("0.006"))
     assert (cut.quantity, cut.venue_order_id) == (Decimal("0.006"), before)
     assert case.venue.order(client_id(2)).stop_price == Decimal("49500")
+
+
+def _stop_event(case: Case, at_ms: int, stop: str, quantity: str) -> None:
+    number = case.venue.order(client_id(2)).venue_order_id
+    case.venue.hear_order(
+        {
+            "id": number, "clientOrderId": client_id(2), "symbol": PERP, "side": "sell", "status": "open",
+            "amount": quantity, "filled": "0", "triggerPrice": stop, "lastUpdateTimestamp": at_ms, "info": {},
+        }
+    )  # fmt: skip
+
+
+def test_amend_when_an_event_of_before_it_comes_after_then_quantity_and_stop_stay(case: Case) -> None:
+    _entry_with_stop(case)
+    before_ms = to_ms(case.venue._now())
+    case.venue.amend(client_id(2), Decimal("0.006"))
+    case.venue.amend(client_id(2), stop_price=Decimal("49500"))
+    _stop_event(case, before_ms, "49000", "0.01")
+    told = _told(case.venue.observe(quiet()))[client_id(2)]
+    assert (told.stop_price, told.quantity) == (Decimal("49500"), Decimal("0.006"))
+    _stop_event(case, before_ms + 60_000, "49200", "0.005")
+    told = _told(case.venue.observe(quiet()))[client_id(2)]
+    assert told.stop_price == Decimal("49200")
+
+
+def test_amend_when_an_event_of_before_it_comes_after_then_what_it_says_was_filled_counts(case: Case) -> None:
+    case.submit(intent(2, PERP, BUY, "0.01", LIMIT, limit_price="45000"))
+    before_ms = to_ms(case.venue._now())
+    case.venue.amend(client_id(2), Decimal("0.006"))
+    number = case.venue.order(client_id(2)).venue_order_id
+    case.venue.hear_order(
+        {
+            "id": number, "clientOrderId": client_id(2), "symbol": PERP, "side": "buy", "status": "open",
+            "amount": "0.01", "filled": "0.002", "lastUpdateTimestamp": before_ms, "info": {},
+        }
+    )  # fmt: skip
+    told = _told(case.venue.observe(quiet()))[client_id(2)]
+    assert (told.state, told.filled, told.quantity) == (OrderState.PARTIAL, Decimal("0.002"), Decimal("0.006"))
 
 
 def test_amend_when_the_answer_is_lost_then_it_is_ambiguous_and_the_next_look_tells(

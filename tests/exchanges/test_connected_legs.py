@@ -15,7 +15,7 @@ from engine.domain.orders import OrderState, OrderType, Purpose, Side
 from engine.exchanges.connected.inbox import HeardTrade, Inbox
 from engine.exchanges.connected.legs import KeptOrder, Leg, engine_id, leg_id, leg_number
 from engine.exchanges.connected.reading import Report
-from engine.exchanges.connected.registry import REMEMBERED, Registry
+from engine.exchanges.connected.registry import FOREIGN, REMEMBERED, Registry
 
 AT = datetime(2026, 11, 21, tzinfo=UTC)
 IDS = st.text("0123456789abcdefghijklmnopqrstuvwxyz", min_size=18, max_size=18)
@@ -128,3 +128,16 @@ def test_inbox_when_filled_by_many_threads_then_nothing_is_lost_and_pending_tell
     )
     assert not inbox.pending.is_set()
     assert inbox.drain() == []
+
+
+def test_registry_when_many_orders_of_others_are_met_then_only_the_newest_are_kept_and_the_engines_all() -> None:
+    registry = Registry(lambda _: None)
+    order = registry.add(intent(1, "BTC/USDT:USDT", Side.BUY, "1"))
+    leg = order.new_leg(Decimal(1), waits=False)
+    leg.venue_order_id = "ours"
+    registry.note(order, leg)
+    for number in range(FOREIGN + 10):
+        registry.own(f"n-{number}", "his")
+    assert registry.owner("ours") == leg.exchange_id
+    assert [registry.owner(f"n-{number}") for number in (0, 9)] == [None, None]
+    assert [registry.owner(f"n-{number}") for number in (10, FOREIGN + 9)] == ["his", "his"]

@@ -469,3 +469,25 @@ def test_order_when_margin_of_maintenance_is_short_then_it_is_refused_and_nothin
     with pytest.raises(VenueRejected):
         line.send(Lane.ENTRY, create)
     assert line.condition.state is VenueState.ONLINE
+
+
+def test_exit_when_a_question_with_a_lower_nonce_hangs_then_it_does_not_wait_for_its_end(
+    socket: Socket, clock: SteppedClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.exchanges.connected.line.EXIT_WAIT_S", 0.05)
+    line = line_over(socket, clock, tmp_path, has_nonce=True)
+    asked, goes_on = threading.Event(), threading.Event()
+
+    def hangs(client: Any) -> Any:
+        asked.set()
+        assert goes_on.wait(10)
+        return state(client)
+
+    question = threading.Thread(target=lambda: line.ask(Lane.STATUS, hangs))
+    question.start()
+    assert asked.wait(10)
+    line.send(Lane.CLOSE, create)
+    assert question.is_alive()
+    goes_on.set()
+    question.join()
+    line.close()

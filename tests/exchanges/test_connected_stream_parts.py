@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
+from threading import Event, Thread
 from types import SimpleNamespace
 from typing import Any
 
@@ -408,3 +409,51 @@ def test_entry_when_it_is_sent_then_the_switch_stays(switch: DeadMan, line: Swit
     switch.beat(_resting("entry"), switch.mark)
     GuardedLine(line, switch).send(Lane.ENTRY, lambda client: client)
     assert line.done == [60_000, Lane.ENTRY]
+
+
+def test_switch_when_taking_it_back_hangs_then_an_exit_waits_a_second_and_the_attempt_goes_on(
+    switch: DeadMan, line: SwitchLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.exchanges.connected.dead_man.EXIT_WAIT_S", 0.05)
+    switch.beat(_resting("entry"), switch.mark)
+    goes_on, ask = Event(), line.ask
+
+    def slow(lane: Lane, question: Callable[[Any], Any], weight: int = 1) -> Any:
+        assert goes_on.wait(10)
+        return ask(lane, question, weight)
+
+    line.ask = slow  # type: ignore[method-assign]
+    guarded = GuardedLine(line, switch)
+    guarded.send(Lane.CLOSE, lambda client: client)
+    assert line.done == [60_000, Lane.CLOSE]
+    assert switch.is_set
+    guarded.send(Lane.CLOSE, lambda client: client)
+    assert line.done == [60_000, Lane.CLOSE, Lane.CLOSE]
+    goes_on.set()
+    line.ask = ask  # type: ignore[method-assign]
+    switch.stand_down()
+    assert line.done == [60_000, Lane.CLOSE, Lane.CLOSE, 0]
+    assert not switch.is_set
+
+
+def test_switch_when_a_heartbeat_hangs_as_a_stop_is_sent_then_it_is_taken_back_after_it(
+    switch: DeadMan, line: SwitchLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.exchanges.connected.dead_man.EXIT_WAIT_S", 0.05)
+    asked, goes_on, ask = Event(), Event(), line.ask
+
+    def slow(lane: Lane, question: Callable[[Any], Any], weight: int = 1) -> Any:
+        asked.set()
+        assert goes_on.wait(10)
+        return ask(lane, question, weight)
+
+    line.ask = slow  # type: ignore[method-assign]
+    beat = Thread(target=switch.beat, args=(_resting("entry"), switch.mark))
+    beat.start()
+    assert asked.wait(10)
+    GuardedLine(line, switch).send(Lane.CLOSE, lambda client: client)
+    goes_on.set()
+    beat.join()
+    switch.stand_down()
+    assert line.done == [Lane.CLOSE, 60_000, 0]
+    assert not switch.is_set

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from threading import Lock
+from threading import Lock, Thread
 from typing import Any, TypeVar
 
 from engine.domain.conditions import VenueCondition
-from engine.domain.errors import VenueError
+from engine.domain.errors import VenueError, VenueUnreachable
 from engine.domain.orders import OrderIntent, Purpose
 from engine.exchanges.connected.asking import Asks
 from engine.exchanges.connected.dialects import Parameters, VenueRow
@@ -24,6 +24,9 @@ from engine.exchanges.connected.registry import Lookup
 from engine.exchanges.connected.stream_rows import STREAM_ROWS
 
 T = TypeVar("T")
+EXIT_WAIT_S = 1.0
+"""How long an exit or a stop waits for the switch to be taken back: it acts a minute after the last heartbeat, and is
+taken back meanwhile, or at the next one."""
 TIMEOUT_S = 60
 """Seconds without a heartbeat after which the exchange cancels; Kraken's own advice for a beat every 15 s."""
 
@@ -88,11 +91,27 @@ class DeadMan:
     def stand_down(self) -> None:
         """Take the switch back, because something else than an entry is about to be sent.
 
-        Raises `VenueError` where that was not heard; it counts as set then.
+        Raises `VenueError` where that was not heard, or not within `EXIT_WAIT_S`; it counts as set then, and the
+        attempt goes on.
         """
+        self._mark += 1
+        if not self._is_set and not self._lock.locked():
+            return
+        failed: list[VenueError] = []
+        attempt = Thread(target=self._withdraw, args=(failed,), name="dead-man", daemon=True)
+        attempt.start()
+        attempt.join(EXIT_WAIT_S)
+        if failed:
+            raise failed[0]
+        if attempt.is_alive():
+            raise VenueUnreachable(f"the dead-man's switch could not be taken back within {EXIT_WAIT_S:g} s")
+
+    def _withdraw(self, failed: list[VenueError]) -> None:
         with self._lock:
-            self._mark += 1
-            self._take_back()
+            try:
+                self._take_back()
+            except VenueError as error:
+                failed.append(error)
 
     def _take_back(self) -> None:
         if self._is_set:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -19,6 +20,8 @@ from engine.exchanges.connected.reading import Report, with_sizes
 from engine.exchanges.connected.registry import Registry
 
 NONE = Decimal(0)
+CLOCKS_APART = timedelta(milliseconds=500)
+"""How wrong the exchange's time may be known: news of an order up to so long after a change may be of before it."""
 _PROTECTIVE = (Purpose.STOP, Purpose.TARGET)
 
 
@@ -230,7 +233,7 @@ class Desk:
             with_sizes(client, [answer])
 
         self._parts.line.send(lane_of(intent), call, self._weights.order)
-        leg.quantity = total
+        leg.quantity, leg.changed_at = total, self._parts.reader.now() + CLOCKS_APART
         if moved:
             order.stop_price = stop_price
 

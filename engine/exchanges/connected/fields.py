@@ -31,7 +31,7 @@ class Fields:
 
     def __init__(self, venue: str, now: Callable[[], datetime]) -> None:
         self._venue = venue
-        self._now = now
+        self.now = now
 
     def mapping(self, value: Any, what: str) -> Answer:
         """The value, which must be a mapping."""
@@ -87,7 +87,7 @@ class Fields:
     def at(self, row: Answer, *names: str) -> datetime:
         """The first time that is told, else the exchange's present one."""
         told = next((row[name] for name in names if row.get(name)), None)
-        return self._now() if told is None else self.time({"at": told}, "at")
+        return self.now() if told is None else self.time({"at": told}, "at")
 
     def time(self, row: Answer, name: str) -> datetime:
         """The time of an event, which must be told."""

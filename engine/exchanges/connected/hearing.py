@@ -43,8 +43,12 @@ class Hearing:
         self._registry = registry
         self._holdings = holdings
 
-    def report(self, report: Report, exchange_id: str | None = None) -> KeptOrder | None:
-        """Take in an order's state; None where the order is not the engine's."""
+    def report(self, report: Report, exchange_id: str | None = None, *, by_itself: bool = False) -> KeptOrder | None:
+        """Take in an order's state; None where the order is not the engine's.
+
+        What came ``by_itself`` may have been made before a change that the exchange has agreed to since: it does not
+        put the old quantity or stop back.
+        """
         exchange_id = exchange_id or report.client_id or self._registry.owner(report.venue_order_id)
         if exchange_id is None:
             return None
@@ -53,7 +57,7 @@ class Hearing:
             self._registry.own(report.venue_order_id, exchange_id)
             return None
         order, leg = found
-        self._desk.hear(order, leg, report)
+        self._desk.hear(order, leg, leg.sized_since(report) if by_itself else report)
         return order
 
     def trades(self, trades: Iterable[Trade]) -> tuple[list[Fill], list[KeptOrder]]:
@@ -136,12 +140,12 @@ class Hearing:
             fills, touched = self.trades([news])
             return [*fills], touched
         if isinstance(news, Report):
-            order = self.report(news)
+            order = self.report(news, by_itself=True)
             return [], [] if order is None else [order]
         if isinstance(news, HeardOrder | LateAnswer):
             if isinstance(news, LateAnswer):
-                order = self.report(news.report, news.exchange_id)
+                order = self.report(news.report, news.exchange_id, by_itself=True)
             else:
-                order = self.report(self._parts.reader.report(news.answer))
+                order = self.report(self._parts.reader.report(news.answer), by_itself=True)
             return [], [] if order is None else [order]
         return [news], []

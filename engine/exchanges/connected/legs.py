@@ -8,7 +8,7 @@ while the gateway keeps it.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 
@@ -66,7 +66,8 @@ class Leg:
     """One order at the exchange; ``quantity`` and ``filled`` in base.
 
     ``is_stop`` tells that it was placed to wait for a price, ``waits`` that none has reached it as far as known;
-    ``booked`` sums the executions seen, ``noted`` is the part of them that the known position holds.
+    ``booked`` sums the executions seen, ``noted`` is the part of them that the known position holds. ``changed_at`` is
+    when (the exchange's time) it last agreed to another quantity or stop; None where it never did.
     """
 
     exchange_id: str
@@ -80,6 +81,7 @@ class Leg:
     venue_order_id: str | None = None
     traded_as: str | None = None
     trades: set[str] = field(default_factory=set)
+    changed_at: datetime | None = None
 
     @property
     def is_over(self) -> bool:
@@ -104,6 +106,12 @@ class Leg:
             self.state = OrderState.WORKING
         if self.state is OrderState.PARTIAL or (self.done and not self.is_over):
             self.waits = False
+
+    def sized_since(self, report: Report) -> Report:
+        """A report that came by itself, without the quantity and stop that were changed after it was made."""
+        if self.changed_at is None or report.at >= self.changed_at:
+            return report
+        return replace(report, quantity=None, stop_price=None)
 
     def book(self, number: str, quantity: Decimal) -> None:
         """Count an execution once."""

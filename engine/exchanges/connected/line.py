@@ -12,7 +12,7 @@ from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as PatienceEnded
 from typing import Any, TypeVar
 
-from engine.domain.conditions import VenueCondition, VenueState
+from engine.domain.conditions import VenueCondition
 from engine.domain.errors import OrderNotFound, VenueAmbiguous, VenueError, VenueRejected, VenueUnreachable
 from engine.domain.market import to_ms
 from engine.domain.ports import Clock
@@ -25,6 +25,8 @@ from engine.exchanges.connected.offset import ClockOffset, OffsetSample
 from engine.exchanges.connected.watchman import Watchman
 
 T = TypeVar("T")
+EXIT_WAIT_S = 1.0
+"""How long an exit waits for a question with a lower nonce. Of the two that question is refused then, with proof."""
 _MARKET_FIELDS = (
     "markets", "markets_by_id", "symbols", "ids", "currencies", "currencies_by_id", "codes", "baseCurrencies",
     "quoteCurrencies",
@@ -165,8 +167,12 @@ class Line:
         self._wait_for_room(call)
         wire = self._wire(is_public=call.lane is Lane.DATA)
         if self._setup.has_nonce and call.lane is not Lane.DATA:
-            with self._one_at_a_time:
+            has_turn = self._one_at_a_time.acquire(timeout=EXIT_WAIT_S if call.lane is Lane.CLOSE else -1)
+            try:
                 answer = self._speak(call, work, wire)
+            finally:
+                if has_turn:
+                    self._one_at_a_time.release()
         else:
             answer = self._speak(call, work, wire)
         if late is not None and call.is_given_up:
@@ -331,11 +337,6 @@ class Line:
     def condition(self) -> VenueCondition:
         """How the venue is to be dealt with now."""
         return self._watchman.condition
-
-    @property
-    def is_online(self) -> bool:
-        """Whether it answers and takes entries."""
-        return self.condition.state is VenueState.ONLINE
 
     def unlock(self) -> None:
         """Try the key again: it was replaced, or its rights were given back."""

@@ -21,8 +21,8 @@ class CoinPrices:
         self._parts = parts
 
     def price(self, coin: str, currency: str) -> Decimal | None:
-        """``currency`` for one coin: the middle of its spot market, else of its linear perpetual; where a venue tells no
-        usable bid and ask, the last trade. None where it has neither market. Raises `VenueUnreachable`.
+        """``currency`` for one coin: the middle of its spot market, else of its linear perpetual; where no usable bid
+        and ask are told, the last trade. None where there is neither market. Raises `VenueUnreachable`.
         """
 
         def question(client: Any) -> Decimal | None:

@@ -79,6 +79,10 @@ class Reader:
         self._dialect = dialect
         self._fields = Fields(venue, now)
 
+    def now(self) -> datetime:
+        """The exchange's time as far as known."""
+        return self._fields.now()
+
     def key(self, symbol: str) -> InstrumentKey:
         """The instrument key of a unified symbol."""
         return InstrumentKey(f"{self.venue}:{symbol}")

@@ -9,6 +9,8 @@ from engine.exchanges.connected.legs import KeptOrder, Leg, engine_id
 
 REMEMBERED = 4000
 """Orders that have ended and are kept to tell late executions and questions about them."""
+FOREIGN = 4000
+"""Numbers of orders that are not the engine's, kept so that their executions need not be asked about again."""
 LOOKED_THROUGH = 64
 
 Lookup = Callable[[str], OrderIntent | None]
@@ -28,6 +30,7 @@ class Registry:
         self._orders: dict[str, KeptOrder] = {}
         self._open: dict[str, KeptOrder] = {}
         self._by_number: dict[str, str] = {}
+        self._foreign: dict[str, str] = {}
         self._children: dict[str, list[str]] = {}
         self._targets: dict[str, str] = {}
 
@@ -75,12 +78,15 @@ class Registry:
                 self._by_number[number] = leg.exchange_id
 
     def own(self, number: str, exchange_id: str) -> None:
-        """Remember whose a number of the exchange is, also where it is not the engine's."""
-        self._by_number[number] = exchange_id
+        """Remember whose a number of the exchange is that no leg of the engine's goes under; the newest of them."""
+        self._foreign.pop(number, None)
+        self._foreign[number] = exchange_id
+        if len(self._foreign) > FOREIGN:
+            del self._foreign[next(iter(self._foreign))]
 
     def owner(self, number: str) -> str | None:
         """Client id at the exchange of the order with that number; None where it is not known."""
-        return self._by_number.get(number)
+        return self._by_number.get(number) or self._foreign.get(number)
 
     def children(self, parent_id: str) -> list[KeptOrder]:
         """The orders that wait for, or belong to, an entry."""
