@@ -164,9 +164,17 @@ def is_ban(status: int | None, body: str) -> bool:
 
 
 def told_pause_s(headers: Mapping[str, Any]) -> float | None:
-    """Seconds the answer itself names, at least one; None where it names none."""
-    told = next((value for name, value in headers.items() if name.lower() == "retry-after"), None)
+    """Seconds the answer itself names, at least one; None where it names none.
+
+    Parameters
+    ----------
+    headers : mapping
+        Of an answer that asks for fewer questions: KuCoin tells with every one when its limit begins anew, in ms.
+    """
+    told = {name.lower(): value for name, value in headers.items()}
     try:
-        return None if told is None else max(1.0, float(told))
+        if "retry-after" in told:
+            return max(1.0, float(told["retry-after"]))
+        return max(1.0, float(told["gw-ratelimit-reset"]) / 1000) if "gw-ratelimit-reset" in told else None
     except ValueError:
         return None

@@ -269,6 +269,14 @@ def test_answer_when_bybit_says_access_is_too_frequent_then_it_is_ten_minutes(
     assert memory.shut() == Shut(600, True)
 
 
+def test_answer_when_kucoin_says_when_its_limit_begins_anew_then_it_is_so_long(
+    tmp_path: Path, clock: SteppedClock
+) -> None:
+    memory = shared_memory(tmp_path, "kucoin", "api.kucoin.com", clock)
+    memory.hear(429, {"Gw-Ratelimit-Reset": "14000"}, "")
+    assert memory.shut() == Shut(14, False)
+
+
 def test_answer_when_it_is_no_refusal_then_nothing_is_learned(tmp_path: Path, clock: SteppedClock) -> None:
     memory = shared_memory(tmp_path, "bybit", "api.bybit.com", clock)
     for status, headers in ((200, {"Retry-After": "9"}), (429, {}), (429, {"retry-after": "soon"}), (503, {})):
