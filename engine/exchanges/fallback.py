@@ -17,6 +17,7 @@ from engine.domain.market import Bars, Candle, CandleArrays, FeedStatus, MarketE
 from engine.domain.ports import Clock
 from engine.exchanges import ExchangeRow
 from engine.exchanges.bar_assembly import BarAssembly
+from engine.exchanges.hosts import Hosts
 from engine.exchanges.public_market import PublicMarket
 from engine.exchanges.pump import pumped
 from engine.exchanges.quoted import Source
@@ -53,6 +54,10 @@ class SpareExchange:
     def title(self) -> str:
         """Name for people."""
         return self._row.title
+
+    def heed(self, hosts: Hosts | None) -> None:
+        """Look up bans and pauses before every question, and write down what is told; call before the first one."""
+        self._market.heed(hosts)
 
     def close(self) -> None:
         """Drop the connection."""

@@ -11,7 +11,7 @@ from engine.exchanges.fallback import FallbackSource, SpareExchange
 from engine.exchanges.public import PublicSource
 from engine.exchanges.quoted import Source
 from engine.exchanges.spares import SharedSpares
-from engine.runtime.accounts import Account
+from engine.runtime.accounts import Account, hosts_of
 
 PATIENCE_S = 10.0
 ASK_EVERY_S = 5.0
@@ -54,10 +54,14 @@ def _is_own(name: str, account: Account, settings: Settings) -> bool:
 
 def _spare(name: str, settings: Settings, clock: Clock) -> SpareExchange:
     named = settings.venues.get(name)
-    if named is not None:
+    if named is None and name not in EXCHANGES:
+        known = ", ".join([*EXCHANGES, *settings.venues])
+        why = "which is neither an exchange nor an account"
+        raise BadInput(f"spare_exchanges names {name!r}, {why}; choose of {known}")
+    if named is None:
+        spare = SpareExchange(EXCHANGES[name], clock, PATIENCE_S)
+    else:
         row = EXCHANGES[named.exchange]
-        return SpareExchange(row, clock, PATIENCE_S, named.rest_url or None, named.sandbox)
-    if name in EXCHANGES:
-        return SpareExchange(EXCHANGES[name], clock, PATIENCE_S)
-    known = ", ".join([*EXCHANGES, *settings.venues])
-    raise BadInput(f"spare_exchanges names {name!r}, which is neither an exchange nor an account; choose of {known}")
+        spare = SpareExchange(row, clock, PATIENCE_S, named.rest_url or None, named.sandbox)
+    spare.heed(hosts_of(settings))
+    return spare
