@@ -92,11 +92,14 @@ class VenueHearing:
         Why a question asked beside the streams brings no usable answer; "" where all do.
     trouble_s : float
         For how long that has been so, seconds.
+    instead : str
+        What is done in place of listening, while its streams are away and it is known all the same; "" otherwise.
     """
 
     waits: str = ""
     trouble: str = ""
     trouble_s: float = 0.0
+    instead: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ import structlog
 
 from config.settings import ConnectedSettings
 from engine.domain.errors import BadInput, VenueError, VenueUnreachable
+from engine.domain.facts import Notice, Severity
 from engine.domain.instruments import InstrumentKey, Kind
 from engine.domain.orders import OrderIntent
 from engine.exchanges.accounts import AccountCheck, check_at
@@ -139,11 +140,23 @@ class VenueWallet:
             self.switch = DeadMan(self.row, self.line, self.intent)
         line = self.line if self.switch is None else GuardedLine(self.line, self.switch)
         venue = ConnectedVenue(self.row, line, self.listed, self.opening.parts.clock, self.intent)
-        problems: Mapping[InstrumentKey, str] = self.ask(venue.mode_problems) or {}
+        problems = self._mode_problems(venue)
         if problems and self.is_new:
             raise BadInput(f"{self.opening.stage.name}: {'; '.join(problems.values())}")
         self.listed = tuple(replace(one, closed=problems.get(one.instrument.key, one.closed)) for one in self.listed)
         return venue
+
+    def _mode_problems(self, venue: ConnectedVenue) -> Mapping[InstrumentKey, str]:
+        """What the account is not set up for. Where that is not told, the exchange itself refuses what does not fit."""
+        try:
+            return venue.mode_problems()
+        except VenueUnreachable as error:
+            stage, parts = self.opening.stage.name, self.opening.parts
+            detail = f"{self.row.name} did not tell its position mode and leverage: {error}. Look at them there"
+            title = "How the account is set up is not known"
+            now = parts.clock.now()
+            parts.tell(Notice(f"{stage}-{self.row.name}-modes", Severity.WARNING, title, detail, stage, now))
+            return {}
 
     def quotes(self) -> QuoteFeed:
         """Where the stream of the venue leaves its quotes."""

@@ -82,7 +82,8 @@ class Watched:
         self._tell_once(attended, key, waits_long, title, f"{hearing.waits}; exits and stops go on")
         if attended.waits_since is None and key in attended.told:
             attended.told.discard(key)
-            self._tell(key, Severity.INFO, f"{venue} is known again", "its streams tell what happens; entries go on")
+            how = hearing.instead or "its streams tell what happens"
+            self._tell(key, Severity.INFO, f"{venue} is known again", f"{how}; entries go on")
         trouble = self._book.outside.troubles.get(venue, "")
         key, title = f"looks-{venue}", f"Questions to {venue} bring no usable answer"
         self._tell_once(attended, key, bool(trouble), title, f"for {hearing.trouble_s:.0f} s: {trouble}")

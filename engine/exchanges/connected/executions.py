@@ -91,7 +91,7 @@ class Executions:
         marks, now_ms, ends_s = self._read_cursor(cursor), self._now_ms(), self._monotonic() + READ_S
         rows: list[Row] = []
         left: dict[str, VenueError] = {}
-        for wanted in self._in_turn([*self._trade_lists(), *self._funding_lists()]):
+        for wanted in self._in_turn(list(self._trade_lists())):
             try:
                 self._read(wanted, marks, rows, (now_ms, ends_s))
             except Unreadable as error:
@@ -100,7 +100,7 @@ class Executions:
                 left[wanted.name] = error
                 break
         if not left:
-            self._read_flows(marks, rows, (now_ms, ends_s))
+            self._read_payments(marks, rows, (now_ms, ends_s))
         self._first = next(iter(left), "")
         self._say(left)
         following = json.dumps({name: _plain(mark) for name, mark in sorted(marks.items())})
@@ -166,20 +166,20 @@ class Executions:
         first = next((n for n, wanted in enumerate(lists) if wanted.name == self._first), 0)
         return [*lists[first:], *lists[:first]]
 
-    def _read_flows(self, marks: dict[str, Mark], rows: list[Row], when: tuple[int, float]) -> None:
-        """Deposits, withdrawals and the like. Where they cannot be read, executions are told all the same: a balance
-        that nothing explains is noticed by whoever compares the books, and the next look explains it.
+    def _read_payments(self, marks: dict[str, Mark], rows: list[Row], when: tuple[int, float]) -> None:
+        """Funding, deposits, withdrawals and the like. Where they cannot be read, executions are told all the same: a
+        balance that nothing explains is noticed by whoever compares the books, and the next look explains it.
         """
-        now_ms = when[0]
-        if now_ms < self._flows_due_ms:
-            return
-        self._flows_due_ms = now_ms + FLOW_EVERY_MS
-        for wanted in self._flow_lists():
+        now_ms, lists = when[0], list(self._funding_lists())
+        if now_ms >= self._flows_due_ms:
+            self._flows_due_ms = now_ms + FLOW_EVERY_MS
+            lists += self._flow_lists()
+        for wanted in lists:
             try:
                 self._read(wanted, marks, rows, when)
             except VenueError:
                 marks.setdefault(wanted.name, Mark(now_ms, (), now_ms))
-                _log.info("flows not read", venue=self._parts.row.name, list=wanted.name)
+                _log.info("payments not read", venue=self._parts.row.name, list=wanted.name)
                 self._sweeps.pop(wanted.name, None)
 
     def _read_cursor(self, cursor: str) -> dict[str, Mark]:

@@ -85,6 +85,7 @@ class Watch:
         self._look, self._gap = Look(), STARTED
         self._gap_count = 0
         self._was = VenueState.ONLINE
+        self._deaf_since: float | None = clock.monotonic()
         self._lock = Lock()
         self._wake, self._closed = Event(), Event()
         self._jobs = self._planned(setup.plan)
@@ -123,14 +124,16 @@ class Watch:
         words, since = max(failing, key=lambda each: now - each[1], default=("", now))
         with self._lock:
             gap, look = self._gap, self._look
-        return WatchView(self._setup.streams.condition, gap, look, words, now - since, self._overdue(now))
+        deaf_s = now - self._deaf_since if self._deaf_since is not None else 0.0
+        is_alone = deaf_s >= self._setup.plan.alone_s
+        return WatchView(self._setup.streams.condition, gap, look, words, now - since, self._overdue(now), is_alone)
 
     @property
     def hearing(self) -> VenueHearing:
         """How well it is known what happens there."""
         view = self.view
         name = self._setup.name or self._setup.row.name
-        return VenueHearing(view.why_not_fresh(name), view.trouble, view.trouble_s)
+        return VenueHearing(view.why_not_fresh(name), view.trouble, view.trouble_s, view.asked_instead(name))
 
     def market_news(self) -> Sequence[MarketNews]:
         """What was found of instruments since this was last asked, oldest first; each piece is told once."""
@@ -207,6 +210,10 @@ class Watch:
 
     def _stream_changed(self, condition: StreamCondition) -> None:
         """Both ends of an absence are told: what was missed is asked for once the stream tells again."""
+        if condition.is_up:
+            self._deaf_since = None
+        elif self._deaf_since is None:
+            self._deaf_since = self._clock.monotonic()
         if condition.is_up:
             self.note_gap("the stream begins" if condition.connections == 1 else "the stream was away")
         elif condition.connections:

@@ -64,6 +64,8 @@ class WatchPlan:
         Heartbeat of the dead-man's switch.
     deaf_s : float
         How long after an execution the stream must have told it.
+    alone_s : float
+        How long a stream must have been away before entries go on by what is asked alone.
     asleep_s : float
         A pause of this process so long, by either clock, means that it slept.
     beat_s : float
@@ -77,6 +79,7 @@ class WatchPlan:
     key_s: float = 86_400.0
     switch_s: float = 15.0
     deaf_s: float = 10.0
+    alone_s: float = 30.0
     asleep_s: float = 30.0
     beat_s: float = 0.5
 
@@ -125,6 +128,8 @@ class WatchView:
         For how long looks have failed, seconds.
     overdue : str
         What should have been looked at long ago, in words; "" where nothing is.
+    is_alone : bool
+        Whether the stream has been away for so long that what is asked beside it has to do.
     """
 
     stream: StreamCondition
@@ -133,19 +138,26 @@ class WatchView:
     trouble: str
     trouble_s: float = 0.0
     overdue: str = ""
+    is_alone: bool = False
 
     @property
     def is_fresh(self) -> bool:
-        """Whether the stream tells what happens, nothing was missed, and what is asked beside it is answered."""
-        return self.stream.is_up and not self.gap and not self.overdue
+        """Whether it is told or asked what happens, nothing was missed, and what is asked is answered."""
+        return (self.stream.is_up or self.is_alone) and not self.gap and not self.overdue
 
     def why_not_fresh(self, venue: str) -> str:
         """Why nothing may be opened at a venue now, in words; "" where it is fresh."""
-        if not self.stream.is_up:
+        if not self.stream.is_up and not self.is_alone:
             return f"the order stream of {venue} {_absence(self.stream)}; entries wait"
         if self.gap:
             return f"{venue} is asked what was missed ({self.gap}); entries wait"
         return f"{self.overdue}; entries wait" if self.overdue else ""
+
+    def asked_instead(self, venue: str) -> str:
+        """That questions take the place of the stream, in words; "" where they need not."""
+        if self.stream.is_up or not self.is_fresh:
+            return ""
+        return f"the order stream of {venue} {_absence(self.stream)}; orders and executions are asked for instead"
 
 
 def _absence(stream: StreamCondition) -> str:

@@ -1,0 +1,151 @@
+"""An exchange that does not offer everything: what a book can trade without, and what it does not start without."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from connected_book import Engine, engine_at
+from connected_case import until
+
+from engine.domain.commands import PlaceOrder, TradingState
+from engine.domain.errors import VenueUnreachable
+from engine.domain.instruments import InstrumentKey
+from engine.domain.orders import OrderType, Side
+from engine.exchanges.connected.connection import StreamPlan
+from engine.exchanges.connected.streams import Streams
+from engine.exchanges.connected.watch import Watch
+from engine.exchanges.connected.watch_setup import WatchPlan
+from tests.faults.connected import clean
+from tests.standin.client import StandIn
+
+D = Decimal
+NOT_THERE = {"status": 404, "count": 1_000_000}
+
+
+@dataclass(frozen=True)
+class Wallet:
+    """Where a book trades: the exchange's name, what the stand-in calls the wallet, the venue, the symbol."""
+
+    exchange: str
+    where: str
+    venue: str
+    symbol: str
+
+    @property
+    def key(self) -> InstrumentKey:
+        return InstrumentKey(f"{self.venue}:{self.symbol}")
+
+    def __str__(self) -> str:
+        return f"{self.venue}-{self.symbol.replace('/', '-').replace(':', '-')}"
+
+
+BYBIT = Wallet("bybit", "bybit", "bybit", "BTC/USDT:USDT")
+SPOT = Wallet("binance", "binance", "binance", "BTC/USDT")
+USDM = Wallet("binance", "usdm", "binance-perp", "BTC/USDT:USDT")
+CAN_BE_MISSED = [
+    *((BYBIT, each) for each in ("key", "account", "currencies", "ledger", "history", "ticker", "deadman", "system")),
+    *((SPOT, each) for each in ("key", "currencies", "ledger", "history", "ticker")),
+    *((USDM, each) for each in ("account", "leverage", "ledger", "funding", "history", "currencies")),
+]
+"""Rights of a key, account mode, coins, deposits and transfers, position mode and leverage, funding."""
+NEEDED = [(wallet, each) for wallet in (BYBIT, USDM) for each in ("time", "markets", "fills", "balance", "positions")]
+"""Without these no book begins: nothing could be signed, sized, or compared with what the exchange holds."""
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stand-in exchange minds no haste."""
+    monkeypatch.setattr("engine.exchanges.connected.lanes.Budget.take", lambda *_: 0.0)
+    monkeypatch.setattr("ccxt.Exchange.throttle", lambda *_: None)
+
+
+@pytest.fixture
+def made(request: pytest.FixtureRequest, exchange: StandIn, tmp_path: Path) -> Iterator[tuple[Engine, Wallet, str]]:
+    """An engine at an exchange that answers one kind of question with 404."""
+    wallet, where = request.param
+    clean(exchange, wallet.where)
+    exchange.fault("error_before", where, **NOT_THERE)
+    with engine_at(exchange, tmp_path / "data", wallet.exchange, testnet__symbols=[wallet.symbol]) as engine:
+        engine.connect()
+        yield engine, wallet, where
+    clean(exchange, wallet.where)
+
+
+@pytest.mark.parametrize("made", CAN_BE_MISSED, indirect=True, ids=lambda row: f"{row[0]}-{row[1]}")
+def test_book_when_the_exchange_does_not_offer_a_question_then_it_starts_and_trades(
+    made: tuple[Engine, Wallet, str],
+) -> None:
+    engine, wallet, where = made
+    book = engine.start("testnet").loop
+    engine.candle({wallet.symbol: "50000"})
+    done = engine.command(PlaceOrder("testnet", wallet.key, Side.BUY, D("0.01"), OrderType.MARKET))
+    assert done.status == "done", done.detail
+    book.resolve(everything=True)
+    book.pull()
+    assert book.book.ledger.held("manual", wallet.key) > D("0.0099")
+    assert book.book.state is TradingState.ACTIVE
+    told = [notice.title for notice in engine.notices]
+    assert ("How the account is set up is not known" in told) is (where in ("account", "leverage") and wallet is USDM)
+
+
+@pytest.mark.parametrize("made", NEEDED, indirect=True, ids=lambda row: f"{row[0]}-{row[1]}")
+def test_book_when_the_exchange_does_not_answer_what_is_needed_then_it_does_not_begin_and_says_why(
+    made: tuple[Engine, Wallet, str], exchange: StandIn
+) -> None:
+    engine, wallet, _ = made
+    exchange.call("forget")
+    with pytest.raises(VenueUnreachable, match="404"):
+        engine.start("testnet")
+    assert exchange.requests(venue=wallet.where, where="create") == []
+
+
+def drive(engine: Engine) -> str:
+    """What the engine does between two events; why nothing may be opened after it."""
+    assert engine.book is not None
+    assert engine.book.caretaker is not None
+    loop = engine.book.loop
+    loop.hear()
+    engine.book.caretaker.drive()
+    loop.resolve()
+    engine.book.reconciler.drive()
+    [venue] = loop.venues
+    return loop.book.outside.unheard.get(venue, "")
+
+
+@pytest.mark.parametrize("wallet", [BYBIT, USDM], ids=str)
+def test_fault_29_websockets_refused_from_the_first_on_then_questions_take_their_place_and_entries_go_on(
+    exchange: StandIn, tmp_path: Path, wallet: Wallet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    streams, watch = Streams.__init__, Watch.__init__
+    quick = StreamPlan(first_wait_s=0.05, longest_wait_s=0.1)
+    often = WatchPlan(orders_s=0.5, money_s=0.5, alone_s=1.0, beat_s=0.02)
+
+    def begin_streams(self: Streams, setup: Any, *more: Any) -> None:
+        streams(self, replace(setup, plan=quick), *more)
+
+    def begin_watch(self: Watch, setup: Any, *more: Any) -> None:
+        watch(self, replace(setup, plan=often), *more)
+
+    monkeypatch.setattr(Streams, "__init__", begin_streams)
+    monkeypatch.setattr(Watch, "__init__", begin_watch)
+    clean(exchange, wallet.where)
+    exchange.fault("stream_refuse", "any", venue=wallet.where)
+    with engine_at(exchange, tmp_path / "data", wallet.exchange, testnet__symbols=[wallet.symbol]) as engine:
+        engine.connect()
+        running = engine.start("testnet")
+        assert running.caretaker is not None
+        running.caretaker.start()
+        engine.candle({wallet.symbol: "50000"})
+        wish = PlaceOrder("testnet", wallet.key, Side.BUY, D("0.01"), OrderType.MARKET)
+        assert "order stream" in drive(engine)
+        assert "entries wait" in engine.command(wish).detail
+        until(lambda: not drive(engine), 15.0)
+        assert engine.command(wish).status == "done"
+        until(lambda: drive(engine) == "" and running.loop.book.ledger.held("manual", wallet.key) == D("0.01"), 15.0)
+        assert exchange.call("state")["streams"][wallet.where] == 0
+    clean(exchange, wallet.where)
