@@ -81,6 +81,8 @@ class Resolver:
         ids = {order.intent.client_id for order in doubtful}
         self._asked_again = {client_id: at_s for client_id, at_s in self._asked_again.items() if client_id in ids}
         self._asked = {client_id: at_s for client_id, at_s in self._asked.items() if client_id in ids}
+        still = {order.intent.client_id for order in open_}
+        self._not_found = {client_id: at_s for client_id, at_s in self._not_found.items() if client_id in still}
         lists = everything and looks.lists_orders
         listed = self._list_all() if lists else {}
         for order in doubtful:

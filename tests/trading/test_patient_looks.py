@@ -13,6 +13,7 @@ from engine.domain.conditions import VenueState
 from engine.domain.orders import OrderState
 from engine.exchanges.paper.faults import Call, Fault
 from engine.trading.report import report
+from engine.trading.sending import report_on
 from tests.trading.harness import PERP, SPOT, D
 from tests.trading.real_desk import RealDesk
 
@@ -371,3 +372,17 @@ def test_cancel_answered_with_not_found_then_the_stop_still_counts_until_its_end
         desk.bar("100")
     assert stop.state is OrderState.CANCELLED
     assert desk.held() == desk.book.ledger.account_position(desk.key) == 0
+
+
+def test_order_not_found_once_whose_end_is_told_then_that_look_is_forgotten() -> None:
+    desk = started()
+    desk.wire.inner.faults.plan(Call.SUBMIT, Fault.LOST_BEFORE)
+    desk.order_by_hand()
+    order = next(o for o in desk.book.tracker.open_orders())
+    desk.turn(1)
+    assert list(desk.loop.resolver._not_found) == [order.intent.client_id]
+    desk.loop.take(
+        [report_on(order, OrderState.CANCELLED, desk.loop.market_time(), "told late")], desk.loop.market_time()
+    )
+    desk.turn(1)
+    assert desk.loop.resolver._not_found == {}

@@ -20,6 +20,8 @@ MISSING_WINDOW_S = 2.0
 """Wall seconds between the two looks after which an order that the engine kept is known to be gone."""
 LOST_WINDOW_S = 10.0
 """The same for the only order that ever stood for a target: an exchange may take seconds to know what it accepted."""
+REMEMBERED_MISSING = 1000
+"""Orders of which it is remembered when a look did not find them first; one forgotten is looked for twice again."""
 GONE = "it was kept by the engine, which has ended since; its position gets a new one"
 
 
@@ -66,7 +68,10 @@ class Finder:
     def _is_missing(self, exchange_id: str, window_s: float) -> bool:
         """Whether this is the second look, late enough, that does not find it."""
         now = self._clock.monotonic()
-        return now - self._missing.setdefault(exchange_id, now) >= window_s
+        first = self._missing.setdefault(exchange_id, now)
+        if len(self._missing) > REMEMBERED_MISSING:
+            del self._missing[next(iter(self._missing))]
+        return now - first >= window_s
 
     def find(self, order: KeptOrder) -> None:
         """Look an order up by its id. One the engine kept itself is gone with the engine that kept it: that is known
