@@ -42,23 +42,25 @@ def missing(settings: Settings, stage: Stage, connections: Connections, people: 
 
 
 def _accounts(settings: Settings, stage: Stage, connections: Connections, found: list[str]) -> tuple[Account, ...]:
-    """Those that could be traded; each reason why another, or all together, could not is added to ``found``."""
+    """Those that could be traded; why each of the others, or all of them together, could not is added to ``found``."""
     stored = connections.stored()
     try:
         return accounts_of_stage(settings, stage, stored)
     except BadInput as error:
-        found.append(str(error))
+        together = str(error)
     usable: list[Account] = []
     try:
         named = connections_of(settings, stage)
     except BadInput:
-        return ()
+        named = ()
     for name in named:
         alone = settings.stages[stage.name].model_copy(update={"connections": (name,)})
         try:
             usable += accounts_of_stage(settings.model_copy(update={stage.name: alone}), stage, stored)
         except BadInput as error:
             found.append(str(error))
+    if not found:
+        found.append(together)
     return tuple(usable)
 
 

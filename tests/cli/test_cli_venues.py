@@ -161,12 +161,12 @@ def test_passphrase_when_wrong_then_said_by_kucoin_and_what_to_do(
     assert piped(lines, "venues", "add", "kucoin", "--key", "key-00001", "--secret-stdin", "--passphrase-stdin")[0] == 0
     sent: list[str] = []
 
-    def check(row: Any, credentials: Any, *_: Any, **__: Any) -> AccountCheck:
-        sent.append(credentials.passphrase)
+    def check(_row: Any, door: Any) -> AccountCheck:
+        sent.append(door.credentials.passphrase)
         words = 'KuCoin does not accept the key: {"code":"400004","msg":"Invalid KC-API-PASSPHRASE"}'
         return AccountCheck(True, words, can_trade=False)
 
-    monkeypatch.setattr(account_keys, "check_account", check)
+    monkeypatch.setattr(account_keys, "check_at", check)
     code, _, said = typed("venues", "test", "kucoin")
     assert (code, sent) == (1, ["wrong phrase"])
     assert "Invalid KC-API-PASSPHRASE" in said

@@ -11,8 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine.domain.commands import Actor, ArmLive, Command, CommandBody, CommandStatus, Rearm, SetTrading, TradingState
-from engine.domain.errors import BadInput, CommandRefused, StorageError
+from engine.domain.commands import (
+    REQUIRED_ROLE,
+    Actor,
+    ArmLive,
+    Command,
+    CommandBody,
+    CommandStatus,
+    Rearm,
+    SetTrading,
+    TradingState,
+)
+from engine.domain.errors import AccessDenied, BadInput, CommandRefused, StorageError
 from engine.domain.people import Caller
 from engine.runtime.cli.asking import audit, new_command
 from engine.runtime.cli.context import access_of, checked_reason, control_of, effective, system_actor
@@ -120,7 +130,7 @@ def _proven(options: argparse.Namespace, folder: Path) -> Actor:
     BadInput
         Neither a terminal nor options to take them from.
     AccessDenied
-        The name or the password is wrong, or too many were.
+        The name or the password is wrong, or too many were, or the person is no operator.
     """
     name, password = _name_and_password(options)
     with control_of(folder) as control, access_of(control, folder, effective().settings.access) as access:
@@ -131,9 +141,13 @@ def _proven(options: argparse.Namespace, folder: Path) -> Actor:
             )
         session = access.sign_in(name, password, _TERMINAL).session
         try:
-            return access.actor(session.handle, "cli")
+            actor = access.actor(session.handle, "cli")
         finally:
             access.sign_out(session)
+    needed = REQUIRED_ROLE[ArmLive]
+    if not actor.role.allows(needed):
+        raise AccessDenied(f"arming needs the role {needed.value}; {actor.name} is {actor.role.value}")
+    return actor
 
 
 def _name_and_password(options: argparse.Namespace) -> tuple[str, str]:

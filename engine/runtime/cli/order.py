@@ -23,7 +23,7 @@ from engine.runtime.accounts import STAGES, connections_of
 from engine.runtime.cli.asking import LOOK_EVERY_S, carried_out, new_command
 from engine.runtime.cli.context import effective
 from engine.runtime.cli.exports import average_price, order_cells
-from engine.runtime.cli.folder import used_folder
+from engine.runtime.cli.folder import data_folder
 from engine.runtime.cli.output import complain, say, say_json, tell
 from engine.runtime.cli.status import published
 from engine.runtime.order_review import MANUAL, problems_of
@@ -56,7 +56,7 @@ class _Place:
 
 def order(options: argparse.Namespace) -> int:
     """Place an order by hand; 4 where it was refused, 1 where its state is not known in time."""
-    folder, settings = used_folder(), effective().settings
+    folder, settings = data_folder(), effective().settings
     deadline = time.monotonic() + options.wait_s
     place = _place(options, settings, published(folder))
     body = _body(options, place)
@@ -77,7 +77,7 @@ def order(options: argparse.Namespace) -> int:
 
 def cancel(options: argparse.Namespace) -> int:
     """Cancel a working order; 4 where it is not working or protects a position."""
-    folder, settings = used_folder(), effective().settings
+    folder, settings = data_folder(), effective().settings
     deadline = time.monotonic() + options.wait_s
     published(folder)
     with closing(MoneyReader(settings.money_file)) as reader:
