@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from engine.exchanges.connected.connection import StreamPlan
 from engine.exchanges.connected.streams import Streams
 from engine.exchanges.connected.watch import Watch
 from engine.exchanges.connected.watch_setup import WatchPlan
-from tests.faults.connected import clean
+from tests.faults.connected import BINANCE_SPOT, clean, rig
 from tests.standin.client import StandIn
 
 D = Decimal
@@ -102,6 +103,19 @@ def test_book_when_the_exchange_does_not_answer_what_is_needed_then_it_does_not_
     with pytest.raises(VenueUnreachable, match="404"):
         engine.start("testnet")
     assert exchange.requests(venue=wallet.where, where="create") == []
+
+
+def test_executions_when_each_page_takes_as_long_as_a_look_may_then_they_are_read_to_the_end_all_the_same(
+    exchange: StandIn, tmp_path: Path
+) -> None:
+    with rig(exchange, BINANCE_SPOT, tmp_path) as book:
+        seconds = count(0, 5)
+        book.venue._executions._monotonic = lambda: next(seconds)
+        cursor = ""
+        for _ in range(3):
+            book.pass_time(3)
+            _, cursor = book.venue.executions_since(cursor)
+        assert book.venue.unread == ""
 
 
 def drive(engine: Engine) -> str:

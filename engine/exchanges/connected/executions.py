@@ -142,7 +142,7 @@ class Executions:
                 marks[name] = sweep.mark
             if sweep.is_done:
                 self._end(name, sweep)
-                if sweep.begun_ms >= now_ms:
+                if sweep.begun_ms >= now_ms or self._monotonic() >= ends_s:
                     return
                 self._sweep(wanted, marks[name], now_ms)  # it began at an earlier look: more may have happened since
             if self._monotonic() >= ends_s:
