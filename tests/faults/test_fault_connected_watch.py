@@ -17,6 +17,7 @@ from engine.domain.commands import PlaceOrder
 from engine.domain.conditions import VenueCondition
 from engine.domain.facts import Notice, Severity
 from engine.domain.instruments import Instrument, InstrumentKey
+from engine.domain.market import Bars, Candle, FeedStatus, Timeframe
 from engine.domain.orders import OrderType, Side
 from engine.exchanges.connected.connection import StreamPlan
 from engine.exchanges.connected.streams import Streams
@@ -137,7 +138,8 @@ class Watched:
 
     def look_at_rules(self) -> None:
         """What the watch does every hour."""
-        self.caretaker._ways.watch.ask_markets_soon()
+        for attended in self.loop.watch.watched._attended.values():
+            attended.watch.ask_markets_soon()
 
     def crash(self) -> None:
         """Lose the process, and start the book again."""
@@ -287,3 +289,60 @@ def test_fault_37_leverage_lowered_by_hand_then_closed_to_entries_also_after_a_c
         trader.set_leverage(10, "BTC/USDT:USDT")
         watched.look_at_rules()
         watched.until_open()
+
+
+# -- several venues ----------------------------------------------------------------------------------------------------
+
+TWO = (InstrumentKey("binance:BTC/USDT"), InstrumentKey("bybit:BTC/USDT"))
+
+
+class Both(Watched):
+    """A book that trades one pair at two exchanges."""
+
+    def begin(self) -> None:
+        """Start the book, and show it a close of both."""
+        self.running = self.engine.start("testnet")
+        self.loop, self.book = self.running.loop, self.running.loop.book
+        assert self.running.caretaker is not None
+        self.caretaker = self.running.caretaker
+        self.caretaker.start()
+        at, price, length = self.engine.clock.now().replace(second=0, microsecond=0), D(50_000), Timeframe(60)
+        opened_at = at - length.delta
+        candles = [Candle(key, length, opened_at, price, price, price, price, D(1000)) for key in TWO]
+        for name in self.loop.venues:
+            self.loop.step(FeedStatus(name, opened_at, True, "test"))
+        self.loop.step(Bars(at, tuple(candles)))
+        for feed in self.book.feeds.values():
+            feed.last_wall_time = self.engine.clock.now()
+
+    def closed(self, key: InstrumentKey) -> str:
+        """Why nothing may be opened on an instrument now."""
+        self.turn()
+        return self.book.outside.why_closed(key, self.book.now)
+
+    def buy_at(self, key: InstrumentKey, quantity: str) -> str:
+        """Buy by hand; what became of it."""
+        done = self.engine.command(PlaceOrder("testnet", key, Side.BUY, D(quantity), OrderType.MARKET))
+        return f"{done.status}: {done.detail}"
+
+
+def test_fault_39_one_venue_fails_then_it_alone_is_closed_and_no_more_than_its_capital_is_ever_at_stake_there(
+    exchange: StandIn, tmp_path: Path
+) -> None:
+    both: dict[str, Any] = {"testnet__connections": [], "testnet__symbols": ["BTC/USDT"], "testnet__capital": "5000"}
+    limits = {"risk__mode": "aggressive", "risk__max_position_share": "1", "risk__max_concentration": "1"}
+    with engine_at(exchange, tmp_path / "data", **both, **limits) as engine:
+        engine.connect("one", venue="bybit")
+        engine.connect("other", venue="binance")
+        book, (binance, bybit) = Both(engine), TWO
+        until(lambda: not book.closed(binance) and not book.closed(bybit), LONG_S)
+        exchange.fault("stream_refuse", "any", venue="bybit")
+        exchange.fault("reset_before", "any", count=100_000, venue="bybit")
+        exchange.call("drop", venue="bybit")
+        until(lambda: bool(book.closed(bybit)), LONG_S)
+        assert book.buy_at(bybit, "0.01").startswith("refused")
+        assert book.closed(binance) == ""
+        assert "are free at binance" in book.buy_at(binance, "0.15")  # 7,500 USDT of the account's 10,000
+        assert book.buy_at(binance, "0.01").startswith("done")
+        assert judge(exchange.journal, "bybit").sent == []
+        assert len(judge(exchange.journal, "binance").sent) == 1
