@@ -165,6 +165,7 @@ MAY_READ_THE_CLOCK = {
     "engine/runtime/engine.py": "the heartbeat must beat whatever the clock of the market does",
     "engine/runtime/supervisor.py": "judges that heartbeat by the same measure",
     "engine/runtime/jobs.py": "how long a caller waits for another process",
+    "engine/runtime/cli/asking.py": "how long a command waits for another process",
     "engine/runtime/cli/progress.py": "how often a terminal is told",
     "engine/runtime/cli/status.py": "how long a command waits for another process",
     "engine/runtime/cli/trading.py": "how long a command waits for another process",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import getpass
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ from engine.domain.commands import (
 )
 from engine.domain.errors import AccessDenied, BadInput, CommandRefused, StorageError
 from engine.domain.people import Caller
-from engine.runtime.cli.asking import audit, new_command
+from engine.runtime.cli.asking import Deadline, audit, new_command
 from engine.runtime.cli.context import access_of, checked_reason, control_of, effective, system_actor
 from engine.runtime.cli.folder import data_folder
 from engine.runtime.cli.output import complain, say, say_json
@@ -60,7 +59,7 @@ def arm(options: argparse.Namespace) -> int:
         _confirm(", ".join(steps))
     actor = _proven(options, folder) if is_proof_needed else system_actor()
     plans = {book: [new_command("arm", reason, body, actor) for body in bodies] for book, bodies in steps.items()}
-    books = _arm_all(plans, folder, time.monotonic() + options.wait_s)
+    books = _arm_all(plans, folder, Deadline(options.wait_s))
     return _finish(books, as_json=options.json)
 
 
@@ -174,7 +173,7 @@ def _name_and_password(options: argparse.Namespace) -> tuple[str, str]:
 # -- carried out ------------------------------------------------------------------------------------------------------
 
 
-def _arm_all(plans: Mapping[str, Sequence[Command]], folder: Path, deadline: float) -> dict[str, _Armed]:
+def _arm_all(plans: Mapping[str, Sequence[Command]], folder: Path, deadline: Deadline) -> dict[str, _Armed]:
     """Send the first command of every book, then wait for each, then the next: one book's failure is its own."""
     found: dict[str, _Armed] = {}
     with control_of(folder) as control:
@@ -202,7 +201,7 @@ def _submit(control: ControlStore, command: Command) -> _Armed | None:
     return None
 
 
-def _answer(control: ControlStore, folder: Path, name: str, deadline: float) -> _Armed:
+def _answer(control: ControlStore, folder: Path, name: str, deadline: Deadline) -> _Armed:
     while True:
         receipt = control.receipt(name)
         if receipt is not None and receipt.status is not CommandStatus.PENDING:
@@ -210,6 +209,6 @@ def _answer(control: ControlStore, folder: Path, name: str, deadline: float) -> 
         if holder(folder) is None:
             detail = "the engine ended before it answered; the next start looks at the order"
             return _Armed(name, "PENDING", detail, 3)
-        if time.monotonic() >= deadline:
+        if deadline.is_over:
             return _Armed(name, "PENDING", "the engine has not answered yet; look again with status", 1)
-        time.sleep(_LOOK_EVERY_S)
+        deadline.pause(_LOOK_EVERY_S)

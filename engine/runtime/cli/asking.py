@@ -18,6 +18,27 @@ from engine.storage.lock import holder
 LOOK_EVERY_S = 0.1
 
 
+class Deadline:
+    """How long a command waits for another process."""
+
+    def __init__(self, wait_s: float) -> None:
+        self._ends = time.monotonic() + wait_s
+
+    @property
+    def left_s(self) -> float:
+        """Seconds that are left; 0 once it is over."""
+        return max(0.0, self._ends - time.monotonic())
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left."""
+        return self.left_s <= 0
+
+    def pause(self, seconds: float = LOOK_EVERY_S) -> None:
+        """Wait before the next look."""
+        time.sleep(seconds)
+
+
 def new_command(kind: str, reason: str, body: CommandBody, actor: Actor | None = None) -> Command:
     """A command that nobody has given yet; ``actor`` None is the user of the operating system."""
     return Command(command_id(kind), actor or system_actor(), SystemClock().now(), reason, body)
@@ -42,7 +63,7 @@ def carried_out(folder: Path, command: Command, wait_s: float) -> str:
     with control_of(folder) as control:
         audit(control, command)
         control.submit(command)
-        receipt = _answer(control, folder, command, time.monotonic() + wait_s)
+        receipt = _answer(control, folder, command, Deadline(wait_s))
     if receipt.status is CommandStatus.REFUSED:
         raise CommandRefused(receipt.detail)
     if receipt.status is not CommandStatus.DONE:
@@ -57,7 +78,7 @@ def audit(control: ControlStore, command: Command) -> None:
     control.audit.append(command.actor, type(body).__name__, str(body.book or "all books"), detail)
 
 
-def _answer(control: ControlStore, folder: Path, command: Command, deadline: float) -> Receipt:
+def _answer(control: ControlStore, folder: Path, command: Command, deadline: Deadline) -> Receipt:
     name = command.command_id
     while True:
         receipt = control.receipt(name)
@@ -65,6 +86,6 @@ def _answer(control: ControlStore, folder: Path, command: Command, deadline: flo
             return receipt
         if holder(folder) is None:
             raise NotRunning(f"the engine ended before it answered; its next start looks at command {name}")
-        if time.monotonic() >= deadline:
+        if deadline.is_over:
             raise EngineError(f"the engine has not answered command {name} yet; look again with status")
-        time.sleep(LOOK_EVERY_S)
+        deadline.pause()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from engine.domain.instruments import Instrument, InstrumentKey, Kind
 from engine.domain.orders import OrderState, OrderType, Side
 from engine.exchanges import EXCHANGES
 from engine.runtime.accounts import STAGES, connections_of
-from engine.runtime.cli.asking import LOOK_EVERY_S, carried_out, new_command
+from engine.runtime.cli.asking import Deadline, carried_out, new_command
 from engine.runtime.cli.context import effective
 from engine.runtime.cli.exports import average_price, order_cells
 from engine.runtime.cli.folder import data_folder
@@ -57,11 +56,11 @@ class _Place:
 def order(options: argparse.Namespace) -> int:
     """Place an order by hand; 4 where it was refused, 1 where its state is not known in time."""
     folder, settings = data_folder(), effective().settings
-    deadline = time.monotonic() + options.wait_s
+    deadline = Deadline(options.wait_s)
     place = _place(options, settings, published(folder))
     body = _body(options, place)
     _require_expressible(body, place.price, place.instrument)
-    place = _once_ready(place, options, settings, folder, min(deadline, time.monotonic() + READY_WITHIN_S))
+    place = _once_ready(place, options, settings, folder, Deadline(min(deadline.left_s, READY_WITHIN_S)))
     _require_expressible(body, place.price, place.instrument)
     command = new_command("order", "by command", body)
     try:
@@ -78,7 +77,7 @@ def order(options: argparse.Namespace) -> int:
 def cancel(options: argparse.Namespace) -> int:
     """Cancel a working order; 4 where it is not working or protects a position."""
     folder, settings = data_folder(), effective().settings
-    deadline = time.monotonic() + options.wait_s
+    deadline = Deadline(options.wait_s)
     published(folder)
     with closing(MoneyReader(settings.money_file)) as reader:
         known = reader.order(options.client_order_id)
@@ -182,13 +181,13 @@ def _require_expressible(body: PlaceOrder, market: Decimal | None, instrument: I
 
 
 def _once_ready(
-    place: _Place, options: argparse.Namespace, settings: Settings, folder: Path, deadline: float
+    place: _Place, options: argparse.Namespace, settings: Settings, folder: Path, deadline: Deadline
 ) -> _Place:
     """The place as it is once its venue is heard and takes entries, or at the deadline; a way out waits for nothing."""
     if place.lacks and not options.reduce_only:
         tell(f"waiting: {place.lacks}")
-    while place.lacks and not options.reduce_only and time.monotonic() < deadline:
-        time.sleep(LOOK_EVERY_S)
+    while place.lacks and not options.reduce_only and not deadline.is_over:
+        deadline.pause()
         place = _place(options, settings, published(folder))
     return place
 
@@ -196,23 +195,23 @@ def _once_ready(
 # -- what became of it ------------------------------------------------------------------------------------------------
 
 
-def _settled(reader: MoneyReader, book: str, command: Command, deadline: float) -> OrderRow:
+def _settled(reader: MoneyReader, book: str, command: Command, deadline: Deadline) -> OrderRow:
     """The order once its state has proof; a market order once it has ended, where that comes in time."""
     client_id = _client_id_of(reader, book, command)
     while True:
         row = _order(reader, client_id)
         ends_soon = row.intent.order_type is OrderType.MARKET and not row.state.is_final
-        if not (row.state in _NO_PROOF or ends_soon) or time.monotonic() >= deadline:
+        if not (row.state in _NO_PROOF or ends_soon) or deadline.is_over:
             return row
-        time.sleep(LOOK_EVERY_S)
+        deadline.pause()
 
 
-def _ended(reader: MoneyReader, client_id: str, deadline: float) -> OrderRow:
+def _ended(reader: MoneyReader, client_id: str, deadline: Deadline) -> OrderRow:
     while True:
         row = _order(reader, client_id)
-        if row.state.is_final or time.monotonic() >= deadline:
+        if row.state.is_final or deadline.is_over:
             return row
-        time.sleep(LOOK_EVERY_S)
+        deadline.pause()
 
 
 def _client_id_of(reader: MoneyReader, book: str, command: Command) -> str:
@@ -275,6 +274,6 @@ def _asked(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _left(deadline: float, wait_s: float) -> float:
+def _left(deadline: Deadline, wait_s: float) -> float:
     """Seconds for the engine's answer: what is left, and at least a moment where anything was to be waited for."""
-    return max(deadline - time.monotonic(), min(wait_s, 5.0))
+    return max(deadline.left_s, min(wait_s, 5.0))

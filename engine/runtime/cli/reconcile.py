@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import time
 from pathlib import Path
 from typing import Any
 
 from engine.domain.commands import Reconcile
 from engine.domain.errors import BadInput, NotRunning
-from engine.runtime.cli.asking import carried_out, new_command
+from engine.runtime.cli.asking import Deadline, carried_out, new_command
 from engine.runtime.cli.folder import data_folder
 from engine.runtime.cli.output import complain, say, say_json, say_table, tell
 from engine.runtime.cli.status import published
@@ -24,7 +23,7 @@ _HEADINGS = ("book", "venue", "kind", "what", "books", "exchange", "equal", "exp
 
 def reconcile(options: argparse.Namespace) -> int:
     """Compare every running book, or one; 1 where something is unexplained or an exchange was silent."""
-    folder, deadline = data_folder(), time.monotonic() + options.wait_s
+    folder, deadline = data_folder(), Deadline(options.wait_s)
     if holder(folder) is None:
         raise NotRunning(
             f"no engine runs in {folder}, and only the engine compares its books: start it with "
@@ -49,19 +48,19 @@ def _books(wanted: str | None, folder: Path) -> list[str]:
     return books if wanted is None else [wanted]
 
 
-def _compared(folder: Path, book: str, deadline: float) -> tuple[str, dict[str, Any]]:
+def _compared(folder: Path, book: str, deadline: Deadline) -> tuple[str, dict[str, Any]]:
     """The engine's answer about one book; the second one, where the first held something unexplained."""
     said, found = _ask(folder, book, deadline)
-    if not found["equal"] and time.monotonic() + LOOK_AGAIN_S < deadline:
+    if not found["equal"] and deadline.left_s > LOOK_AGAIN_S:
         tell(f"{said}; looking a second time")
-        time.sleep(LOOK_AGAIN_S)
+        deadline.pause(LOOK_AGAIN_S)
         said, found = _ask(folder, book, deadline)
     return said, found
 
 
-def _ask(folder: Path, book: str, deadline: float) -> tuple[str, dict[str, Any]]:
+def _ask(folder: Path, book: str, deadline: Deadline) -> tuple[str, dict[str, Any]]:
     command = new_command("reconcile", "by command", Reconcile(book))
-    return read_answer(carried_out(folder, command, max(0.0, deadline - time.monotonic())))
+    return read_answer(carried_out(folder, command, deadline.left_s))
 
 
 def _answer(found: list[tuple[str, dict[str, Any]]], *, equal: bool) -> dict[str, Any]:
