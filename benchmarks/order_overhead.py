@@ -39,6 +39,8 @@ from engine.domain.market import Bars, Candle, FeedStatus, Timeframe, from_ms
 from engine.domain.orders import OrderIntent, OrderType, Side
 from engine.domain.ports import Appended, Journal
 from engine.exchanges.connected.lanes import Budget, Pace
+from engine.exchanges.connected.line import Line
+from engine.exchanges.connected.venue import ConnectedVenue
 from engine.runtime import collector
 from engine.strategies.warm import compile_all
 from engine.trading.book import WINDOW_BARS
@@ -71,6 +73,8 @@ QUICK: Mapping[str, Any] = {
     "risk__portfolio_drawdown": "1",
 }  # fmt: skip
 """A strategy that trades every few candles, and limits that let it."""
+PHASES = {"alone": "", "jobs": "job", "equals": "equal"}
+"""By command: the machine as it is, and beside what."""
 LOADS = {"job": "from engine.runtime.job_start import yield_to_others; yield_to_others()", "equal": ""}
 BURN = """
 import os, zlib
@@ -151,9 +155,11 @@ class Bench:
         self.running = self.engine.start("testnet")
         self.loop: TradingLoop = self.running.loop
         self.stamps = self.loop._journal = Stamped(self.loop._journal)  # type: ignore[assignment]
-        caretaker = self.running.caretaker
-        assert caretaker is not None
-        self.line = caretaker._line
+        [venue] = self.loop.venues.values()
+        assert isinstance(venue, ConnectedVenue)
+        line = venue._line
+        assert isinstance(line, Line), "Bybit has no dead-man's switch that would stand in between"
+        self.line = line
         self.line._budget = Unhurried(Pace(1_000_000, 1.0), time.monotonic)
         self.bare = self.line._setup.open_client(True)
         self.bare.enableRateLimit = False
@@ -343,29 +349,21 @@ def load(kind: str) -> Iterator[None]:
         yield
 
 
-def first_order(folder: Path) -> float:
-    """Milliseconds to the first byte of the first order after a start."""
-    with bench_in(folder) as bench:
-        bench.engine.candle({SYMBOL: str(PRICE)})
-        placed, _ = bench.place()
-        return round(placed["to the first byte"] * 1000, 1)
-
-
-def measure(folder: Path, orders: int, bars: int) -> Iterator[tuple[str, Any]]:
+def measure(folder: Path, phases: Sequence[str], orders: int, bars: int) -> Iterator[tuple[str, Any]]:
     """Figures by name, phase after phase."""
-    yield "first order after the start: to the first byte", first_order(folder / "first")
-    for phase, kind in (("alone", ""), ("beside jobs", "job"), ("beside equals", "equal")):
-        with bench_in(folder / f"command-{kind}") as bench, load(kind):
-            times = by_command(bench, orders)
+    for phase in phases:
+        if phase == "close":
+            with bench_in(folder / phase, **QUICK) as bench:
+                times = by_close(bench, bars)
+        else:
+            with bench_in(folder / phase) as bench, load(PHASES[phase]):
+                times = by_command(bench, orders)
         for what, each in times.items():
             yield from each.figures(f"{phase}: {what}", quiet=False).items()
-            if not kind and min(each.others) <= QUIET_CORES < max(each.others):
+            if phase in ("alone", "close") and min(each.others) <= QUIET_CORES < max(each.others):
                 yield from each.figures(f"{phase}, quiet blocks: {what}", quiet=True).items()
         used = sorted(next(iter(times.values())).others)
         yield f"{phase}: cores others used", {"median": round(used[len(used) // 2], 2), "most": round(used[-1], 2)}
-    with bench_in(folder / "close", **QUICK) as bench:
-        for what, each in by_close(bench, bars).items():
-            yield from each.figures(f"alone: {what}", quiet=False).items()
 
 
 def main() -> None:
@@ -373,11 +371,12 @@ def main() -> None:
     options = parser(__doc__)
     options.add_argument("--orders", type=int, default=2000, help="orders by command in each phase (default 2000)")
     options.add_argument("--bars", type=int, default=1500, help="closes a strategy decides on (default 1500)")
+    options.add_argument("--phases", nargs="+", choices=(*PHASES, "close"), default=(*PHASES, "close"))
     options.add_argument("--folder", type=Path, help="where the data folders are made (default: the system's)")
     given = options.parse_args()
     compile_all()
     with tempfile.TemporaryDirectory(prefix="quarterdeck-bench-", dir=given.folder) as name:
-        figures = {"unit": "ms", **dict(measure(Path(name), given.orders, given.bars))}
+        figures = {"unit": "ms", **dict(measure(Path(name), given.phases, given.orders, given.bars))}
     gc.unfreeze()
     tell("order overhead", figures, as_json=given.json)
 
