@@ -64,7 +64,7 @@ def _alert(console: ConsolePort, row: AlertRow) -> None:
     times = f" · {row.count} times since {look.moment(row.first_at)}" if row.count > 1 else ""
     delivered = row.delivered or "not delivered anywhere"
     muted = f" · muted until {look.moment(row.muted_until)}" if row.muted_until else ""
-    with st.container(horizontal=True, vertical_alignment="center", border=True):
+    with st.container(horizontal=True, vertical_alignment="center", border=True, key=f"qd-alert-{row.alert_id}"):
         st.html(
             f"<div>{severity(row)} <b>{fmt.safe(fmt.named(row.title))}</b> "
             f'<span class="qd-dim">{fmt.safe(look.moment(row.last_at))} {look.zone}{fmt.safe(times + muted)}</span>'

@@ -106,6 +106,8 @@ def stop(row: Position, where: str = "") -> Html:
     """
     if row.stop_price is None and row.by_hand is not None:
         return by_hand(row.by_hand)
+    if row.stop_price is None and row.is_dust:
+        return parts.badge("dust, none needed", "dim")
     if row.stop_price is None:
         return parts.badge("no stop, yours", "dim") if row.sleeve == EXTERNAL else parts.badge("no stop", "warn")
     follows = ' <span class="qd-dim">trails</span>' if row.trails else ""

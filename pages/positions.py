@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import streamlit as st
 
-from engine.domain.commands import CancelOrder, ClosePosition
+from engine.domain.commands import AdoptOrder, CancelOrder, ClosePosition
 from engine.domain.facade import ConsolePort
 from engine.domain.instruments import InstrumentKey, venue_of
 from engine.domain.orders import OrderState
@@ -23,8 +23,8 @@ from pages.guard import guarded, live, tabs
 from pages.parts import Card
 from pages.tables import Filter, Stored
 
-CLOSE, CANCEL = "close-position", "cancel-order"
-_YOURS = "You placed it at the exchange yourself: the engine leaves it alone. Cancel it there"
+CLOSE, CANCEL, ADOPT = "close-position", "cancel-order", "adopt-order"
+_YOURS = "You placed it at the exchange yourself: the engine leaves it alone. Cancel it there, or have it taken over"
 
 
 def render(console: ConsolePort) -> None:
@@ -87,7 +87,8 @@ def _outside_card(book: BookSnapshot, held: list[Position]) -> tuple[Card, ...]:
         venues = ", ".join(sorted({venue_of(position.instrument) for position in locked}))
         cards.append(Card("UNMANAGED", str(len(locked)), f"held at {venues}, where no key of ours works", "stop"))
     if theirs or orders:
-        said = f"positions held, {len(orders)} orders open: yours, counted in risk, never managed"
+        open_ones = f"{len(orders)} order{'' if len(orders) == 1 else 's'} open"
+        said = f"position{'' if len(theirs) == 1 else 's'} held, {open_ones}: yours, counted in risk, never managed"
         cards.append(Card("From outside", str(len(theirs)), said))
     return tuple(cards)
 
@@ -192,6 +193,10 @@ def _cancel(console: ConsolePort) -> None:
         refused = _YOURS if yours else why_not_cancelled(books.current(console), chosen)
         blocked = missing_role_for(console.actor, CancelOrder) or refused
         confirm.opener(Opener("cancel-open", "Cancel order…", CANCEL, chosen, blocked))
+        if yours:
+            missing = missing_role_for(console.actor, AdoptOrder)
+            number = orders[chosen].venue_order_id or chosen
+            confirm.opener(Opener("adopt-open", "Have it taken over…", ADOPT, number, missing))
     if refused:
         st.caption(f"{refused}.")
 
@@ -209,7 +214,26 @@ def _dialogs(console: ConsolePort) -> None:
         )
         request = Request(CANCEL, CancelOrder(book.name, client_id), "cancelled by hand", "cancel-reason")
         confirm.ask(console, Question("Cancel an order", lines, request, Look("Cancel this order", "primary")))
+    number = confirm.dialog_subject(ADOPT)
+    if number is not None:
+        request = Request(ADOPT, AdoptOrder(book.name, number), "taken over by hand", "adopt-reason")
+        look = Look("Have it taken over", "primary")
+        confirm.ask(console, Question("Have your own order taken over", _adopt_lines(book, number), request, look))
     ticket.dialog(console)
+
+
+def _adopt_lines(book: BookSnapshot, number: str) -> tuple[str, ...]:
+    """What taking over an own order means, with the order as it stands now."""
+    order = next((one for one in book.orders if number in (one.venue_order_id, one.client_id)), None)
+    named = _order_title(order) if order is not None else f"order {number}, which is not listed any more"
+    return (
+        f"Yours: {named}.",
+        "The engine manages it from now on as an order by hand: it follows it through restarts, counts it against the "
+        "limits, and an emergency stop cancels it.",
+        f"What it fills belongs to the manual sleeve of the {book.name} book. It has no stop and no strategy that "
+        "closes it.",
+        "The order itself is neither sent again nor changed. The risk gate may refuse; then it stays yours.",
+    )
 
 
 def _close_dialog(console: ConsolePort, book: BookSnapshot, name: str) -> None:

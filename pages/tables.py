@@ -21,6 +21,8 @@ Row = TypeVar("Row")
 PAGE_SIZE = 25
 _WIDE = 5
 """Columns from which on a telephone would have to scroll sideways."""
+_PAIR = 2
+"""Columns that fit beside one another there, also where one of them holds sentences."""
 _EPOCH = date(2009, 1, 1)
 
 
@@ -72,7 +74,7 @@ def html(columns: Sequence[Column[Row]], rows: Sequence[Row], nothing: str = "No
 
     On a telephone each row of a wide one becomes a block in which every value stands under its heading.
     """
-    stacks = len(columns) >= _WIDE
+    stacks = len(columns) >= _WIDE or (len(columns) > _PAIR and any(column.wraps for column in columns))
     head = "".join(f"<th{_class(column, '')}>{safe(column.name)}</th>" for column in columns)
     if not rows:
         body = f'<tr><td class="qd-empty" colspan="{len(columns)}">{safe(nothing)}</td></tr>'

@@ -107,6 +107,17 @@ class PlaceOrder:
 
 
 @dataclass(frozen=True, slots=True)
+class AdoptOrder:
+    """Let the engine manage an open order that the trader placed at the exchange himself, as an order by hand.
+
+    ``venue_order_id`` is the exchange's number of it.
+    """
+
+    book: str
+    venue_order_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class SetStrategy:
     """Start (``running`` True) or pause a strategy of a book; a paused one keeps its positions under risk."""
 
@@ -203,6 +214,7 @@ CommandBody = (
     | ClosePosition
     | CancelOrder
     | PlaceOrder
+    | AdoptOrder
     | SetStrategy
     | ConfigureStrategy
     | SetAllocation
@@ -222,6 +234,7 @@ REQUIRED_ROLE: dict[type[CommandBody], Role] = {
     ClosePosition: Role.OPERATOR,
     CancelOrder: Role.OPERATOR,
     PlaceOrder: Role.OPERATOR,
+    AdoptOrder: Role.OPERATOR,
     SetStrategy: Role.OPERATOR,
     ConfigureStrategy: Role.OPERATOR,
     SetAllocation: Role.OPERATOR,

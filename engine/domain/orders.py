@@ -109,6 +109,8 @@ class OrderIntent:
         The basket it is a leg of, or repairs: whose unwind rule, decided before, takes the place of a stop.
     post_only : bool
         For a limit: it is made to wait; where it would take at once, the venue ends it with nothing filled.
+    adopted : str or None
+        The exchange's number of an order that the trader placed there himself and had the engine take over.
     """
 
     client_id: str
@@ -129,6 +131,7 @@ class OrderIntent:
     trail_distance: Decimal | None = None
     basket_id: str | None = None
     post_only: bool = False
+    adopted: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,7 +81,7 @@ class Position:
     stop and take-profit lie now; ``trails`` whether that stop follows the market. ``unprotected`` (base, positive) is a
     part that no stop can cover, ``warnings`` say in words what its protection lacks; ``managed`` is False while its
     venue accepts no key of ours, so that nothing can be done about it. ``by_hand`` is what stop orders of people cover;
-    the engine neither moves nor counts them as its own.
+    the engine neither moves nor counts them as its own. ``is_dust`` is whether no venue takes an order that small.
     """
 
     sleeve: str
@@ -103,10 +103,13 @@ class Position:
     warnings: tuple[str, ...] = ()
     managed: bool = True
     by_hand: HandStop | None = None
+    is_dust: bool = False
 
     @property
     def is_bare(self) -> bool:
-        """Whether neither the engine's stop nor stop orders by hand cover all of it."""
+        """Whether neither the engine's stop nor stop orders by hand cover all of it; dust needs no stop."""
+        if self.is_dust:
+            return False
         if self.by_hand is not None and not self.by_hand.uncovered:
             return False
         return self.stop_price is None or bool(self.unprotected)

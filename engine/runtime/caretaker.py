@@ -14,7 +14,7 @@ import structlog
 from engine.domain.commands import TradingState
 from engine.domain.conditions import VenueState
 from engine.domain.errors import QuarterdeckError, VenueError
-from engine.domain.facts import Armed, Fact, StateChanged
+from engine.domain.facts import Armed, Fact, Severity, StateChanged
 from engine.domain.ports import Clock, Watching
 from engine.exchanges.accounts import AccountCheck
 from engine.exchanges.connected.line import Line
@@ -111,6 +111,7 @@ class Caretaker:
         self._checks: deque[AccountCheck] = deque([first])
         self._due = clock.monotonic() + (CHECK_EVERY_S if first.approved else CHECK_AGAIN_S)
         self._was_locked = False
+        self._is_refusal_told = True  # before the last start, for all that is known
         self._heeded_at = clock.now()
         self._obstacle = key_obstacle(self._line.condition.venue)
 
@@ -187,7 +188,10 @@ class Caretaker:
         is_locked = condition.state is VenueState.LOCKED
         if is_locked and not self._was_locked:
             self._due = self._clock.monotonic() + CHECK_AGAIN_S
-            self._refuse(f"{condition.venue} does not accept the key: {condition.detail}", disarms=True)
+            why = condition.detail or f"{condition.venue} does not accept the key"
+            self._refuse(why, disarms=True)
+        if self._was_locked and not is_locked:
+            self._tell_accepted(f"{condition.venue} accepts it again")
         self._was_locked = is_locked
 
     def reconcile(self) -> None:
@@ -211,6 +215,7 @@ class Caretaker:
             self._refuse(why, disarms=check.reachable)
             return
         book.licence.obstacles.pop(self._obstacle, None)
+        self._tell_accepted(check.message)
         if self._line.condition.state is VenueState.LOCKED:
             self._line.unlock()
         waited = book.state is TradingState.CLOSE_ONLY and book.state_reason.startswith(UNCHECKED)
@@ -218,6 +223,14 @@ class Caretaker:
         if waited and not others and (book.licence.armed is not None or not book.config.needs_arming):
             at = self._loop.market_time()
             self._loop.take([StateChanged(TradingState.ACTIVE, False, "the key was checked and is approved", at)], at)
+
+    def _tell_accepted(self, detail: str) -> None:
+        """End what was told about a key that was not approved."""
+        if self._is_refusal_told:
+            self._is_refusal_told = False
+            loop = self._loop
+            notice = loop.core.notice("key", Severity.INFO, "The key of the exchange works", detail, loop.market_time())
+            loop.tell(notice)
 
     def _refuse(self, why: str, *, disarms: bool) -> None:
         """Only the way out is left; where the key itself is the reason, the book must be armed again, too."""
@@ -233,4 +246,5 @@ class Caretaker:
         if facts:
             self._loop.take(facts, at)
         if facts or known != why:
+            self._is_refusal_told = True
             self._loop.alarm("key", "The key of the exchange is not approved", why)

@@ -10,6 +10,7 @@ from typing import Any
 
 from engine.domain.codec import plain
 from engine.domain.commands import (
+    AdoptOrder,
     CancelOrder,
     ClosePosition,
     CommandBody,
@@ -76,6 +77,8 @@ def _act(body: CommandBody) -> str:
             return f"{side.value} {_number(quantity)} {market_name(key)}, {kind.value}{at}{only}"
         case ClosePosition(sleeve=sleeve, instrument=key, share=share):
             return f"{_percent(share)} of {title_of(sleeve)}'s {market_name(key)}"
+        case AdoptOrder(venue_order_id=number):
+            return f"order {number} of the exchange"
         case CancelOrder(client_id=client_id):
             return f"order {client_id}"
         case Promote(strategy=name, from_book=before):

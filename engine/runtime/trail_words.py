@@ -59,6 +59,7 @@ ACTION_WORDS = {
     "ClosePosition": "Closed a position",
     "CancelOrder": "Cancelled an order",
     "PlaceOrder": "Placed an order by hand",
+    "AdoptOrder": "Had an own order taken over",
     "SetStrategy": "Started or paused a strategy",
     "ConfigureStrategy": "Changed a strategy's settings",
     "SetAllocation": "Changed the allocation",

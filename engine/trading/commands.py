@@ -6,6 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from engine.domain.commands import (
+    AdoptOrder,
     ArmLive,
     CancelOrder,
     ClosePosition,
@@ -27,6 +28,7 @@ from engine.domain.errors import BadInput, CommandRefused
 from engine.domain.facts import Armed, CancelRequest, CommandDone, Outcome, Severity
 from engine.domain.instruments import venue_of
 from engine.domain.orders import OrderType, Purpose
+from engine.trading.adopting import adopted, own_order
 from engine.trading.book import CLOSED_BY
 from engine.trading.core import NOT_ARMED, TradingCore, outcome_of
 from engine.trading.graduation import Candidate
@@ -89,7 +91,7 @@ def carry_out(
 def _require_recent(core: TradingCore, command: Command, wall: datetime) -> None:
     body, book = command.body, core.book
     opens = isinstance(body, PlaceOrder) and not body.reduce_only
-    adds_risk = opens or isinstance(body, Rearm | ArmLive | Promote)
+    adds_risk = opens or isinstance(body, Rearm | ArmLive | Promote | AdoptOrder)
     adds_risk |= isinstance(body, SetTrading) and body.state is TradingState.ACTIVE
     adds_risk |= isinstance(body, SetStrategy) and body.running
     age_s = (wall - command.at).total_seconds()
@@ -124,6 +126,8 @@ class _Handler(StrategyCommands):
                 return self._cancel(client_id)
             case PlaceOrder() as body:
                 return self._place(body)
+            case AdoptOrder(venue_order_id=number):
+                return self._adopt(number)
             case SetStrategy() as body:
                 return self._set_strategy(body)
             case ConfigureStrategy() as body:
@@ -232,6 +236,12 @@ class _Handler(StrategyCommands):
                 raise CommandRefused(f"order {client_id} protects an open position; close the position instead")
         self.decider.decided.cancels.append(CancelRequest(client_id, f"cancelled by {self._command.actor.name}"))
         return "asked the venue to cancel"
+
+    def _adopt(self, number: str) -> str:
+        order = own_order(self._book, number)
+        for fact in adopted(self._book, order, self._at, self._command.actor.name):
+            self._fold(fact)
+        return f"order {number} is managed from now on, as an order by hand; a stop cancels it"
 
     def _place(self, body: PlaceOrder) -> str:
         instrument = self._instrument(body.instrument)

@@ -24,6 +24,7 @@ from engine.domain.portfolio import (
 from engine.execution.tracker import TrackedOrder
 from engine.ledger.holdings import Holding, SleeveTotals
 from engine.risk.limits import limit_rows
+from engine.risk.sizing import is_dust
 from engine.trading.book import Book
 from engine.trading.by_hand import hand_stops
 from engine.trading.coin_fees import unpriced_fees
@@ -144,6 +145,7 @@ def _position(book: Book, sleeve: str, key: InstrumentKey, holding: Holding, pub
         unprotected=bare.quantity if bare is not None else ZERO,
         warnings=(*_warnings(book, key), *lasting_gaps(book.gaps, sleeve, key)),
         managed=not book.outside.is_locked(venue_of(key)),
+        is_dust=mark is not None and is_dust(holding.quantity, book.ledger.instruments[key], mark.price),
     )
 
 

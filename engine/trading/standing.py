@@ -46,6 +46,7 @@ class VenueWatch:
         self._clock = clock
         self._wall, self._monotonic = clock.now(), clock.monotonic()
         self.returns = 0
+        self._is_lock_told = False
         self.watched = Watched(loop, clock)
         self.venues: dict[str, Connected] = {n: v for n, v in loop.venues.items() if isinstance(v, Connected)}
 
@@ -129,13 +130,20 @@ class VenueWatch:
             self._move(TradingState.LOCKED, f"{', '.join(locked)} does not accept the key: give it a working one")
         elif book.state is TradingState.LOCKED and not locked and not outside.awaiting and not book.latched:
             self._move(TradingState.CLOSE_ONLY, f"{UNLOCKED}; look at it, then set the book ACTIVE")
+        elif self._is_lock_told and not locked and book.state is not TradingState.LOCKED:
+            self._tell_lock(Severity.INFO, f"the key works again; the book is {book.state.value}: {book.state_reason}")
 
     def _move(self, state: TradingState, reason: str) -> None:
         at = self._at()
         self._loop.take([StateChanged(state, False, reason, at)], at)
-        severity = Severity.CRITICAL if state is TradingState.LOCKED else Severity.INFO
+        self._tell_lock(Severity.CRITICAL if state is TradingState.LOCKED else Severity.INFO, reason)
+
+    def _tell_lock(self, severity: Severity, reason: str) -> None:
+        """That the book is LOCKED, or that this is over, also where a stop has taken its place meanwhile."""
+        self._is_lock_told = severity is Severity.CRITICAL
         book = self._book.config.name
-        self._loop.tell(Notice(f"{book}:locked", severity, f"{book} is {state.value}", reason, book, at))
+        title = f"{book} is {self._book.state.value}"
+        self._loop.tell(Notice(f"{book}:locked", severity, title, reason, book, self._at()))
 
     def _at(self) -> datetime:
         return self._loop.market_time()

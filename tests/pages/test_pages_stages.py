@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from engine.domain.commands import ArmLive, Demote, Promote, Role
+from engine.domain.commands import AdoptOrder, ArmLive, Demote, Promote, Role
 from engine.domain.errors import BadInput
 from engine.domain.instruments import InstrumentKey
 from engine.domain.orders import OrderState, OrderType, Purpose, Side
@@ -209,7 +209,7 @@ def test_promotion_when_no_strategy_trades_before_then_the_way_is_told() -> None
 def test_positions_when_some_are_not_ours_to_manage_then_said_and_not_offered_for_closing() -> None:
     at = opened("positions", Live(live="armed"), book="live")
     shown = text(at)
-    assert "From outside 1 positions held, 1 orders open: yours, counted in risk, never managed" in shown
+    assert "From outside 1 position held, 1 order open: yours, counted in risk, never managed" in shown
     assert "UNMANAGED 1 held at bybit, where no key of ours works" in shown
     assert at.button(key="close-open").disabled
     assert "the engine counts it in risk and leaves it alone" in shown
@@ -245,6 +245,19 @@ def test_red_button_when_the_trader_has_orders_of_his_own_then_listed_unless_the
     assert f"live book: {said} position" in shown
     assert ("close +" in shown and "BTC/USDT · binance" in shown.split("Yours, left as they are")[0]) is not spared
     assert ("Yours, left as they are: buy 0.62 ETH/USDT" in shown) is spared
+
+
+def test_own_order_when_taken_over_then_asked_once_with_what_it_means_and_one_command() -> None:
+    console = Live(live="armed")
+    at = opened("positions", console, book="live", positions__tab="Working orders")
+    at.selectbox(key="orders-chosen").set_value("by-hand").run()
+    assert at.button(key="cancel-open").disabled
+    at.button(key="adopt-open").click().run()
+    shown = text(at)
+    assert "an emergency stop cancels it" in shown
+    assert "manual sleeve of the live book" in shown
+    at.button(key="send-adopt-order").click().run()
+    assert [body for body, _ in console.submitted.values()] == [AdoptOrder("live", "v-3")]
 
 
 def test_stop_when_not_flat_then_the_exposure_is_told_or_that_it_is_unknown() -> None:

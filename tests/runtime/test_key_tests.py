@@ -19,14 +19,16 @@ class Rig:
 
     def __init__(self) -> None:
         self.desk = RealDesk(PERP)
-        self.state = VenueState.LOCKED
+        self.state = VenueState.ONLINE
         self.passed_at: datetime | None = None
         self.checks = self.unlocked = 0
         key = KeyWatch(self._check, lambda ok, message: None, must_pass=False, passed_at=lambda: self.passed_at)
         ways = Ways(cast(Any, self), cast(Any, None), cast(Any, None))
         self.care = Caretaker(self.desk.loop, ways, key, self.desk.clock, GOOD)
         self.care.drive()
-        self.unlocked, self.state = 0, VenueState.LOCKED
+        self.desk.notices.clear()
+        self.state = VenueState.LOCKED
+        self.care.drive()
 
     @property
     def condition(self) -> VenueCondition:
@@ -56,6 +58,16 @@ def test_locked_venue_when_a_test_of_its_key_passes_then_unlocked_at_once() -> N
     rig.care.heed_test()
     rig.care.drive()
     assert (rig.checks, rig.unlocked, rig.state) == (1, 1, VenueState.DEGRADED)
+    assert rig.desk.notices[-1] == "The key of the exchange works"
+    assert "The key of the exchange is not approved" in rig.desk.notices
+
+
+def test_locked_venue_when_it_accepts_the_key_by_itself_then_the_alert_is_over() -> None:
+    rig = Rig()
+    rig.state = VenueState.ONLINE
+    rig.care.drive()
+    rig.care.drive()
+    assert rig.desk.notices.count("The key of the exchange works") == 1
 
 
 def test_locked_venue_when_the_test_was_before_then_not_checked_again_and_again() -> None:

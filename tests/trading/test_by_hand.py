@@ -89,3 +89,13 @@ def test_stop_order_at_the_exchange_when_a_strategy_has_its_own_then_beside_it_a
     position = shown(desk)
     assert (position.stop_price, position.is_bare) == (before.stop_price, False)
     assert position.by_hand == HandStop(D(70), D("0.5"), position.quantity - D("0.5"))
+
+
+def test_position_that_is_dust_then_no_stop_is_missed() -> None:
+    desk = bought("1.0004", SPOT)
+    assert shown(desk).is_bare
+    desk.command(PlaceOrder("test", desk.key, Side.SELL, D(1), OrderType.MARKET), "sell")
+    desk.bar("100")
+    desk.bar("100")
+    position = shown(desk)
+    assert (position.quantity, position.is_dust, position.is_bare) == (D("0.0004"), True, False)

@@ -186,6 +186,21 @@ def test_stop_that_is_not_flat_then_what_is_held_is_told_with_worth_and_age_of_i
     assert held.price_age_s == 0.0
 
 
+def test_stop_while_locked_when_the_key_works_again_then_the_alert_about_the_lock_is_over() -> None:
+    desk = RealDesk(PERP)
+    desk.bar("100")
+    desk.turn(31)
+    desk.wire.state, desk.wire.is_down = VenueState.LOCKED, True
+    desk.turn(1)
+    assert desk.book.state is TradingState.LOCKED
+    desk.command(EmergencyStop(None), "stop")
+    desk.turn(1)
+    desk.notices.clear()
+    desk.wire.state, desk.wire.is_down = VenueState.ONLINE, False
+    desk.turn(3, times=4)
+    assert desk.notices.count("test is HALTED") == 1
+
+
 class SparingDesk(RealDesk):
     """One whose stop leaves alone what the trader ordered himself."""
 

@@ -76,7 +76,7 @@ class Asker:
         VenueUnreachable
             One of them was not answered, or not readably: then nothing is concluded.
         """
-        if venue_order_id is not None and self._dialect.asks_by_own_id:
+        if venue_order_id is not None and (self._dialect.asks_by_own_id or venue_order_id == exchange_id):
             with suppress(OrderNotFound):
                 return self._followed(self.by_own_id(venue_order_id, symbol), symbol)
         looks = self._dialect.stop_looks if is_stop and self._dialect.stop_looks else self._dialect.looks

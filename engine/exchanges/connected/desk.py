@@ -178,8 +178,9 @@ class Desk:
     def _send_cancel(self, order: KeptOrder, leg: Leg, *, as_stop: bool) -> None:
         listed, dialect = self._listed(order), self._dialect
         number: str | None = None
-        extra: dict[str, Any] = {dialect.cancel_id: leg.exchange_id} if dialect.cancel_id else {}
-        if not dialect.cancel_id:
+        by_id = bool(dialect.cancel_id) and leg.exchange_id != leg.venue_order_id
+        extra: dict[str, Any] = {dialect.cancel_id: leg.exchange_id} if by_id else {}
+        if not by_id:
             if leg.venue_order_id is None:
                 self.refresh(order, leg)
             number = leg.venue_order_id

@@ -49,7 +49,8 @@ class Hearing:
         What came ``by_itself`` may have been made before a change that the exchange has agreed to since: it does not
         put the old quantity or stop back.
         """
-        exchange_id = exchange_id or report.client_id or self._registry.owner(report.venue_order_id)
+        number = report.venue_order_id
+        exchange_id = exchange_id or report.client_id or self._registry.owner(number) or self._registry.adopted(number)
         if exchange_id is None:
             return None
         found = self._registry.named(exchange_id)

@@ -41,6 +41,10 @@ class Registry:
             return known
         order = KeptOrder(intent, intent.quantity, intent.stop_price, intent.created_at)
         self._orders[intent.client_id] = self._open[intent.client_id] = order
+        if intent.adopted is not None:
+            leg = order.adopt_leg(intent.client_id, is_stop=intent.order_type is OrderType.STOP)
+            leg.venue_order_id = intent.adopted
+            self.note(order, leg)
         if intent.parent_id is not None:
             self._children.setdefault(intent.parent_id, []).append(intent.client_id)
         if intent.pair_id is not None:
@@ -87,6 +91,11 @@ class Registry:
     def owner(self, number: str) -> str | None:
         """Client id at the exchange of the order with that number; None where it is not known."""
         return self._by_number.get(number) or self._foreign.get(number)
+
+    def adopted(self, number: str) -> str | None:
+        """Client id of an order of the trader's that was taken over under its number; None where it was not."""
+        order = self.get(number)
+        return None if order is None or order.intent.adopted is None else number
 
     def children(self, parent_id: str) -> list[KeptOrder]:
         """The orders that wait for, or belong to, an entry."""

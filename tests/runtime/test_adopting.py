@@ -1,0 +1,125 @@
+"""An order of the trader's own at the stand-in exchange, taken over: managed, restarted with, filled, stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from connected_book import Engine, engine_at
+
+from engine.domain.commands import AdoptOrder, CancelOrder, EmergencyStop
+from engine.domain.instruments import InstrumentKey
+from engine.domain.orders import OrderState
+from engine.execution.tracker import TrackedOrder
+from tests.standin.client import StandIn, running
+
+PERP = InstrumentKey("bybit:BTC/USDT:USDT")
+D = Decimal
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stand-in exchange minds no haste."""
+    monkeypatch.setattr("engine.exchanges.connected.lanes.Budget.take", lambda *_: 0.0)
+    monkeypatch.setattr("ccxt.Exchange.throttle", lambda *_: None)
+
+
+@pytest.fixture
+def exchange(tmp_path: Path) -> Iterator[StandIn]:
+    with running(tmp_path, funds="USDT=10000,BTC=0.5") as process:
+        yield process
+
+
+@pytest.fixture
+def engine(exchange: StandIn, tmp_path: Path) -> Iterator[Engine]:
+    with engine_at(exchange, tmp_path / "data") as made:
+        made.connect()
+        made.start("testnet")
+        made.candle({"BTC/USDT:USDT": "50000"})
+        yield made
+
+
+def settle(engine: Engine) -> None:
+    assert engine.book is not None
+    engine.book.loop.resolve(everything=True)
+    engine.book.loop.pull()
+
+
+def by_hand(engine: Engine, **more: object) -> str:
+    """An order placed at the exchange; its number there."""
+    wish = {"side": "buy", "quantity": "0.01", "price": "49000", **more}
+    placed = engine.exchange.call("order", venue="bybit", symbol="BTCUSDT", perpetual=True, **wish)
+    settle(engine)
+    return str(placed["order_id"])
+
+
+def own_orders(engine: Engine) -> list[str]:
+    assert engine.book is not None
+    return [order.venue_order_id for order in engine.book.loop.book.outside.orders.get("bybit", ())]
+
+
+def tracked(engine: Engine) -> list[TrackedOrder]:
+    assert engine.book is not None
+    return [order for order in engine.book.loop.book.tracker.open_orders() if not order.state.is_final]
+
+
+def adopt(engine: Engine, number: str) -> str:
+    done = engine.command(AdoptOrder("testnet", number))
+    return f"{done.status}: {done.detail}"
+
+
+def test_own_order_when_adopted_then_managed_by_hand_also_after_a_crash_and_its_fill_is_the_engines(
+    engine: Engine,
+) -> None:
+    number = by_hand(engine)
+    assert own_orders(engine) == [number]
+    assert adopt(engine, number).startswith("done: ")
+    settle(engine)
+    engine.crash()
+    engine.start("testnet")
+    settle(engine)
+    (order,) = tracked(engine)
+    assert (order.intent.sleeve, order.venue_order_id, order.state) == ("manual", number, OrderState.WORKING)
+    assert own_orders(engine) == []
+    engine.exchange.call("fill", venue="bybit", order_id=number, quantity="0.01")
+    settle(engine)
+    assert engine.book is not None
+    book = engine.book.loop.book
+    assert tracked(engine) == []
+    assert (book.ledger.held("manual", PERP), book.ledger.held("external", PERP)) == (D("0.01"), D(0))
+
+
+def test_own_order_when_adopted_then_a_stop_cancels_it_although_it_spares_the_traders_own(engine: Engine) -> None:
+    mine, adopted = by_hand(engine, price="48000"), by_hand(engine)
+    assert adopt(engine, adopted).startswith("done: ")
+    engine.command(EmergencyStop("testnet"))
+    assert engine.book is not None
+    engine.book.stop.drive()
+    left = [order["order_id"] for order in engine.exchange.state("bybit")["open_orders"]]
+    assert left == [mine]
+    assert tracked(engine) == []
+
+
+def test_own_order_when_adopted_then_it_can_be_cancelled_like_any_order_by_hand(engine: Engine) -> None:
+    number = by_hand(engine)
+    (order,) = engine.book.loop.book.outside.orders["bybit"] if engine.book is not None else ()
+    assert engine.command(CancelOrder("testnet", order.client_id)).status == "refused"
+    adopt(engine, number)
+    assert engine.command(CancelOrder("testnet", order.client_id)).status == "done"
+    settle(engine)
+    assert engine.exchange.state("bybit")["open_orders"] == []
+    assert tracked(engine) == []
+
+
+def test_own_order_when_it_cannot_be_managed_then_refused_with_the_reason_and_left_alone(engine: Engine) -> None:
+    assert "not among your own open orders" in adopt(engine, "no-such-number")
+    begun = by_hand(engine)
+    engine.exchange.call("fill", venue="bybit", order_id=begun, quantity="0.004")
+    settle(engine)
+    assert "0.004 of 0.01 has filled already" in adopt(engine, begun)
+    far = by_hand(engine, price="40000")
+    assert adopt(engine, far).startswith("refused: ")
+    assert sorted(own_orders(engine)) == sorted([begun, far])
+    assert tracked(engine) == []
