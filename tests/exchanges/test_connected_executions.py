@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 from engine.domain.errors import VenueUnreachable
 from engine.domain.instruments import Instrument, InstrumentKey, Kind
 from engine.domain.market import from_ms
-from engine.domain.orders import FillCause
+from engine.domain.orders import Fill, FillCause
 from engine.exchanges.connected.asking import Parts
 from engine.exchanges.connected.dialects import Funding, Paging, Trades, VenueRow
 from engine.exchanges.connected.executions import Executions
+from engine.exchanges.connected.fills import Fills
 from engine.exchanges.connected.lanes import Lane
 from engine.exchanges.connected.placing import Listed
 from engine.exchanges.connected.reading import Reader, Trade
@@ -357,3 +358,53 @@ def test_row_when_the_venue_itself_did_it_without_order_or_fee_then_it_cost_none
     [trade] = desk.told
     assert (trade.cause, trade.fee, trade.fee_currency, trade.venue_order_id) == (cause, Decimal(0), "USDT", "1")
     assert trade.at == datetime.fromtimestamp(NOW_MS / 1000 - 5, tz=UTC)
+
+
+class Owners:
+    """Finds out whose executions are; each costs a question, and some bring no answer."""
+
+    def __init__(self, desk: Desk, fails: Sequence[int] = ()) -> None:
+        self.desk, self.fails, self.asked = desk, list(fails), 0
+
+    def trades(self, trades: Sequence[Trade]) -> tuple[list[Fill], list[Any]]:
+        self.asked += len(trades)
+        if self.asked in self.fails:
+            raise VenueUnreachable("no answer")
+        return [self.desk.parts.reader.fill(trade, f"order {trade.number}") for trade in trades], []
+
+
+def test_fills_when_it_takes_long_to_ask_whose_they_are_then_the_next_look_goes_on_and_none_comes_twice() -> None:
+    desk = Desk("binance", pages_at_once=100)
+    for number in range(1, 12):
+        desk.exchange.execute(number, NOW_MS - 100_000 + number * 1_000)
+    seconds = count()
+    owners = Owners(desk, fails=(7, 9))
+    fills = Fills(desk.executions, owners, lambda _: None, lambda: float(next(seconds)))  # type: ignore[arg-type]
+    told: list[str] = []
+    cursors = [""]
+    for _ in range(8):
+        try:
+            found, following = fills.since(cursors[-1])
+        except VenueUnreachable:
+            assert "no answer" in fills.unread
+            continue
+        told += [fill.trade_id for fill in found if isinstance(fill, Fill)]
+        cursors.append(following)
+        assert (following == "") is bool(fills.unread)
+        if not fills.unread:
+            break
+    assert told == [f"BTC/USDT:{number}" for number in range(1, 12)]
+    assert cursors[1] == "" != cursors[-1]
+    assert fills.since(cursors[-1])[0] == []
+
+
+def test_fills_when_nobody_knows_whose_the_first_is_then_it_is_an_error_and_nothing_is_lost() -> None:
+    desk = Desk("binance", pages_at_once=100)
+    desk.exchange.execute(1, NOW_MS - 10_000)
+    fills = Fills(desk.executions, Owners(desk, fails=(1,)), lambda _: None, lambda: 0.0)  # type: ignore[arg-type]
+    with pytest.raises(VenueUnreachable, match="no answer"):
+        fills.since("")
+    found, following = fills.since("")
+    assert [fill.trade_id for fill in found if isinstance(fill, Fill)] == ["BTC/USDT:1"]
+    assert following
+    assert fills.unread == ""

@@ -21,6 +21,7 @@ from engine.exchanges.connected.children import Children
 from engine.exchanges.connected.desk import Desk
 from engine.exchanges.connected.dialects import VenueRow
 from engine.exchanges.connected.executions import Executions
+from engine.exchanges.connected.fills import Fills
 from engine.exchanges.connected.finding import Finder, Foreign
 from engine.exchanges.connected.hearing import Hearing
 from engine.exchanges.connected.holdings import Holdings
@@ -29,7 +30,7 @@ from engine.exchanges.connected.legs import KeptOrder
 from engine.exchanges.connected.ordering import Means, Ordering
 from engine.exchanges.connected.placing import Listed
 from engine.exchanges.connected.pricing import CoinPrices
-from engine.exchanges.connected.reading import Reader, Report, Trade
+from engine.exchanges.connected.reading import Reader, Report
 from engine.exchanges.connected.registry import Lookup, Registry
 from engine.exchanges.connected.spot_pairs import SpotPairs
 
@@ -82,6 +83,7 @@ class ConnectedVenue:
         )
         self._ordering = Ordering(means)
         self._executions = Executions(self._parts, lambda: to_ms(self._now()), monotonic=clock.monotonic)
+        self._fills = Fills(self._executions, self._hearing, self._children.after, clock.monotonic)
         self._prices = CoinPrices(self._parts)
         self._touched: dict[str, None] = {}
         self._gap = ""
@@ -107,12 +109,12 @@ class ConnectedVenue:
     @property
     def needs_resync(self) -> str:
         """Why books and venue must be compared before anything is opened; "" where nothing was missed since."""
-        return self._gap or self._executions.unread
+        return self._gap or self._fills.unread
 
     @property
     def unread(self) -> str:
-        """Why the last look at executions did not read all of them, in words; "" where it did."""
-        return self._executions.unread
+        """Why the last look at executions did not tell all of them, in words; "" where it did."""
+        return self._fills.unread
 
     @property
     def unreadable(self) -> Sequence[str]:
@@ -216,13 +218,7 @@ class ConnectedVenue:
         VenueUnreachable
             Not all of it could be read, and nothing is told.
         """
-        rows, following = self._executions.since(cursor)
-        trades = [row for row in rows if isinstance(row, Trade)]
-        fills, orders = self._hearing.trades(trades)
-        for order in orders:
-            self._children.after(order)
-        told: list[Fill | FundingPaid | CashFlow] = [*fills, *(row for row in rows if not isinstance(row, Trade))]
-        return sorted(told, key=lambda each: each.at), following
+        return self._fills.since(cursor)
 
     # -- accounts -------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,98 @@
+"""Executions as the core takes them: fills under the ids of their orders, which the exchange may have to be asked."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from engine.domain.errors import VenueError
+from engine.domain.orders import CashFlow, Fill, FundingPaid
+from engine.exchanges.connected.executions import READ_S, Executions
+from engine.exchanges.connected.hearing import Hearing
+from engine.exchanges.connected.legs import KeptOrder
+from engine.exchanges.connected.reading import Trade
+from engine.exchanges.connected.sweeps import Row
+
+Told = Fill | FundingPaid | CashFlow
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What was read after a cursor and not told yet, oldest first, and the cursor after all of it."""
+
+    after: str
+    rows: deque[Row]
+    following: str
+
+
+class Fills:
+    """Tells what was executed at one venue; used by the engine's thread alone.
+
+    Whose an execution is may cost a question. Where there are many of them, what was found out in time is told under
+    the old cursor, and the next look goes on with the rest: what a restart reads again is known by its number.
+
+    Parameters
+    ----------
+    executions : Executions
+    hearing : Hearing
+    after : callable
+        Called for every order of the engine's that has executed.
+    monotonic : callable
+        Seconds that never go back.
+    """
+
+    def __init__(
+        self,
+        executions: Executions,
+        hearing: Hearing,
+        after: Callable[[KeptOrder], None],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._executions = executions
+        self._hearing = hearing
+        self._after = after
+        self._monotonic = monotonic
+        self._read: _Read | None = None
+        self._why = ""
+
+    @property
+    def unread(self) -> str:
+        """Why the last look did not tell everything, in words; "" where it did."""
+        return self._why or self._executions.unread
+
+    def since(self, cursor: str) -> tuple[Sequence[Told], str]:
+        """What is after a cursor, oldest first, and the new one; raises as `Executions.since`."""
+        if self._read is None or self._read.after != cursor:
+            self._read, self._why = None, ""
+            rows, following = self._executions.since(cursor)
+            self._read = _Read(cursor, deque(rows), following)
+        read = self._read
+        told = self._tell(read)
+        if read.rows:
+            return told, cursor
+        self._read = None
+        return told, read.following
+
+    def _tell(self, read: _Read) -> list[Told]:
+        """As many rows as it can be found out in time whose they are; raises where that is not one."""
+        told: list[Told] = []
+        orders: dict[str, KeptOrder] = {}
+        ends_s = self._monotonic() + READ_S
+        while read.rows and (not told or self._monotonic() < ends_s):
+            row = read.rows[0]
+            try:
+                fills, touched = self._hearing.trades([row] if isinstance(row, Trade) else [])
+            except VenueError as error:
+                self._why = f"whose {len(read.rows)} executions are could not be asked: {error}"
+                if not told:
+                    raise
+                break
+            read.rows.popleft()
+            told += fills if isinstance(row, Trade) else [row]
+            orders |= {order.client_id: order for order in touched}
+        else:
+            self._why = f"it is still being asked whose {len(read.rows)} executions are" if read.rows else ""
+        for order in orders.values():
+            self._after(order)
+        return told
