@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from engine.domain.errors import VenueUnreachable
 from engine.domain.instruments import Instrument, InstrumentKey, Kind
 from engine.domain.market import from_ms
-from engine.domain.orders import Fill, FillCause
+from engine.domain.orders import Fill, FillCause, FundingPaid
 from engine.exchanges.connected.asking import Parts
 from engine.exchanges.connected.dialects import Funding, Paging, Trades, VenueRow
 from engine.exchanges.connected.executions import Executions
@@ -408,3 +408,17 @@ def test_fills_when_nobody_knows_whose_the_first_is_then_it_is_an_error_and_noth
     assert [fill.trade_id for fill in found if isinstance(fill, Fill)] == ["BTC/USDT:1"]
     assert following
     assert fills.unread == ""
+
+
+def test_funding_when_of_a_contract_in_another_coin_then_it_was_paid_in_that() -> None:
+    desk = Desk("bybit")
+    market = {"symbol": "BTC/USDC:USDC", "settle": "USDC"}
+    desk.exchange.safe_market = lambda *_: market  # type: ignore[assignment, method-assign]
+    desk.exchange.parse_income = lambda row, _market: {  # type: ignore[attr-defined]
+        "id": row["id"], "symbol": "BTC/USDC:USDC", "code": "USDT", "amount": "0.5", "timestamp": row["timestamp"],
+        "info": row,
+    }  # fmt: skip
+    desk.exchange.execute(1, NOW_MS - 5_000, execType="Funding")
+    [paid], _ = desk.executions.since("")
+    assert isinstance(paid, FundingPaid)
+    assert (paid.currency, paid.amount) == ("USDC", Decimal("-0.5"))
