@@ -18,6 +18,7 @@ from engine.domain.facts import Armed, Fact, Severity, StateChanged
 from engine.domain.ports import Clock, Watching
 from engine.exchanges.accounts import AccountCheck
 from engine.exchanges.connected.line import Line
+from engine.runtime.account_keys import is_usable
 from engine.runtime.accounts import KEY_OBSTACLE, key_obstacle
 from engine.trading.loop import TradingLoop
 from engine.trading.recovery import compare
@@ -57,6 +58,10 @@ class KeyWatch:
     record: Callable[[bool, str], None]
     must_pass: bool
     passed_at: Callable[[], datetime | None] = _never
+
+    def accepts(self, check: AccountCheck) -> bool:
+        """Whether a key passes: play money only asks that nothing stands against it."""
+        return check.approved or (not self.must_pass and is_usable(check))
 
 
 class Runs(Protocol):
@@ -109,7 +114,7 @@ class Caretaker:
         self._ways = ways
         self._ending = threading.Event()
         self._checks: deque[AccountCheck] = deque([first])
-        self._due = clock.monotonic() + (CHECK_EVERY_S if first.approved else CHECK_AGAIN_S)
+        self._due = clock.monotonic() + (CHECK_EVERY_S if key.accepts(first) else CHECK_AGAIN_S)
         self._was_locked = False
         self._is_refusal_told = True  # before the last start, for all that is known
         self._heeded_at = clock.now()
@@ -172,10 +177,10 @@ class Caretaker:
         """Ask about the key now; the outcome is taken in by `drive`."""
         try:
             check = self._key.check()
-            self._key.record(check.approved, check.message)
+            self._key.record(self._key.accepts(check), check.message)
         except QuarterdeckError as error:
             check = AccountCheck(False, str(error))
-        self._due = self._clock.monotonic() + (CHECK_EVERY_S if check.approved else CHECK_AGAIN_S)
+        self._due = self._clock.monotonic() + (CHECK_EVERY_S if self._key.accepts(check) else CHECK_AGAIN_S)
         self._checks.append(check)
 
     # -- on the engine's thread -----------------------------------------------------------------------------------

@@ -195,13 +195,13 @@ class VenueWallet:
         """Who looks after the key and the clock of the venue."""
         connections, name = self.opening.parts.connections, self.connection.connection_id
         assert connections is not None
-        connections.record(name, self.check.approved, self.check.message)
         key = KeyWatch(
             partial(check_key, self.account, self.connection),
             partial(connections.record, name),
             must_pass=loop.book.config.needs_arming,
             passed_at=partial(connections.passed_at, name),
         )
+        key.record(key.accepts(self.check), self.check.message)
         return Caretaker(loop, ways, key, self.opening.parts.clock, self.check)
 
 
