@@ -49,8 +49,8 @@ def settle(engine: Engine) -> None:
 
 def by_hand(engine: Engine, **more: object) -> str:
     """An order placed at the exchange; its number there."""
-    wish = {"side": "buy", "quantity": "0.01", "price": "49000", **more}
-    placed = engine.exchange.call("order", venue="bybit", symbol="BTCUSDT", perpetual=True, **wish)
+    wish = {"side": "buy", "quantity": "0.01", "price": "49000", "perpetual": True, **more}
+    placed = engine.exchange.call("order", venue="bybit", symbol="BTCUSDT", **wish)
     settle(engine)
     return str(placed["order_id"])
 
@@ -77,9 +77,12 @@ def test_own_order_when_adopted_then_managed_by_hand_also_after_a_crash_and_its_
     assert own_orders(engine) == [number]
     assert adopt(engine, number).startswith("done: ")
     settle(engine)
-    engine.crash()
-    engine.start("testnet")
-    settle(engine)
+    for with_checkpoint in (False, True):
+        assert engine.book is not None
+        engine.book.loop.maybe_checkpoint(force=with_checkpoint)
+        engine.crash()
+        engine.start("testnet")
+        settle(engine)
     (order,) = tracked(engine)
     assert (order.intent.sleeve, order.venue_order_id, order.state) == ("manual", number, OrderState.WORKING)
     assert own_orders(engine) == []
@@ -123,3 +126,24 @@ def test_own_order_when_it_cannot_be_managed_then_refused_with_the_reason_and_le
     assert adopt(engine, far).startswith("refused: ")
     assert sorted(own_orders(engine)) == sorted([begun, far])
     assert tracked(engine) == []
+
+
+def test_own_spot_order_when_it_buys_then_adopted_with_the_engines_money_and_one_that_sells_his_coins_is_not(
+    exchange: StandIn, tmp_path: Path
+) -> None:
+    with engine_at(exchange, tmp_path / "data", testnet__symbols=["BTC/USDT"]) as engine:
+        engine.connect()
+        engine.start("testnet")
+        engine.candle({"BTC/USDT": "50000"})
+        sells = by_hand(engine, perpetual=False, side="sell", price="51000")
+        assert adopt(engine, sells).startswith("refused: ")
+        assert own_orders(engine) == [sells]
+        buys = by_hand(engine, perpetual=False)
+        assert adopt(engine, buys).startswith("done: ")
+        exchange.call("fill", venue="bybit", order_id=buys, quantity="0.01")
+        settle(engine)
+        assert engine.book is not None
+        book, spot = engine.book.loop.book, InstrumentKey("bybit:BTC/USDT")
+        assert D("0.0099") < book.ledger.held("manual", spot) <= D("0.01")
+        assert own_orders(engine) == [sells]
+        assert book.external["bybit", "BTC"] == D("0.5")
