@@ -32,6 +32,9 @@ FUNDING_OVERLAP_MS = 3_600_000
 FLOW_OVERLAP_MS = 86_400_000
 """A deposit is listed from when it was seen, and counts from when it was confirmed: up to a day later."""
 FLOW_EVERY_MS = 60_000
+RECENT_MS = 20_000
+"""Where there is no time for more, a list counts as read that was read as it stood so long ago: an exchange whose every
+page takes seconds would be known at no time otherwise."""
 READ_S = 4.0
 """Wall seconds after which a look begins no second page of a list: whoever asks has other things to do, too."""
 
@@ -142,7 +145,8 @@ class Executions:
                 marks[name] = sweep.mark
             if sweep.is_done:
                 self._end(name, sweep)
-                if sweep.begun_ms >= now_ms or self._monotonic() >= ends_s:
+                slack_ms = RECENT_MS if self._monotonic() >= ends_s else 0
+                if sweep.begun_ms >= now_ms - slack_ms:
                     return
                 self._sweep(wanted, marks[name], now_ms)  # it began at an earlier look: more may have happened since
             if self._monotonic() >= ends_s:
