@@ -67,14 +67,19 @@ class Trial:
         made = Folder(self.exchange, self.folder)
         made.connect()
         made.close()
-        values = {
-            "connection": "bybit/main",
-            "symbols": [KEY.partition(":")[2]],
+        book = {"connections": ["bybit/main"], "symbols": [KEY.partition(":")[2]], "capital": "5000"}
+        account = {
+            "exchange": "bybit",
+            "sandbox": True,
             "rest_url": self.exchange.rest_url("bybit"),
             "websocket_url": self.exchange.websocket_url("bybit"),
-            "capital": "5000",
         }
-        lines = ["[testnet]", *(f"{name} = {json.dumps(value)}" for name, value in values.items()), ""]
+        tables: dict[str, dict[str, object]] = {"testnet": {**book}, "venues.main": {**account}}
+        lines = [
+            line
+            for name, values in tables.items()
+            for line in (f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items()), "")
+        ]
         (self.folder / "quarterdeck.toml").write_text("\n".join(lines), encoding="utf-8")
 
     @contextmanager
