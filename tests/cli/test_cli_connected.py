@@ -147,6 +147,13 @@ def test_order_when_the_exchange_refuses_then_its_own_words_and_code_4(desk: Eng
     assert "Insufficient balance" in said.err
 
 
+def test_order_when_its_acknowledgement_is_lost_then_waited_for_and_there_once(desk: Engine, exchange: StandIn) -> None:
+    exchange.fault("ack_lost", "create", count=1, venue="bybit")
+    told = place(desk, "desk", "ETH/USDT", "buy", "0.1")
+    assert told["status"] == "filled"
+    assert len(judge(exchange.journal, "bybit").named(told["client_order_id"])) == 1
+
+
 def test_exports_when_compared_then_they_equal_the_exchanges_own_journal(desk: Engine, exchange: StandIn) -> None:
     orders, fills = desk("export", "orders", "--json").json, desk("export", "fills", "--json").json
     assert len(orders) >= 4
