@@ -9,8 +9,8 @@ import pytest
 from connected_case import client_id, intent
 
 from engine.domain.errors import OrderNotFound
-from engine.domain.orders import OrderType, Purpose, Side
-from engine.exchanges.connected import finding
+from engine.domain.orders import OrderState, OrderType, Purpose, Side
+from engine.exchanges.connected import finding, registry
 from engine.exchanges.connected.finding import Finder
 from engine.exchanges.connected.registry import Registry
 
@@ -21,6 +21,17 @@ def stop(number: int, parent: int) -> Any:
     return intent(
         number, SYMBOL, Side.SELL, "0.1", OrderType.STOP, Purpose.STOP, stop_price="49000", parent_id=parent
     )  # fmt: skip
+
+
+def test_stops_replaced_without_end_then_only_remembered_ones_are_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "REMEMBERED", 10)
+    kept = Registry(lambda _client_id: None)
+    kept.add(intent(1, SYMBOL, Side.BUY, "0.1"))
+    for number in range(2, 200):
+        kept.add(stop(number, parent=1)).end(OrderState.CANCELLED, "replaced")
+    assert [order.client_id for order in kept.children(client_id(1))] == [client_id(n) for n in range(191, 200)]
+    assert sum(len(children) for children in kept._children.values()) == 9
+    assert len(list(kept)) == 10
 
 
 def test_orders_never_found_then_the_oldest_looks_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:

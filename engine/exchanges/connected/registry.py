@@ -130,6 +130,11 @@ class Registry:
         self._orders.pop(order.client_id, None)
         self._open.pop(order.client_id, None)
         self._children.pop(order.client_id, None)
+        siblings = self._children.get(order.intent.parent_id or "", [])
+        if order.client_id in siblings:  # a long-held position's stops may be replaced without end
+            siblings.remove(order.client_id)
+            if not siblings:
+                del self._children[order.intent.parent_id or ""]
         if order.intent.pair_id is not None and self._targets.get(order.intent.pair_id) == order.client_id:
             del self._targets[order.intent.pair_id]
         for leg in order.legs:
