@@ -46,9 +46,9 @@ class VenueWatch:
         self._clock = clock
         self._wall, self._monotonic = clock.now(), clock.monotonic()
         self.returns = 0
-        self._is_lock_told = False
         self.watched = Watched(loop, clock)
         self.venues: dict[str, Connected] = {n: v for n, v in loop.venues.items() if isinstance(v, Connected)}
+        self._is_lock_told = bool(self.venues)  # before the last start, for all that is known
 
     def await_all(self, reason: str) -> None:
         """Let nothing be opened at connected venues until books and venues have been compared."""
