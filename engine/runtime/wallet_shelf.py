@@ -107,10 +107,6 @@ class WalletShelf:
         self._thread: threading.Thread | None = None
         self._ended = False
 
-    def address_of(self, connection_id: str) -> str | None:
-        """Another REST address of a connection, None for the exchange's own."""
-        return self._account_of(connection_id, False).rest_url or None
-
     @property
     def prices(self) -> Prices:
         """What the exchanges of connected accounts say that coins are worth, as last read."""
