@@ -85,4 +85,4 @@ def _told(condition: VenueCondition) -> tuple[str, ...]:
     """Why the venue stands as it does, why entries wait there, and on which instruments nothing is opened."""
     failing = f"questions to it bring no usable answer: {condition.trouble}" if condition.trouble else ""
     closed = tuple(f"nothing is opened on {fmt.instrument(key)}: {why}" for key, why in condition.closed)
-    return (condition.detail, condition.waits, failing, *closed)
+    return (condition.detail, condition.waits, condition.instead, failing, *closed)

@@ -60,6 +60,8 @@ class VenueCondition:
         End of a ban or of a requested pause.
     waits : str
         Why entries wait there although it answers, such as a stream of orders that is away; "" where they do not.
+    instead : str
+        That questions take the place of a stream that stays away; "" where they need not.
     trouble : str
         Why what is asked beside the streams has not been answered for a while; "" where it is.
     closed : tuple of (InstrumentKey, str)
@@ -76,6 +78,7 @@ class VenueCondition:
     offset_ms: int | None = None
     until: datetime | None = None
     waits: str = ""
+    instead: str = ""
     trouble: str = ""
     closed: tuple[tuple[InstrumentKey, str], ...] = ()
 

@@ -40,6 +40,8 @@ class Outside:
         By venue: why nothing is opened there until books and venue have been compared.
     unheard : dict
         By venue: why entries wait until it is known again what happens there.
+    instead : dict
+        By venue: that questions take the place of a stream that stays away, where entries go on so.
     troubles : dict
         By venue: why what is asked beside its streams has not been answered for a while.
     closed : dict
@@ -60,6 +62,7 @@ class Outside:
     conditions: dict[str, VenueCondition] = field(default_factory=dict)
     awaiting: dict[str, str] = field(default_factory=dict)
     unheard: dict[str, str] = field(default_factory=dict)
+    instead: dict[str, str] = field(default_factory=dict)
     troubles: dict[str, str] = field(default_factory=dict)
     closed: dict[InstrumentKey, str] = field(default_factory=dict)
     refusals: dict[str, int] = field(default_factory=dict)
@@ -98,8 +101,8 @@ class Outside:
         if condition is None:
             return None
         closed = tuple((key, why) for key, why in sorted(self.closed.items()) if venue_of(key) == venue)
-        waits, trouble = self.unheard.get(venue, ""), self.troubles.get(venue, "")
-        return replace(condition, waits=waits, trouble=trouble, closed=closed)
+        waits, instead = self.unheard.get(venue, ""), self.instead.get(venue, "")
+        return replace(condition, waits=waits, instead=instead, trouble=self.troubles.get(venue, ""), closed=closed)
 
     def note_refusal(self, venue: str) -> None:
         """Count an order that a venue refused."""

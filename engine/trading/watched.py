@@ -15,7 +15,7 @@ from engine.domain.instruments import InstrumentKey, venue_of
 from engine.domain.ports import Clock, Relisting, Watching
 from engine.trading.resolving import Taking
 
-TOLD_AFTER_S = 30.0
+TOLD_AFTER_S = 15.0
 """Entries that wait so long are told; a stream that connects anew takes a few seconds now and then."""
 TROUBLE_S = 120.0
 """Questions that fail for so long are told and shown."""
@@ -70,10 +70,8 @@ class Watched:
         else:
             outside.unheard.pop(venue, None)
             attended.waits_since = None
-        if hearing.trouble and hearing.trouble_s >= TROUBLE_S:
-            outside.troubles[venue] = hearing.trouble
-        else:
-            outside.troubles.pop(venue, None)
+        outside.instead[venue] = hearing.instead
+        outside.troubles[venue] = hearing.trouble if hearing.trouble_s >= TROUBLE_S else ""
         self._tell_of_hearing(venue, attended, hearing, now)
 
     def _tell_of_hearing(self, venue: str, attended: _Attended, hearing: VenueHearing, now: float) -> None:

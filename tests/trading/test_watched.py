@@ -95,6 +95,17 @@ def test_hearing_when_entries_wait_for_long_then_told_once_and_that_it_is_over()
     assert case.told("hearing-v") == [Severity.WARNING, Severity.INFO]
 
 
+def test_hearing_when_questions_take_the_place_of_the_stream_then_entries_go_on_and_it_is_told_and_shown() -> None:
+    case, instead = Case(), "the order stream of v is away; orders and executions are asked for instead"
+    case.watch.hearing = AWAY
+    case.desk.turn(TOLD_AFTER_S / 2, times=4)
+    case.watch.hearing = VenueHearing(instead=instead)
+    case.desk.turn(1)
+    assert case.why_closed == ""
+    assert _shown(case).instead == instead
+    assert instead in case.desk.heard[-1].detail
+
+
 def test_looks_when_they_fail_for_long_then_told_once_and_shown_with_the_venue() -> None:
     case = Case()
     case.watch.hearing = VenueHearing("", "an execution without a fee", TROUBLE_S - 1)
