@@ -24,7 +24,7 @@ TESTNET, LIVE = STAGES["testnet"], STAGES["live"]
 
 def settings(**changes: Any) -> Settings:
     """Two sandboxes and a real account, with more by names whose dots are two underscores."""
-    venues = {
+    venues: dict[str, dict[str, Any]] = {
         "play": {"exchange": "bybit", "sandbox": True, **HERE},
         "play-too": {"exchange": "binance", "sandbox": True},
         "main": {"exchange": "kraken"},

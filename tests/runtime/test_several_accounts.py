@@ -306,7 +306,8 @@ def test_account_when_it_is_new_to_a_book_that_has_begun_and_away_then_left_out_
 def test_candles_of_two_venues_then_come_as_one_source(engine: Engine) -> None:
     source: Any = engine.start("testnet").source
     assert isinstance(source._source, MergedSource)
-    for venue in source._source._venues:
+    venues: Any = source._source._venues
+    for venue in venues:
         venue.source.connect()
     assert {instrument.key for instrument in source.instruments()} == {BYBIT, BINANCE}
     assert len(source.history(BINANCE, 5)) == len(source.history(BYBIT, 5)) == 5
