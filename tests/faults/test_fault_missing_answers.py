@@ -25,6 +25,7 @@ from tests.faults.connected import BINANCE_SPOT, clean, rig
 from tests.standin.client import StandIn
 
 D = Decimal
+LONG_S = 30.0
 NOT_THERE = {"status": 404, "count": 1_000_000}
 
 
@@ -131,13 +132,20 @@ def drive(engine: Engine) -> str:
     return loop.book.outside.unheard.get(venue, "")
 
 
+def held(engine: Engine, wallet: Wallet) -> Decimal:
+    """The position by hand, after one more turn."""
+    drive(engine)
+    assert engine.book is not None
+    return engine.book.loop.book.ledger.held("manual", wallet.key)
+
+
 @pytest.mark.parametrize("wallet", [BYBIT, USDM], ids=str)
 def test_fault_29_websockets_refused_from_the_first_on_then_questions_take_their_place_and_entries_go_on(
     exchange: StandIn, tmp_path: Path, wallet: Wallet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     streams, watch = Streams.__init__, Watch.__init__
     quick = StreamPlan(first_wait_s=0.05, longest_wait_s=0.1)
-    often = WatchPlan(orders_s=0.5, money_s=0.5, alone_s=1.0, beat_s=0.02)
+    often = WatchPlan(orders_s=2.0, money_s=2.0, alone_s=1.0, beat_s=0.02)
 
     def begin_streams(self: Streams, setup: Any, *more: Any) -> None:
         streams(self, replace(setup, plan=quick), *more)
@@ -158,8 +166,7 @@ def test_fault_29_websockets_refused_from_the_first_on_then_questions_take_their
         wish = PlaceOrder("testnet", wallet.key, Side.BUY, D("0.01"), OrderType.MARKET)
         assert "order stream" in drive(engine)
         assert "entries wait" in engine.command(wish).detail
-        until(lambda: not drive(engine), 15.0)
-        assert engine.command(wish).status == "done"
-        until(lambda: drive(engine) == "" and running.loop.book.ledger.held("manual", wallet.key) == D("0.01"), 15.0)
+        until(lambda: drive(engine) == "" and engine.command(wish).status == "done", LONG_S)
+        until(lambda: held(engine, wallet) == D("0.01"), LONG_S)
         assert exchange.call("state")["streams"][wallet.where] == 0
     clean(exchange, wallet.where)
