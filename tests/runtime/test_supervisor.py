@@ -396,11 +396,13 @@ def test_restore_when_the_paper_book_cannot_start_then_it_is_halted_once_it_can(
 def test_paper_feed_that_cannot_be_built_then_refused_and_the_demo_trades_on(tmp_path: Path) -> None:
     with running(tmp_path) as supervisor:
         wait_for_trades(supervisor)
+        before = life_of(supervisor)
         wrong = settings_for(tmp_path, paper__symbols=["NOSUCHCOIN/USDT"], paper__rest_url=CLOSED_PORT)
         with pytest.raises(BadInput, match="NOSUCHCOIN"):
             supervisor.switch_book("paper", wrong, wanted=True)
         fills = demo(supervisor).fills
         until(lambda: demo(supervisor).fills > fills, "the demo to trade on")
+        assert life_of(supervisor) is before
         assert supervisor.restarts == 0
     with running(tmp_path, paper__enabled=True, paper__symbols=["NOSUCHCOIN/USDT"]) as again:
         assert [book.name for book in again.snapshot().books] == ["demo"]
