@@ -147,6 +147,8 @@ class BookThread(threading.Thread):
             self.has_begun = True
             self._told.begun(self)
             self.ready.set()
+            self._obey(book)  # before the first event: a stop may have been ordered while nobody was there
+            threading.Thread(target=self._pump, args=(book,), name=f"source-{book.name}", daemon=True).start()
             while not self._ending.is_set():
                 self._turn(book)
             self._finish(book)
@@ -172,9 +174,7 @@ class BookThread(threading.Thread):
         if book.caretaker is not None:
             book.caretaker.drive()
             book.caretaker.start()
-        self._obey(book)
         self._publish(book)
-        threading.Thread(target=self._pump, args=(book,), name=f"source-{book.name}", daemon=True).start()
 
     def _pump(self, book: RunningBook) -> None:
         try:

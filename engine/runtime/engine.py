@@ -58,7 +58,7 @@ class EngineThread(threading.Thread):
         self._store = store
         self._around = around
         self._order = tuple(order)
-        self._errands = Errands()
+        self._errands = Errands(around.clock)
         self._lock = threading.Lock()
         self._ending = threading.Event()
         self._abandoned = threading.Event()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from engine.domain.commands import Command, CommandStatus, Promote
+from engine.domain.ports import Clock
 from engine.runtime.book_thread import BookThread
 from engine.runtime.obeying import Answer, Asked, Order
 
@@ -27,8 +27,8 @@ class Errand:
     for_all: bool
     waiting: list[str]
     settle: Callable[[Answer], bool]
+    since_s: float
     answered: dict[str, Answer] = field(default_factory=dict)
-    since: float = field(default_factory=time.monotonic)
     noted: str = ""
 
     @property
@@ -53,9 +53,15 @@ class Errands:
     """The books by name and all commands under way; safe from any thread.
 
     A book that is stuck holds up only its own part of a command.
+
+    Parameters
+    ----------
+    clock : Clock
+        Measures how long a book is waited for.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self.books: Mapping[str, BookThread] = {}
         self._lock = threading.Lock()
         self._open: dict[str, Errand] = {}
@@ -90,7 +96,7 @@ class Errands:
         name = command.body.book
         with self._lock:
             names = [each for each in self.books if name in (None, each)]
-            errand = Errand(command, name is None, names, settle)
+            errand = Errand(command, name is None, names, settle, self._clock.monotonic())
             if not names:
                 errand.answered[name or ""] = CommandStatus.REFUSED, f"no book {name!r} is running; {self._there()}"
             self._open[command.command_id] = errand
@@ -104,7 +110,7 @@ class Errands:
         body, asked = errand.command.body, None
         source = self.books.get(body.from_book) if isinstance(body, Promote) else None
         if isinstance(body, Promote) and source is not None:
-            asked = Asked(body.from_book, body.strategy)
+            asked = Asked(body.from_book, body.strategy, self._clock)
             source.order(asked)
         thread.order(Order(errand.command, asked))
 
@@ -128,10 +134,10 @@ class Errands:
 
     def late(self) -> Iterable[tuple[str, str]]:
         """Commands that some book has kept waiting, and how far each has come; told once for each step."""
-        now, late = time.monotonic(), []
+        now, late = self._clock.monotonic(), []
         with self._lock:
             for command_id, errand in self._open.items():
-                if errand.waiting and now - errand.since > NOTE_AFTER_S and errand.noted != errand.progress:
+                if errand.waiting and now - errand.since_s > NOTE_AFTER_S and errand.noted != errand.progress:
                     errand.noted = errand.progress
                     late.append((command_id, errand.progress))
         return late

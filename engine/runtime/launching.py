@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -46,9 +45,9 @@ class Launcher:
             thread.snapshot = earlier.snapshot if earlier is not None else None
             engine.attach(thread)
         engine.start()
-        deadline = time.monotonic() + READY_TIMEOUT_S
+        deadline = self._around.clock.monotonic() + READY_TIMEOUT_S
         for thread in threads:
-            thread.ready.wait(max(0.0, deadline - time.monotonic()))
+            thread.ready.wait(max(0.0, deadline - self._around.clock.monotonic()))
         return engine
 
     def thread(self, engine: EngineThread, start: Start) -> BookThread:
@@ -89,12 +88,12 @@ class Launcher:
         """
         thread = self.thread(engine, start)
         engine.attach(thread)
-        deadline = time.monotonic() + READY_TIMEOUT_S
+        deadline = self._around.clock.monotonic() + READY_TIMEOUT_S
         while not thread.ready.wait(0.1):
             if is_over():
                 thread.retire()
                 raise EngineError(f"{start.book} was not started: the engine itself ends or starts again; try again")
-            if time.monotonic() >= deadline:
+            if self._around.clock.monotonic() >= deadline:
                 thread.retire()
                 raise EngineError(f"{start.book} was not ready within {READY_TIMEOUT_S:.0f} s; see the log")
         if not thread.has_begun:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-import time
 from dataclasses import dataclass
 
 from engine.domain.commands import ArmLive, Command, CommandStatus, InjectFault, Reconcile, SetSpeed
 from engine.domain.errors import BadInput, CommandRefused
+from engine.domain.ports import Clock
 from engine.runtime.reconciled import answer_of
 from engine.runtime.starting import RunningBook
 from engine.simulation.demo_source import DemoSource
@@ -21,11 +21,12 @@ ASKED_FOR_S = 3.0
 class Asked:
     """How a strategy stands, asked of the book it runs in; answered on that book's thread, after what came before."""
 
-    def __init__(self, book: str, strategy: str) -> None:
+    def __init__(self, book: str, strategy: str, clock: Clock) -> None:
         self.book, self.strategy = book, strategy
+        self._clock = clock
         self.candidate: Candidate | None = None
         self.refusal = ""
-        self._deadline = time.monotonic() + ASKED_FOR_S
+        self._deadline = clock.monotonic() + ASKED_FOR_S
         self._done = threading.Event()
 
     def answer(self, running: RunningBook) -> None:
@@ -39,7 +40,7 @@ class Asked:
     @property
     def is_due(self) -> bool:
         """Whether there is nothing more to wait for."""
-        return self._done.is_set() or time.monotonic() >= self._deadline
+        return self._done.is_set() or self._clock.monotonic() >= self._deadline
 
     def settled(self) -> Candidate | None:
         """The answer; raises `CommandRefused` where there is none, or where the strategy has no place there."""

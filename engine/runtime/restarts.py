@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from dataclasses import dataclass, field
+
+from engine.domain.ports import Clock
 
 FIRST_PAUSE_S = 2.0
 LONGEST_PAUSE_S = 60.0
@@ -17,6 +18,7 @@ class Restarts:
     ``halt`` is why it starts HALTED until a start succeeds, "" where it need not.
     """
 
+    clock: Clock
     halt: str = ""
     _times: deque[float] = field(default_factory=deque)
     _failed: int = 0
@@ -24,7 +26,7 @@ class Restarts:
 
     def count(self, why: str, most: int, window_s: float) -> str:
         """Count one; why there were too many within the window, "" where there were not."""
-        now = time.monotonic()
+        now = self.clock.monotonic()
         self._times.append(now)
         while self._times and now - self._times[0] > window_s:
             self._times.popleft()
@@ -35,13 +37,13 @@ class Restarts:
     @property
     def may_try(self) -> bool:
         """Whether the pause after the last failed start is over."""
-        return time.monotonic() >= self._next
+        return self.clock.monotonic() >= self._next
 
     def failed(self) -> None:
         """A start failed: the next waits twice as long."""
         pause_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(self._failed, 10))
         self._failed += 1
-        self._next = time.monotonic() + pause_s
+        self._next = self.clock.monotonic() + pause_s
 
     def succeeded(self) -> None:
         """It runs."""

@@ -55,7 +55,7 @@ class Supervisor:
         self.observations = Observations(self.clock)
         self.restarts = 0
         self._lock = FolderLock(self.folder)
-        self._counts: defaultdict[str, Restarts] = defaultdict(Restarts)
+        self._counts: defaultdict[str, Restarts] = defaultdict(lambda: Restarts(self.clock))
         self._wanted = {"demo": settings.demo.enabled, "paper": settings.paper.enabled}
         self._wanted |= {name: stage.enabled for name, stage in settings.stages.items()}
         self._ending = threading.Event()
