@@ -146,6 +146,7 @@ class BookThread(threading.Thread):
             self._begin(book)
             self.has_begun = True
             self._told.begun(self)
+            self._turn_began = time.monotonic()
             self.ready.set()
             self._obey(book)  # before the first event: a stop may have been ordered while nobody was there
             threading.Thread(target=self._pump, args=(book,), name=f"source-{book.name}", daemon=True).start()

@@ -75,8 +75,9 @@ def test_fault_25_exchange_answers_nothing_then_the_other_book_trades_and_stops_
 
 
 def test_book_when_its_exchange_hangs_at_the_start_then_the_demo_trades_meanwhile(
-    exchange: StandIn, settings: Settings
+    exchange: StandIn, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("engine.runtime.venue_wallets.TIMEOUT_S", 1.0)
     supervisor = Supervisor(settings)
     silence(exchange)
     supervisor.start()

@@ -14,7 +14,7 @@ from engine.domain.commands import CommandStatus, EmergencyStop, SetTrading, Tra
 from engine.domain.errors import BadInput, CannotRecord, EngineError
 from engine.domain.facts import Notice
 from engine.domain.portfolio import BookSnapshot
-from engine.runtime import assembling
+from engine.runtime import build
 from engine.runtime.book_thread import BookThread
 from engine.runtime.supervisor import Supervisor
 from engine.storage.chain import load_or_create_key
@@ -143,15 +143,15 @@ def test_book_whose_next_life_cannot_begin_then_tried_again_and_its_commands_wai
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("engine.runtime.restarts.FIRST_PAUSE_S", 0.1)
-    build, failures = assembling.build_paper, [BadInput("not now"), BadInput("not yet")]
+    begin, failures = build.build_paper, [BadInput("not now"), BadInput("not yet")]
 
     def sometimes(*arguments: Any) -> Any:
         if failures and armed.is_set():
             raise failures.pop()
-        return build(*arguments)
+        return begin(*arguments)
 
     armed = threading.Event()
-    monkeypatch.setattr(assembling, "build_paper", sometimes)
+    monkeypatch.setattr("engine.runtime.assembling.build_paper", sometimes)
     with running(tmp_path, **OFFLINE) as supervisor:
         wait_for_trades(supervisor)
         trading = life(supervisor, "demo")
@@ -175,13 +175,13 @@ def test_book_whose_next_life_cannot_begin_then_tried_again_and_its_commands_wai
 @pytest.fixture
 def stuck_build(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     """Building the paper book hangs until the event is set."""
-    build, go = assembling.build_paper, threading.Event()
+    begin, go = build.build_paper, threading.Event()
 
     def stuck(*arguments: Any) -> Any:
         go.wait(60)
-        return build(*arguments)
+        return begin(*arguments)
 
-    monkeypatch.setattr(assembling, "build_paper", stuck)
+    monkeypatch.setattr("engine.runtime.assembling.build_paper", stuck)
     yield go
     go.set()
 
