@@ -1,6 +1,7 @@
 """What books cost each other: steps of one, two and four busy demo books on threads of their own, in one process.
 
-They share the interpreter, the processor and the money file's one writer, as the books of an engine do.
+They share the interpreter, the processor and the disk, as the books of an engine do. Each writes a money file of its
+own, because the simulated venues number their trades alike.
 """
 
 from __future__ import annotations
@@ -30,19 +31,23 @@ from engine.storage.money import MoneyStore
 SETTLE_S = 4.0
 
 
+def store_in(folder: Path) -> MoneyStore:
+    """A money file of its own, with its lease."""
+    migrate(folder)
+    store = MoneyStore(folder / "money.sqlite", load_or_create_key(folder / "keys" / "journal.key"), SystemClock())
+    store.acquire_lease("bench")
+    return store
+
+
 def builder(folder: Path, number: int, speed: int, store: MoneyStore) -> Callable[[Lifeline], RunningBook]:
-    """A demo book with venues of its own that writes the shared money file under a name of its own."""
-    changes = {"data_dir": str(folder / f"book{number}"), "demo.speed": speed, "demo.seed": number + 1}
+    """What builds a demo book with venues and a market of its own."""
+    changes = {"data_dir": str(folder), "demo.speed": speed, "demo.seed": number + 1}
     settings = load(environment={}, changes=changes).settings
-    settings.data_dir.mkdir(parents=True)
 
     def build(lifeline: Lifeline) -> RunningBook:
-        journal_of = partial(store.journal, f"book{number}", store.epoch)
         observe = Observations(lifeline.clock).observer
-        installation = f"benc{number}"
-        parts = Parts(
-            settings, lifeline.clock, store.epoch, installation, lambda _: journal_of(), observe, lifeline.wait
-        )
+        journal_of = partial(store.journal, epoch=store.epoch)
+        parts = Parts(settings, lifeline.clock, store.epoch, "bench", journal_of, observe, lifeline.wait)
         return build_demo(parts, settings.demo)
 
     return build
@@ -50,17 +55,16 @@ def builder(folder: Path, number: int, speed: int, store: MoneyStore) -> Callabl
 
 def measure(folder: Path, books: int, speed: int, seconds: float) -> Spread:
     """Step times of all books, milliseconds, once they have settled."""
-    folder.mkdir()
-    migrate(folder)
     clock = SystemClock()
-    key = load_or_create_key(folder / "keys" / "journal.key")
-    store = MoneyStore(folder / "money.sqlite", key, clock)
-    store.acquire_lease("bench")
-    control = ControlStore(folder / "control.sqlite", key, clock)
-    around = Surroundings(folder, control, Observations(clock), clock, 0.25, datetime.now(UTC))
-    engine = EngineThread(store, around, (), 0)
-    for number in range(books):
-        build = builder(folder, number, speed, store)
+    folders = [folder / f"book{number}" for number in range(books)]
+    stores = [store_in(each) for each in folders]
+    control = ControlStore(
+        folders[0] / "control.sqlite", load_or_create_key(folders[0] / "keys" / "journal.key"), clock
+    )
+    around = Surroundings(folders[0], control, Observations(clock), clock, 0.25, datetime.now(UTC))
+    engine = EngineThread(stores[0], around, (), 0)
+    for number, store in enumerate(stores):
+        build = builder(folders[number], number, speed, store)
         engine.attach(BookThread(f"book{number}", build, around, engine))
     engine.start()
     try:
@@ -75,6 +79,8 @@ def measure(folder: Path, books: int, speed: int, seconds: float) -> Spread:
     finally:
         engine.end()
         engine.join(30)
+        for store in stores:
+            store.close()
         control.close()
 
 
