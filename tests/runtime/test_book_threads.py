@@ -67,10 +67,9 @@ def test_stop_of_all_when_one_book_hangs_then_the_other_stops_at_once_and_the_re
     venue = books.books["slow"].hang()
     books.command(EmergencyStop(None), "c-stop")
     until(lambda: books.shown("fast").latched, "the stop of the book that answers")
-    until(lambda: books.receipt("c-stop").detail, "how far the stop has come")
-    told = books.receipt("c-stop")
-    assert told.status is CommandStatus.PENDING
-    assert told.detail == "taken in by fast; slow has not answered yet"
+    missing = "taken in by fast; slow has not answered yet"
+    until(lambda: books.receipt("c-stop").detail == missing, "how far the stop has come")
+    assert books.receipt("c-stop").status is CommandStatus.PENDING
     assert not books.books["slow"].desk.book.latched
     venue.go.set()
     answer = books.answer_to("c-stop")
@@ -194,9 +193,9 @@ def test_promotion_when_the_stage_takes_none_then_refused_with_the_reason(
 
 def test_hung_when_one_book_is_stuck_then_it_alone_is(books: Books) -> None:
     books.books["slow"].hang()
-    until(lambda: books.life("slow").is_hung(0.5), "the stuck book to be noticed")
-    assert not books.life("fast").is_hung(0.5)
-    assert not books.engine.is_hung(5)
+    slow, fast = books.life("slow"), books.life("fast")
+    until(lambda: slow.is_hung(0.5) and not fast.is_hung(0.5), "the stuck book to be noticed, and no other")
+    until(lambda: slow.is_hung(0.5) and not books.engine.is_hung(0.5), "the engine itself to go on")
 
 
 def test_hung_when_one_slow_question_follows_the_other_then_not_for_each_is_a_sign_of_life() -> None:
@@ -207,10 +206,10 @@ def test_hung_when_one_slow_question_follows_the_other_then_not_for_each_is_a_si
     lifeline.begin()
     lifeline.heartbeat -= 100
     lifeline.clock.monotonic()
-    assert lifeline.silent_s < 1
+    assert lifeline.silent_s < 50
     lifeline.heartbeat -= 100
     lifeline.clock.now()
-    assert lifeline.silent_s < 1
+    assert lifeline.silent_s < 50
 
 
 def test_hung_when_the_book_is_at_an_exchange_then_one_question_may_take_its_time(books: Books) -> None:

@@ -107,7 +107,7 @@ def test_fault_41_one_book_dies_too_often_then_it_alone_is_halted(tmp_path: Path
 def test_fault_42_one_book_hangs_then_it_alone_is_replaced_and_a_stop_reaches_the_others_at_once(
     tmp_path: Path,
 ) -> None:
-    with running(tmp_path, engine__hung_after_s=2, **OFFLINE) as supervisor:
+    with running(tmp_path, engine__hung_after_s=4, **OFFLINE) as supervisor:
         wait_for_trades(supervisor)
         trading, stuck = life(supervisor, "demo"), life(supervisor, "paper")
         go = hang_paper(supervisor)
@@ -189,9 +189,9 @@ def stuck_build(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
 def test_switch_when_the_book_takes_too_long_then_refused_and_the_demo_never_waited(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stuck_build: threading.Event
 ) -> None:
-    monkeypatch.setattr("engine.runtime.launching.READY_TIMEOUT_S", 3.0)
     with running(tmp_path) as supervisor:
         wait_for_trades(supervisor)
+        monkeypatch.setattr("engine.runtime.launching.READY_TIMEOUT_S", 3.0)
         trading, results = life(supervisor, "demo"), switching(supervisor, settings_for(tmp_path, **OFFLINE))
         until(lambda: supervisor.thread and supervisor.thread.book("paper"), "the start of the paper book")
         late = life(supervisor, "paper")
