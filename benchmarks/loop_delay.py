@@ -26,8 +26,8 @@ from config.settings import load
 from engine.domain.commands import Actor, Role
 from engine.domain.market import Bars, MarketEvent, Timeframe
 from engine.domain.views import JobState
+from engine.runtime.book_thread import BookThread
 from engine.runtime.console import Console
-from engine.runtime.engine import EngineThread
 from engine.runtime.host import Host
 from engine.runtime.starting import RunningBook
 from engine.simulation import demo_source
@@ -81,7 +81,7 @@ def watched(watch: Stopwatch) -> Iterator[None]:
                 return due if now - due <= SHIFT_S else now
             return now + wait_s
 
-    def take(thread: EngineThread, book: RunningBook, event: MarketEvent) -> None:
+    def take(thread: BookThread, book: RunningBook, event: MarketEvent) -> None:
         begun = time.monotonic()
         carry_out(thread, book, event)
         ended = time.monotonic()
@@ -91,12 +91,12 @@ def watched(watch: Stopwatch) -> Iterator[None]:
             watch.ended.append(ended - due)
             watch.lasted.append(ended - begun)
 
-    carry_out, pace = EngineThread._take, demo_source.Pace
-    EngineThread._take, demo_source.Pace = take, TellingPace  # type: ignore[method-assign, misc]
+    carry_out, pace = BookThread._take, demo_source.Pace
+    BookThread._take, demo_source.Pace = take, TellingPace  # type: ignore[method-assign, misc]
     try:
         yield
     finally:
-        EngineThread._take, demo_source.Pace = carry_out, pace  # type: ignore[method-assign, misc]
+        BookThread._take, demo_source.Pace = carry_out, pace  # type: ignore[method-assign, misc]
 
 
 @contextmanager

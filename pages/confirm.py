@@ -149,7 +149,7 @@ def draw_receipt(receipt: Receipt | None, after: Callable[[], str] | None = None
     detail = fmt.sentence(fmt.named(receipt.detail))
     match receipt.status:
         case CommandStatus.PENDING:
-            parts.notice("Stored. Waiting for the engine to carry it out.", "warn")
+            parts.notice(f"Stored. Waiting for the engine to carry it out. {detail}".rstrip(), "warn")
         case CommandStatus.DONE:
             parts.notice(f"Done. {detail}" if after is None else f"{after()} {detail}.", "good")
         case CommandStatus.REFUSED:

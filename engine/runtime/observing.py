@@ -1,7 +1,8 @@
-"""What the loop tells the outside: collected without waiting on the engine's thread, stored by another."""
+"""What the books tell the outside: collected without waiting on their threads, stored by another."""
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
@@ -20,7 +21,10 @@ LATENCIES = 4000
 
 @dataclass(slots=True)
 class Observations:
-    """A queue of what was observed and the newest step times; bounded, because the reader may be slow."""
+    """A queue of what was observed and the newest step times; bounded, because the reader may be slow.
+
+    Every book puts in from its own thread.
+    """
 
     clock: Clock
     limit: int = 50_000
@@ -29,6 +33,7 @@ class Observations:
     errors: int = 0
     dropped: int = 0
     _queue: SimpleQueue[Observed] = field(default_factory=SimpleQueue)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def observer(self, book: Book) -> Observer:
         """The observer of one book's loop."""
@@ -61,13 +66,25 @@ class Observations:
 
     def _put(self, item: Observed) -> None:
         if self._queue.qsize() >= self.limit and not isinstance(item, Notice):
-            self.dropped += 1
+            with self._lock:
+                self.dropped += 1
             return
         self._queue.put(item)
 
+    def took(self, seconds: float) -> None:
+        """Note how long a step of a book took."""
+        with self._lock:
+            self.step_s.append(seconds)
+
+    def steps(self) -> tuple[float, ...]:
+        """The newest step times of all books, seconds."""
+        with self._lock:
+            return tuple(self.step_s)
+
     def forget_steps(self) -> None:
-        """Leave the steps of a start out of the percentiles; a new queue, because the loop adds to it meanwhile."""
-        self.step_s = deque(maxlen=LATENCIES)
+        """Leave the steps of a start out of the percentiles."""
+        with self._lock:
+            self.step_s.clear()
 
     def tell(self, notice: Notice) -> None:
         """Add a notice of the process itself."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import ROUND_DOWN, Decimal
 from functools import partial
+from typing import Protocol
 
 import numpy as np
 
@@ -76,6 +77,17 @@ def untold(_notice: Notice) -> None:
     """Nobody listens."""
 
 
+class Cuttable(Protocol):
+    """A way to an exchange."""
+
+    def close(self) -> None:
+        """Let nothing more go out; safe from any thread."""
+
+
+def kept_by_the_book(_line: Cuttable) -> None:
+    """Nobody else needs to know the line."""
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What every book of one engine shares."""
@@ -93,6 +105,8 @@ class Parts:
     """Takes notices that no event led to; from any thread."""
     connections: Connections | None = None
     """Connected accounts; None where there are only simulated venues."""
+    opened: Callable[[Cuttable], None] = kept_by_the_book
+    """Is told of every line to an exchange as soon as it is open: it can be cut while the book is still being made."""
 
 
 def new_book(parts: Parts, config: BookConfig, instruments: Sequence[Instrument]) -> Book:

@@ -1,10 +1,10 @@
-"""Owns the data folder and keeps one loop alive in it: start, watch, restart through recovery, stop."""
+"""Owns the data folder and keeps one engine alive in it: start, watch, restart through recovery, stop."""
 
 from __future__ import annotations
 
 import threading
-import time
-from collections import deque
+from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
 import structlog
@@ -16,33 +16,27 @@ from engine.domain.facts import Notice, Severity
 from engine.domain.instruments import InstrumentKey
 from engine.domain.market import CandleArrays
 from engine.domain.portfolio import EngineSnapshot
-from engine.runtime.build import build_demo, build_paper, installation_id
-from engine.runtime.build_connected import STAGES, build_stage
+from engine.runtime.assembling import BOOKS, SWITCHED, Assembler, Start
+from engine.runtime.book_thread import BookThread, Surroundings
 from engine.runtime.clock import SystemClock
-from engine.runtime.connections import Connections
-from engine.runtime.engine import Assembly, EngineThread, Surroundings
+from engine.runtime.engine import EngineThread
+from engine.runtime.launching import Launcher
 from engine.runtime.observing import Observations
-from engine.runtime.restore_mark import RestoreMark
+from engine.runtime.restarts import Restarts
 from engine.runtime.start_report import StartReport
-from engine.runtime.starting import Parts, RunningBook
-from engine.security import KEY_STORES
-from engine.security.vault import Vault
 from engine.storage.ballast import Ballast
-from engine.storage.chain import load_or_create_key
 from engine.storage.control import ControlStore
 from engine.storage.lock import FolderLock
 from engine.storage.migrate import migrate
-from engine.storage.money import MoneyStore
 from engine.storage.restore import check_at_start
 
+__all__ = ["BOOKS", "SWITCHED", "Supervisor"]
 _log = structlog.get_logger(__name__)
-READY_TIMEOUT_S = 60.0
 END_TIMEOUT_S = 10.0
+RETIRE_TIMEOUT_S = 2.0
 WATCH_EVERY_S = 0.5
-BOOKS = ("demo", "paper", *STAGES)
-"""Every book there can be; each that has a journal is halted once after a restore, whenever it next starts."""
-SWITCHED = BOOKS[1:]
-"""Those that are added and removed while the engine runs."""
+_ENGINE = ""
+"""The name under which restarts of the whole engine are counted."""
 
 
 class Supervisor:
@@ -61,17 +55,15 @@ class Supervisor:
         self.observations = Observations(self.clock)
         self.restarts = 0
         self._lock = FolderLock(self.folder)
-        self._restart_times: deque[float] = deque()
-        self._wanted = {"paper": settings.paper.enabled} | {n: s.enabled for n, s in settings.stages.items()}
-        self._must_start = ""
-        self._halt = ""
-        self._mark: RestoreMark | None = None
-        self._begun: set[str] = set()
+        self._counts: defaultdict[str, Restarts] = defaultdict(lambda: Restarts(self.clock))
+        self._wanted = {"demo": settings.demo.enabled, "paper": settings.paper.enabled}
+        self._wanted |= {name: stage.enabled for name, stage in settings.stages.items()}
         self._ending = threading.Event()
         self._changing = threading.Lock()
+        self._switching = threading.Lock()
+        self._in_hand = ""
         self._thread: EngineThread | None = None
         self._last_snapshot: EngineSnapshot | None = None
-        self._started_at = self.clock.now()
         self.control: ControlStore | None = None
         self.start_report: StartReport | None = None
 
@@ -91,7 +83,7 @@ class Supervisor:
         self._lock.acquire()
         try:
             self._check()
-            self._start_thread()
+            self._start_engine()
         except BaseException:
             self._lock.release()
             raise
@@ -100,12 +92,11 @@ class Supervisor:
     def _check(self) -> None:
         found = check_at_start(self.folder)
         migrate(self.folder)
-        self._key = load_or_create_key(self.folder / "keys" / "journal.key")
-        self._installation = installation_id(self.folder)
-        self.control = ControlStore(self.folder / "control.sqlite", self._key, self.clock)
-        self._mark = RestoreMark(self.folder)
-        vault = Vault(KEY_STORES["file"](self.folder / "keys"), self.folder / "keys" / "keyring.json")
-        self._connections = Connections(self.control, vault)
+        assembler = Assembler(self.folder, self.clock, self.observations)
+        self.control = control = assembler.control
+        every_s, started_at = self.settings.engine.publish_every_s, self.clock.now()
+        around = Surroundings(self.folder, control, self.observations, self.clock, every_s, started_at)
+        self._launcher = Launcher(assembler, around, self.settings.money_file)
         self._keep_reserve()
         for text in found:
             self._notice("storage", "A database was repaired", text)
@@ -116,100 +107,38 @@ class Supervisor:
         except CannotRecord as error:
             self._notice("reserve", "No disk space is kept in reserve", str(error))
 
-    def _start_thread(self) -> None:
-        assert self.control is not None
-        around = Surroundings(
-            self.folder,
-            self.control,
-            self.observations,
-            self.clock,
-            self.settings.engine.publish_every_s,
-            self._started_at,
-        )
-        thread = EngineThread(self._assemble, around, self.restarts)
-        thread.start()
-        thread.ready.wait(READY_TIMEOUT_S)
-        if thread.failure is not None:
-            raise self._reason(thread.failure) from thread.failure
-        if not thread.ready.is_set():
-            thread.retire()
-            raise EngineError(f"the engine was not ready within {READY_TIMEOUT_S:.0f} s; see the log")
-        self._thread = thread
-        self._last_snapshot = thread.snapshot
-        self._halt = ""
-        if self._mark is not None:
-            self._mark.note({book.name for book in self.snapshot().books}, self._begun)
-
-    def _halt_of(self, book: str) -> str:
-        assert self._mark is not None
-        return self._halt or self._mark.halt_of(book)
-
-    def _reason(self, failure: BaseException) -> QuarterdeckError:
-        if isinstance(failure, QuarterdeckError):
-            return failure
-        return EngineError(f"the engine could not start: {type(failure).__name__}: {failure}")
-
-    def _assemble(self) -> Assembly:
-        """Runs on the engine's thread, which owns the money file's only writing connection."""
-        store = MoneyStore(self.settings.money_file, self._key, self.clock)
-        books: list[RunningBook] = []
+    def _start_engine(self) -> None:
+        """All books that are wanted, side by side; one that cannot start or takes long holds up no other."""
+        halt = self._counts[_ENGINE].halt
+        for name in BOOKS if halt else ():
+            self._counts[name].halt = halt
+        starts = [self._start_of(name) for name in BOOKS if self._wanted[name]]
+        engine = self._launcher.engine(starts, self._thread, self.restarts)
         try:
-            epoch = store.acquire_lease(self._installation)
-            self._begun = {name for name in BOOKS if store.latest_checkpoint(name) is not None}
-            self._build(books, self._parts(store, epoch))
+            self._launcher.require_books(engine)
         except BaseException:
-            for book in books:
-                book.close()
-                book.release()
-            store.close()
+            self._end(engine)
             raise
-        recovered = {book.name: book.recovered for book in books}
+        self._thread = engine
+        self._last_snapshot = engine.snapshot
+        self._counts[_ENGINE].succeeded()
+        self._note_running(engine)
+        recovered = {each.book: each.running.recovered for each in engine.books if each.running is not None}
         self.start_report = self.start_report or StartReport(self._lock.abandoned_by, recovered)
-        return Assembly(store, epoch, tuple(books))
 
-    def _build(self, books: list[RunningBook], parts: Parts) -> None:
-        if self.settings.demo.enabled:
-            books.append(build_demo(parts, self.settings.demo))
-        for name in SWITCHED:
-            if self._wanted[name]:
-                self._build_switched(name, books, parts)
+    def _start_of(self, book: str, *, again: bool = False) -> Start:
+        return Start(book, self.settings, self._counts[book].halt, again)
 
-    def _build_switched(self, name: str, books: list[RunningBook], parts: Parts) -> None:
-        """One of the books that can be switched; where it cannot start, that is told, and the others run."""
-        try:
-            if name == "paper":
-                books.append(build_paper(parts, self.settings.paper))
-            else:
-                books.append(build_stage(parts, STAGES[name], self.settings.stages[name]))
-        except (CannotRecord, Fenced):
-            raise
-        except QuarterdeckError as error:
-            is_last = not any(self._wanted[later] for later in SWITCHED[SWITCHED.index(name) + 1 :])
-            if self._must_start == name or (is_last and not books):
-                raise
-            self._notice(f"{name}-down", f"The {name} book could not be started; the others run", str(error))
-
-    def _parts(self, store: MoneyStore, epoch: int) -> Parts:
-        return Parts(
-            settings=self.settings,
-            clock=self.clock,
-            epoch=epoch,
-            installation=self._installation,
-            journal_of=lambda book: store.journal(book, epoch),
-            observe=self.observations.observer,
-            wait=time.sleep,
-            halt_of=self._halt_of,
-            tell=self.observations.tell,
-            connections=self._connections,
-        )
+    def _note_running(self, engine: EngineThread) -> None:
+        for book in self._launcher.note_running(engine):
+            self._counts[book].succeeded()
 
     def stop(self) -> None:
-        """Finish the event at hand, store checkpoints, release the folder."""
+        """Finish the events at hand, store checkpoints, release the folder."""
         self._ending.set()
         with self._changing:
-            thread = self._thread
-            if thread is not None:
-                self._end(thread)
+            if self._thread is not None:
+                self._end(self._thread)
             if self.control is not None:
                 self.control.close()
             self._lock.release()
@@ -218,30 +147,70 @@ class Supervisor:
 
     def _watch(self) -> None:
         while not self._ending.wait(WATCH_EVERY_S):
-            thread = self._thread
-            if thread is None:
-                continue
-            hung = thread.is_hung(self.settings.engine.hung_after_s)
-            if thread.is_alive() and not hung:
-                continue
-            why = "made no progress" if hung else f"ended: {thread.failure}"
-            self._restart(thread, why)
+            if self._thread is not None:
+                self._look_after(self._thread)
 
-    def _restart(self, thread: EngineThread, why: str) -> None:
+    def _look_after(self, engine: EngineThread) -> None:
+        """Start again what has ended or hangs: one book alone where it alone is concerned, else the whole engine."""
+        after_s = self.settings.engine.hung_after_s
+        why = _why_broken(engine, engine.is_hung(after_s))
+        if why:
+            self._restart(engine, why, engine.failure)
+            return
+        self._note_running(engine)
+        threads = engine.books
+        hung = {thread.book for thread in threads if thread.is_alive() and thread.is_hung(after_s)}
+        broken = [each for each in threads if each.book in hung or not each.is_alive()]
+        shared = next((each.failure for each in broken if isinstance(each.failure, CannotRecord | Fenced)), None)
+        if shared is not None:
+            self._restart(engine, f"ended: {shared}", shared)
+        elif threads and len(hung) == len(threads):
+            self._restart(engine, "made no progress", None)
+        else:
+            for thread in broken:
+                self._restart_book(engine, thread, "made no progress" if thread.book in hung else _why_ended(thread))
+
+    def _restart(self, engine: EngineThread, why: str, failure: BaseException | None) -> None:
+        """The engine as a whole, under a new lease: where what the books share is concerned."""
         with self._changing:
-            if self._ending.is_set() or self._thread is not thread:
-                return  # stopped, or replaced by a change of books, while this waited
-            thread.retire()
-            thread.join(timeout=2)
+            if self._ending.is_set() or self._thread is not engine:
+                return  # stopped, or replaced meanwhile
+            engine.end()
+            engine.join(timeout=RETIRE_TIMEOUT_S)
+            engine.retire()
+            engine.join(timeout=RETIRE_TIMEOUT_S)
             self.restarts += 1
-            self._halt = self._too_many(why) or self._out_of_space(thread.failure) or self._halt
+            count = self._counts[_ENGINE]
+            count.halt = self._too_many(count, why) or self._out_of_space(failure) or count.halt
             self._notice("engine", "The engine was started again", f"the loop {why}")
             try:
-                self._start_thread()
+                self._start_engine()
             except QuarterdeckError as error:
                 _log.error("engine restart failed", error=str(error))
                 self._notice("engine-down", "The engine could not be started again", str(error))
                 self._ending.wait(2.0)
+
+    def _restart_book(self, engine: EngineThread, thread: BookThread, why: str) -> None:
+        """One book, under a new epoch of its own, while the others run on."""
+        with self._changing:
+            if self._ending.is_set() or self._thread is not engine or engine.book(thread.book) is not thread:
+                return
+            count = self._counts[thread.book]
+            if self._in_hand == thread.book or not count.may_try:
+                return
+            thread.retire()
+            thread.join(timeout=RETIRE_TIMEOUT_S / 4)
+            self.restarts += 1
+            engine.restarts = self.restarts
+            count.halt = self._too_many(count, why) or count.halt
+            if thread.has_begun:
+                title = f"The {thread.book} book was started again; the others ran on"
+                self._notice(f"{thread.book}-again", title, f"its loop {why}")
+            else:
+                title = f"The {thread.book} book could not be started again; the others run, and it is tried again"
+                self._notice(f"{thread.book}-down", title, why)
+                count.failed()
+            engine.attach(self._launcher.thread(engine, self._start_of(thread.book, again=True)))
 
     def _out_of_space(self, failure: BaseException | None) -> str:
         """Nothing is opened on a disk that is full; the space kept in reserve lets exits be recorded."""
@@ -254,37 +223,32 @@ class Supervisor:
             return ""
         return f"{failure}; the space in reserve was released for exits" if released else ""
 
-    def _too_many(self, why: str) -> str:
-        now = time.monotonic()
-        self._restart_times.append(now)
-        while self._restart_times and now - self._restart_times[0] > self.settings.engine.restart_window_s:
-            self._restart_times.popleft()
-        if len(self._restart_times) <= self.settings.engine.max_restarts:
-            return ""
-        return f"{len(self._restart_times)} restarts within {self.settings.engine.restart_window_s} s; the loop {why}"
+    def _too_many(self, count: Restarts, why: str) -> str:
+        return count.count(why, self.settings.engine.max_restarts, self.settings.engine.restart_window_s)
 
     def _notice(self, key: str, title: str, detail: str) -> None:
         self.observations.tell(Notice(key, Severity.CRITICAL, title, detail, "engine", self.clock.now()))
 
-    def _end(self, thread: EngineThread) -> None:
-        """Let a loop finish; one that is stuck in a call must not reach a venue once it wakes."""
-        thread.end()
-        thread.join(timeout=END_TIMEOUT_S)
-        if thread.is_alive():
-            thread.retire()
-            _log.error("engine loop did not end in time; it was retired", timeout_s=END_TIMEOUT_S)
+    def _end(self, engine: EngineThread) -> None:
+        """Let the books finish; one that is stuck in a call must not reach a venue once it wakes."""
+        engine.end()
+        engine.join(timeout=END_TIMEOUT_S)
+        if engine.is_alive():
+            engine.retire()
+            _log.error("engine did not end in time; what was left was retired", timeout_s=END_TIMEOUT_S)
+            engine.join(timeout=RETIRE_TIMEOUT_S)
 
     # -- for the console -----------------------------------------------------------------------------------------
 
     @property
     def thread(self) -> EngineThread | None:
-        """The living loop."""
+        """The living engine."""
         return self._thread
 
     def snapshot(self) -> EngineSnapshot:
         """The newest snapshot; raises `EngineError` before the first."""
-        thread = self._thread
-        snapshot = thread.snapshot if thread is not None else None
+        engine = self._thread
+        snapshot = engine.snapshot if engine is not None else None
         snapshot = snapshot or self._last_snapshot
         if snapshot is None:
             raise EngineError("the engine has not started yet")
@@ -292,26 +256,25 @@ class Supervisor:
         return snapshot
 
     def is_alive(self) -> bool:
-        """Whether the loop makes progress."""
-        thread = self._thread
-        if thread is None or not thread.is_alive():
+        """Whether the engine answers and at least one of its books makes progress."""
+        engine, after_s = self._thread, self.settings.engine.hung_after_s
+        if engine is None or not engine.is_alive() or engine.is_hung(after_s):
             return False
-        return not thread.is_hung(self.settings.engine.hung_after_s)
+        threads = engine.books
+        return not threads or any(t.is_alive() and t.has_begun and not t.is_hung(after_s) for t in threads)
 
     def absence(self) -> str:
-        """Why nobody trades now; "" while the loop makes progress."""
+        """Why nobody trades now; "" while any book makes progress."""
         return "" if self.is_alive() else "its loop makes no progress; it is being started again"
 
     def wake(self) -> None:
         """Look for commands at once."""
-        thread = self._thread
-        if thread is not None:
-            thread.wake()
+        if self._thread is not None:
+            self._thread.wake()
 
     def history(self, book: str, instrument: InstrumentKey, bars: int) -> CandleArrays:
         """The last closed candles of a book's market; raises `BadInput` where it has none."""
-        thread = self._thread
-        source = thread.source(book) if thread is not None else None
+        source = self._thread.source(book) if self._thread is not None else None
         if source is None:
             raise BadInput(f"the book {book!r} has no market source now; its candles cannot be shown")
         return source.history(instrument, bars)
@@ -322,27 +285,62 @@ class Supervisor:
         return max((b.state for b in books), key=lambda s: s.severity, default=TradingState.ACTIVE)
 
     def switch_book(self, book: str, settings: Settings, wanted: bool) -> None:
-        """Add or remove a book; the loop starts again through recovery, which loses nothing.
+        """Add or remove a book while the others run on; one that ran with other settings ends first.
 
         Raises
         ------
         QuarterdeckError
-            Why the book cannot run so; the books run on as before.
+            Why the book cannot run so; what ran before runs again.
         """
         if book not in SWITCHED:
             raise BadInput(f"{book!r} cannot be switched; {', '.join(SWITCHED)} can")
-        with self._changing:
-            before = self.settings, self._wanted
-            self.settings, self._wanted = settings, {**self._wanted, book: wanted}
-            self._must_start = book if wanted else ""
-            if self._thread is not None:
-                self._end(self._thread)
+        with self._switching:
+            self._in_hand = book
             try:
-                self._start_thread()
-            except QuarterdeckError:
-                self.settings, self._wanted = before
-                self._must_start = ""
-                self._start_thread()
-                raise
+                self._switch(book, settings, wanted)
+                self.settings, self._wanted = settings, {**self._wanted, book: wanted}
             finally:
-                self._must_start = ""
+                self._in_hand = ""
+
+    def _switch(self, book: str, settings: Settings, wanted: bool) -> None:
+        engine = self._thread
+        if engine is None:
+            return
+        ran = engine.book(book)
+        if ran is not None:
+            self._end_book(ran)
+        try:
+            if wanted:
+                halt = self._counts[book].halt
+                self._launcher.bring_in(engine, Start(book, settings, halt, again=True), self._is_over(engine))
+        except QuarterdeckError:
+            if ran is None:
+                engine.detach(book)
+            elif not self._is_over(engine)():
+                self._launcher.bring_in(engine, self._start_of(book, again=True), self._is_over(engine))
+            raise
+        if not wanted:
+            engine.detach(book)
+        self._note_running(engine)
+
+    def _is_over(self, engine: EngineThread) -> Callable[[], bool]:
+        return lambda: self._ending.is_set() or self._thread is not engine
+
+    def _end_book(self, thread: BookThread) -> None:
+        """Let one book finish; stuck in a call, it must not reach a venue once it wakes."""
+        thread.end()
+        thread.join(timeout=END_TIMEOUT_S)
+        if thread.is_alive():
+            thread.retire()
+            _log.error("book did not end in time; it was retired", book=thread.book, timeout_s=END_TIMEOUT_S)
+
+
+def _why_broken(engine: EngineThread, is_hung: bool) -> str:
+    """Why the engine as a whole must be started again; "" where it need not."""
+    if engine.failure is not None or not engine.is_alive():
+        return f"ended: {engine.failure}"
+    return "made no progress" if is_hung else ""
+
+
+def _why_ended(thread: BookThread) -> str:
+    return f"ended: {thread.failure}"

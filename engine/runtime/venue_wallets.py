@@ -282,4 +282,6 @@ def _line(opening: Opening, account: Account, connection: Connection, row: Venue
         has_nonce=limits.has_nonce,
         hosts=account.hosts,
     )
-    return Line(setup, opening.parts.clock)
+    line = Line(setup, opening.parts.clock)
+    opening.parts.opened(line)
+    return line

@@ -102,6 +102,12 @@ class ControlStore:
         if not known:
             raise StorageError(f"command {command_id!r} is not stored and cannot be answered")
 
+    def note(self, command_id: str, detail: str) -> None:
+        """Store how far a command has come that is not answered yet; raises `CannotRecord`."""
+        pending = (_COMMANDS.c.command_id == command_id, _COMMANDS.c.status == CommandStatus.PENDING.value)
+        with self.file.write() as connection:
+            connection.execute(update(_COMMANDS).where(*pending).values(detail=detail))
+
     def receipt(self, command_id: str) -> Receipt | None:
         """What became of a command so far, None when the id is unknown."""
         with self.file.read() as connection:

@@ -5,14 +5,44 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from engine.domain.codec import utc_text
-from engine.domain.errors import CannotRecord, StorageError
+from engine.domain.errors import CannotRecord, Fenced, StorageError
 
 EPOCH_FILE = "epoch"
 RESTORED_FILE = "restored.json"
+
+
+@dataclass(slots=True)
+class Leases:
+    """Epochs that one writer has taken: its first, the newest of all, and those of books that started again since."""
+
+    first: int = 0
+    newest: int = 0
+    books: dict[str, int] = field(default_factory=dict)
+
+    def of(self, book: str) -> int:
+        """The epoch under which a book is written."""
+        return self.books.get(book, self.first)
+
+    def require(self, stored: int, book: str, epoch: int) -> None:
+        """Raise `Fenced` unless a book may be written under an epoch.
+
+        Parameters
+        ----------
+        stored : int
+            The newest epoch in the file; higher than ours once another writer has taken over.
+        book : str
+        epoch : int
+            A writer that has taken none itself may write under the newest.
+        """
+        holder = self.of(book) if stored == self.newest else stored
+        is_replaced = self.newest and stored != self.newest
+        if is_replaced or epoch != holder:
+            raise Fenced(f"epoch {epoch} has ended, epoch {holder} holds the lease; this engine must stop")
 
 
 def read_epoch_floor(folder: Path) -> int:

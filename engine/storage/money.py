@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from engine.domain.codec import decode_fact, encode, to_json, utc_text
-from engine.domain.errors import BadInput, CannotRecord, ChainBroken, Fenced, StorageError
+from engine.domain.errors import BadInput, CannotRecord, ChainBroken, StorageError
 from engine.domain.facts import Fact
 from engine.domain.ports import Appended, Clock
 from engine.storage.base import cannot_read, cannot_record, connect
 from engine.storage.chain import JOURNAL, Head, export_head, head_fits, link, read_head
-from engine.storage.lease import read_epoch_floor, write_epoch_floor
+from engine.storage.lease import Leases, read_epoch_floor, write_epoch_floor
 from engine.storage.projections import apply_fact, insert_sql
 
 KEPT_CHECKPOINTS = 5
@@ -67,6 +67,7 @@ class MoneyStore:
         self._lock = threading.Lock()
         self._tail: _Tail | None = None
         self._exported: int | None = None
+        self._leases = Leases()
         try:
             self._connection = connect(path, shared=True)
         except sqlite3.Error as error:
@@ -90,13 +91,32 @@ class MoneyStore:
         int
             The epoch: larger than any this file or this data folder has seen, also after an old backup was restored.
         """
-        with self._lock, self._transaction() as connection:
-            seen = connection.execute("SELECT coalesce(max(epoch), 0) FROM lease").fetchone()[0]
-            epoch = max(int(seen), read_epoch_floor(self._path.parent)) + 1
-            connection.execute(insert_sql("lease"), (epoch, installation, utc_text(self._clock.now())))
-            write_epoch_floor(self._path.parent, epoch)
-            self._tail = None
+        with self._lock:
+            with self._transaction() as connection:
+                epoch = self._next_epoch(connection, installation)
+                self._tail = None
+            self._leases = Leases(epoch, epoch)
         self._check_head()
+        return epoch
+
+    def renew(self, book: str, installation: str) -> int:
+        """A new epoch for one book that starts again: its older journals are fenced, other books go on under theirs."""
+        with self._lock:
+            with self._transaction() as connection:
+                self._leases.require(_newest_epoch(connection), book, self._leases.of(book))
+                epoch = self._next_epoch(connection, installation)
+            self._leases.newest = self._leases.books[book] = epoch
+        return epoch
+
+    @property
+    def epoch(self) -> int:
+        """The newest epoch this store has taken; 0 before the first."""
+        return self._leases.newest
+
+    def _next_epoch(self, connection: sqlite3.Connection, installation: str) -> int:
+        epoch = max(_newest_epoch(connection), read_epoch_floor(self._path.parent)) + 1
+        connection.execute(insert_sql("lease"), (epoch, installation, utc_text(self._clock.now())))
+        write_epoch_floor(self._path.parent, epoch)
         return epoch
 
     def journal(self, book: str, epoch: int) -> BookJournal:
@@ -124,7 +144,7 @@ class MoneyStore:
         market = utc_text(market_time)
         with self._lock:
             with self._transaction() as connection:
-                _require_epoch(connection, epoch)
+                self._leases.require(_newest_epoch(connection), book, epoch)
                 tail = self._tail or _load_tail(connection, self._key)
                 tail, skipped = self._write(connection, tail, (book, market), prepared)
             self._tail = tail
@@ -137,7 +157,7 @@ class MoneyStore:
         text = json.dumps(state, sort_keys=True, separators=(",", ":"), allow_nan=False)
         with self._lock:
             with self._transaction() as connection:
-                _require_epoch(connection, epoch)
+                self._leases.require(_newest_epoch(connection), book, epoch)
                 mac = _checkpoint_mac(connection, self._key, (book, sequence, text))
                 row = (None, book, sequence, text, utc_text(self._clock.now()), mac)
                 connection.execute(insert_sql("checkpoints"), row)
@@ -300,10 +320,8 @@ def _load_tail(connection: sqlite3.Connection, key: bytes) -> _Tail:
     return _Tail(0, JOURNAL.genesis(key), "") if row is None else _Tail(row[0], bytes(row[1]), row[2])
 
 
-def _require_epoch(connection: sqlite3.Connection, epoch: int) -> None:
-    newest = connection.execute("SELECT max(epoch) FROM lease").fetchone()[0]
-    if newest != epoch:
-        raise Fenced(f"epoch {epoch} has ended, epoch {newest} holds the lease; this engine must stop")
+def _newest_epoch(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("SELECT coalesce(max(epoch), 0) FROM lease").fetchone()[0])
 
 
 def _mac_at(connection: sqlite3.Connection, sequence: int) -> bytes | None:

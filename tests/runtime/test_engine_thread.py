@@ -1,18 +1,17 @@
-"""The engine's thread: what it does with a source, a venue, a file or a store that misbehaves."""
+"""The thread of a book: what it does with a source, a venue, a file or a store that misbehaves."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from queue import Empty, Queue
 from typing import Any
 
 import numpy as np
 import pytest
 from running_engine import until
+from scripted_books import KEY, NoStore, ScriptedSource
 
 from engine.domain.commands import (
     Actor,
@@ -21,16 +20,18 @@ from engine.domain.commands import (
     CommandStatus,
     EmergencyStop,
     PlaceOrder,
+    Receipt,
     Role,
     SetTrading,
 )
 from engine.domain.commands import TradingState as S
 from engine.domain.errors import BadInput, CannotRecord, EngineError, StorageError
-from engine.domain.instruments import Instrument, InstrumentKey
-from engine.domain.market import Bars, Candle, CandleArrays, FeedStatus, MarketEvent, to_ms
+from engine.domain.market import Bars, Candle, FeedStatus, MarketEvent, to_ms
 from engine.domain.orders import OrderType, Side
+from engine.runtime.book_thread import BookThread, Surroundings
 from engine.runtime.clock import SystemClock
-from engine.runtime.engine import Assembly, EngineThread, Surroundings
+from engine.runtime.engine import EngineThread
+from engine.runtime.lifeline import Lifeline
 from engine.runtime.observing import Observations
 from engine.runtime.sentinel import SENTINEL
 from engine.runtime.starting import RunningBook
@@ -39,49 +40,9 @@ from engine.storage.migrate import migrate
 from engine.trading.recovery import Reconciler, Recovered
 from tests.trading.harness import MINUTE, SPOT, D, Desk
 
-KEY = bytes(32)
-
-
-@dataclass
-class ScriptedSource:
-    """Events a test puts in; a text ends the source, an error breaks it."""
-
-    closed: bool = False
-    waiting: Queue[MarketEvent | Exception | str] = field(default_factory=Queue)
-    asked: list[InstrumentKey] = field(default_factory=list)
-    past: list[int] = field(default_factory=list)
-
-    def instruments(self) -> Sequence[Instrument]:
-        return (SPOT,)
-
-    def history(self, key: InstrumentKey, bars: int) -> CandleArrays:
-        self.asked.append(key)
-        prices = np.full(len(self.past), 100.0)
-        return CandleArrays(MINUTE, np.array(self.past, dtype=np.int64), prices, prices, prices, prices, prices)
-
-    def events(self) -> Iterator[MarketEvent]:
-        while not self.closed:
-            try:
-                item = self.waiting.get(timeout=0.01)
-            except Empty:
-                continue
-            if isinstance(item, Exception):
-                raise item
-            if isinstance(item, str):
-                return
-            yield item
-
-    def close(self) -> None:
-        self.closed = True
-
-
-class NoStore:
-    def close(self) -> None:
-        pass
-
 
 class Rig:
-    """One engine thread over one scripted book."""
+    """An engine over one scripted book."""
 
     def __init__(self, folder: Path) -> None:
         migrate(folder)
@@ -92,13 +53,24 @@ class Rig:
         self.control = ControlStore(folder / "control.sqlite", KEY, SystemClock())
         clock = SystemClock()
         around = Surroundings(folder, self.control, Observations(clock), clock, 0.05, datetime.now(UTC))
-        self.thread = EngineThread(self._assemble, around, 0)
+        self.engine = EngineThread(NoStore(), around, ("test",), 0)
+        self.thread = BookThread("test", self._build, around, self.engine)
 
-    def _assemble(self) -> Assembly:
+    def _build(self, _lifeline: Lifeline) -> RunningBook:
         loop = self.desk.loop
         watch = Reconciler(loop, self.desk.clock)
-        book = RunningBook("test", loop, self.desk.stop, watch, self.source, (), Recovered(0, 0, ()))
-        return Assembly(NoStore(), 7, (book,))  # type: ignore[arg-type]
+        return RunningBook("test", loop, self.desk.stop, watch, self.source, (), Recovered(0, 0, ()))
+
+    def start(self) -> None:
+        self.engine.attach(self.thread)
+        self.engine.start()
+        assert self.thread.ready.wait(10)
+
+    def close(self) -> None:
+        self.engine.end()
+        self.source.close()
+        self.engine.join(10)
+        self.control.close()
 
     def feed(self, *items: MarketEvent | Exception | str) -> None:
         for item in items:
@@ -113,7 +85,16 @@ class Rig:
     def command(self, body: CommandBody, command_id: str) -> None:
         actor = Actor("jo", Role.ADMIN, "test")
         self.control.submit(Command(command_id, actor, self.desk.clock.now(), "test", body))
-        self.thread.wake()
+        self.engine.wake()
+
+    def answer_to(self, command_id: str) -> Receipt:
+        def answered() -> bool:
+            return self.status_of(command_id) is not CommandStatus.PENDING
+
+        until(answered, f"an answer to {command_id}")
+        answer = self.control.receipt(command_id)
+        assert answer is not None
+        return answer
 
     def status_of(self, command_id: str) -> CommandStatus | None:
         answer = self.control.receipt(command_id)
@@ -123,14 +104,12 @@ class Rig:
 @pytest.fixture
 def rig(tmp_path: Path) -> Iterator[Rig]:
     rig = Rig(tmp_path)
-    rig.thread.start()
-    assert rig.thread.ready.wait(10)
+    rig.start()
     yield rig
-    rig.thread.end()
-    rig.source.close()
-    rig.thread.join(10)
-    rig.control.close()
+    rig.close()
     assert not rig.thread.is_alive()
+    assert not rig.engine.is_alive()
+    assert rig.engine.failure is None
 
 
 def ended(rig: Rig) -> BaseException:
@@ -196,8 +175,7 @@ def test_command_when_the_loop_breaks_after_its_order_went_out_then_the_answer_i
     rig.command(PlaceOrder("test", SPOT.key, Side.BUY, D(1), OrderType.MARKET), "c-buy")
     assert isinstance(ended(rig), KeyError)
     assert len(rig.desk.venue.open_orders()) == 1
-    answer = rig.control.receipt("c-buy")
-    assert answer is not None
+    answer = rig.answer_to("c-buy")
     assert answer.status is CommandStatus.DONE
     assert answer.detail == f"test: {rig.desk.book.commands['c-buy'].detail}"
 
@@ -212,8 +190,7 @@ def test_command_when_no_record_tells_how_far_it_came_then_the_answer_is_unknown
     rig.command(PlaceOrder("test", SPOT.key, Side.BUY, D(1), OrderType.MARKET), "c-buy")
     assert isinstance(ended(rig), TypeError)
     assert "c-buy" in rig.desk.book.commands, "it was decided in memory, and never written"
-    answer = rig.control.receipt("c-buy")
-    assert answer is not None
+    answer = rig.answer_to("c-buy")
     assert answer.status is CommandStatus.UNKNOWN
     assert "whether it was done is not known: look at the working orders" in answer.detail
 
@@ -275,14 +252,18 @@ def test_sentinel_file_when_it_cannot_be_moved_then_still_one_stop_and_the_loop_
 
 
 def test_snapshot_when_a_venue_is_silent_then_shows_its_last_balances_and_the_loop_lives(rig: Rig) -> None:
-    until(lambda: rig.thread.snapshot is not None, "a snapshot")
-    assert rig.thread.snapshot is not None
-    before = rig.thread.snapshot.book("test").balances
-    assert before
+    until(lambda: rig.engine.snapshot is not None and rig.engine.snapshot.books, "a snapshot")
+    assert rig.engine.snapshot is not None
+    before = rig.engine.snapshot.book("test")
+    assert before.balances
     rig.desk.venue.set_outage(rig.desk.at + timedelta(days=1))
-    published = rig.thread.snapshot.published_at
-    until(lambda: rig.thread.snapshot is not None and rig.thread.snapshot.published_at > published, "another snapshot")
-    assert rig.thread.snapshot.book("test").balances == before
+
+    def shown() -> bool:
+        assert rig.engine.snapshot is not None
+        return rig.engine.snapshot.book("test").published_at > before.published_at
+
+    until(shown, "another snapshot")
+    assert rig.engine.snapshot.book("test").balances == before.balances
     assert rig.thread.failure is None
 
 
@@ -308,16 +289,12 @@ def test_fault_45_bars_of_a_real_market_that_come_late_then_decide_nothing(tmp_p
     config = rig.desk.book.config
     object.__setattr__(config, "simulated", False)
     rig.desk.want(1.0)
-    rig.thread.start()
-    assert rig.thread.ready.wait(10)
+    rig.start()
     rig.feed(*[rig.next_bar() for _ in range(5)])
     until(lambda: rig.thread.events == 5, "the events")
     assert rig.desk.book.catching_up
     assert not any(row["type"] == "OrderIntent" for row in rig.desk.journal.rows)
-    rig.thread.end()
-    rig.source.close()
-    rig.thread.join(10)
-    rig.control.close()
+    rig.close()
 
 
 def test_fault_53_loop_slower_than_its_market_then_the_market_waits_and_no_event_is_lost(

@@ -30,6 +30,7 @@ from engine.domain.facts import Notice, StopStep
 from engine.domain.instruments import InstrumentKey
 from engine.domain.market import MarketEvent
 from engine.domain.orders import OrderIntent, OrderState, OrderType, OrderUpdate, Purpose, Side
+from engine.runtime.book_thread import BookThread
 from engine.runtime.clock import SystemClock
 from engine.runtime.supervisor import Supervisor
 from engine.storage.ballast import BALLAST_FILE
@@ -53,15 +54,27 @@ def break_the_loop(supervisor: Supervisor, error: BaseException) -> None:
     def broken(event: MarketEvent) -> None:
         raise error
 
+    loop_of(life_of(supervisor)).core.process = broken  # type: ignore[assignment,method-assign]
+
+
+def life_of(supervisor: Supervisor, book: str = "demo") -> BookThread:
+    """The thread that runs a book now."""
     assert supervisor.thread is not None
-    supervisor.thread._books["demo"].loop.core.process = broken  # type: ignore[assignment,method-assign]
+    thread = supervisor.thread.book(book)
+    assert thread is not None
+    return thread
+
+
+def loop_of(life: BookThread) -> TradingLoop:
+    assert life.running is not None
+    return life.running.loop
 
 
 def crash(supervisor: Supervisor, error: BaseException | None = None) -> None:
     """End the loop by an error and wait until another one lives."""
-    before = supervisor.thread
+    before = life_of(supervisor)
     break_the_loop(supervisor, error or RuntimeError("made for this test"))
-    until(lambda: supervisor.thread is not before and supervisor.is_alive(), "the loop to be started again")
+    until(lambda: life_of(supervisor) is not before and supervisor.is_alive(), "the loop to be started again")
 
 
 def test_start_then_trades_and_stop_leaves_books_that_the_venues_confirm(tmp_path: Path) -> None:
@@ -123,7 +136,7 @@ def test_fault_41_loop_dies_then_is_started_again_through_recovery_and_trades_on
         crash(supervisor)
         assert supervisor.snapshot().epoch == epoch + 1
         assert supervisor.snapshot().restarts == supervisor.restarts == 1
-        assert "The engine was started again" in notices(supervisor)
+        assert "The demo book was started again; the others ran on" in notices(supervisor)
         fills = demo(supervisor).fills
         until(lambda: demo(supervisor).fills > fills, "another fill")
         assert demo(supervisor).state is TradingState.ACTIVE
@@ -145,9 +158,8 @@ def test_fault_41_loop_dies_too_often_then_halted_until_a_person_looks(tmp_path:
 def test_fault_42_loop_hangs_then_is_replaced_and_can_do_nothing_once_it_wakes(tmp_path: Path) -> None:
     with running(tmp_path, engine__hung_after_s=2) as supervisor:
         wait_for_trades(supervisor)
-        assert supervisor.thread is not None
-        hung, wake = supervisor.thread, threading.Event()
-        loop = hung._books["demo"].loop
+        hung, wake = life_of(supervisor), threading.Event()
+        loop = loop_of(hung)
         process = loop.core.process
 
         def stuck(event: MarketEvent) -> Any:
@@ -155,7 +167,7 @@ def test_fault_42_loop_hangs_then_is_replaced_and_can_do_nothing_once_it_wakes(t
             return process(event)
 
         loop.core.process = stuck  # type: ignore[method-assign]
-        until(lambda: supervisor.thread is not hung and supervisor.is_alive(), "the hung loop to be replaced")
+        until(lambda: life_of(supervisor) is not hung and supervisor.is_alive(), "the hung loop to be replaced")
         fills = demo(supervisor).fills
         wake.set()
         hung.join(10)
@@ -236,12 +248,12 @@ def test_command_that_breaks_the_loop_then_is_given_up_and_the_engine_lives(
         def poisoned(core: Any, command: Any, at: Any) -> Any:
             raise KeyError("a fault of ours")
 
-        before = supervisor.thread
+        before = life_of(supervisor)
         with monkeypatch.context() as patch:
             patch.setattr(carry_out, poisoned)
             order(supervisor, SetTrading("demo", TradingState.HALTED), "c-poison")
             answer = receipt(supervisor, "c-poison")
-            until(lambda: supervisor.thread is not before and supervisor.is_alive(), "the loop to be started again")
+            until(lambda: life_of(supervisor) is not before and supervisor.is_alive(), "the loop to be started again")
         assert answer.status is CommandStatus.UNKNOWN
         assert "the engine failed while carrying it out" in answer.detail
         assert supervisor.restarts == 1
@@ -318,33 +330,33 @@ def test_fault_25_paper_feed_without_a_network_then_says_offline_and_the_demo_tr
     assert judge_says(tmp_path) == []
 
 
-def test_paper_feed_when_the_loop_is_stuck_then_it_can_do_nothing_once_it_wakes(
+def test_book_when_it_is_stuck_and_switched_off_then_it_can_do_nothing_once_it_wakes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("engine.runtime.supervisor.END_TIMEOUT_S", 0.2)
-    with running(tmp_path) as supervisor:
-        wait_for_trades(supervisor)
-        assert supervisor.thread is not None
-        stuck, wake = supervisor.thread, threading.Event()
-        loop = stuck._books["demo"].loop
-        process, held = loop.core.process, threading.Event()
+    offline = {"paper__enabled": True, "paper__rest_url": CLOSED_PORT}
+    with running(tmp_path, **offline) as supervisor:
+        stuck, wake, held = life_of(supervisor, "paper"), threading.Event(), threading.Event()
+        loop = loop_of(stuck)
+        hear = loop.hear
 
-        def hang(event: MarketEvent) -> Any:
+        def hang() -> None:
             held.set()
             wake.wait(30)
-            return process(event)
+            hear()
 
-        loop.core.process = hang  # type: ignore[method-assign]
+        loop.hear = hang  # type: ignore[method-assign]
         assert held.wait(10)
+        life = life_of(supervisor)
         supervisor.switch_book("paper", settings_for(tmp_path), wanted=False)
-        assert supervisor.thread is not stuck
+        assert [book.name for book in supervisor.snapshot().books] == ["demo"]
         with pytest.raises(EngineError, match="replaced while it hung"):
             loop._sender.require_place()
         wake.set()
         stuck.join(10)
         assert not stuck.is_alive()
-        fills = demo(supervisor).fills
-        until(lambda: demo(supervisor).fills > fills, "the new loop to trade")
+        assert life_of(supervisor) is life, "the demo ran on, in the same life"
+        assert supervisor.restarts == 0
     assert judge_says(tmp_path) == []
 
 
@@ -384,11 +396,13 @@ def test_restore_when_the_paper_book_cannot_start_then_it_is_halted_once_it_can(
 def test_paper_feed_that_cannot_be_built_then_refused_and_the_demo_trades_on(tmp_path: Path) -> None:
     with running(tmp_path) as supervisor:
         wait_for_trades(supervisor)
+        before = life_of(supervisor)
         wrong = settings_for(tmp_path, paper__symbols=["NOSUCHCOIN/USDT"], paper__rest_url=CLOSED_PORT)
         with pytest.raises(BadInput, match="NOSUCHCOIN"):
             supervisor.switch_book("paper", wrong, wanted=True)
         fills = demo(supervisor).fills
         until(lambda: demo(supervisor).fills > fills, "the demo to trade on")
+        assert life_of(supervisor) is before
         assert supervisor.restarts == 0
     with running(tmp_path, paper__enabled=True, paper__symbols=["NOSUCHCOIN/USDT"]) as again:
         assert [book.name for book in again.snapshot().books] == ["demo"]

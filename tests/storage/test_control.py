@@ -77,6 +77,17 @@ def test_complete_when_unknown_then_storage_error(control: ControlStore) -> None
         control.complete("c9", CommandStatus.DONE, "")
 
 
+def test_note_then_told_beside_a_command_until_it_is_answered(control: ControlStore, make: Any) -> None:
+    control.submit(make.command("c1"))
+    control.note("c1", "live has not answered yet")
+    control.note("nobody", "is not stored, and nothing happens")
+    assert control.receipt("c1") == Receipt("c1", CommandStatus.PENDING, "live has not answered yet")
+    assert [command.command_id for _, command in control.pending()] == ["c1"], "it is still to be carried out"
+    control.complete("c1", CommandStatus.DONE, "latched")
+    control.note("c1", "too late")
+    assert control.receipt("c1") == Receipt("c1", CommandStatus.DONE, "latched")
+
+
 def test_settings_when_changed_then_every_version_stays_and_rollback_is_a_new_one(control: ControlStore) -> None:
     settings = control.settings
     assert settings.get("engine", "limit") is None

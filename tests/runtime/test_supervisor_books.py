@@ -1,0 +1,251 @@
+"""The supervisor over several books: what happens to one is not felt by the others."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from running_engine import demo, judge_says, order, receipt, running, settings_for, until, wait_for_trades
+
+from engine.domain.commands import CommandStatus, EmergencyStop, SetTrading, TradingState
+from engine.domain.errors import BadInput, CannotRecord, EngineError
+from engine.domain.facts import Notice
+from engine.domain.portfolio import BookSnapshot
+from engine.runtime import build
+from engine.runtime.book_thread import BookThread
+from engine.runtime.supervisor import Supervisor
+from engine.storage.chain import load_or_create_key
+from engine.storage.verify import verify, verify_projections
+from engine.trading.loop import TradingLoop
+
+OFFLINE: dict[str, Any] = {"paper__enabled": True, "paper__rest_url": "http://127.0.0.1:9"}
+
+
+def life(supervisor: Supervisor, book: str) -> BookThread:
+    assert supervisor.thread is not None
+    thread = supervisor.thread.book(book)
+    assert thread is not None
+    return thread
+
+
+def loop(supervisor: Supervisor, book: str) -> TradingLoop:
+    running_book = life(supervisor, book).running
+    assert running_book is not None
+    return running_book.loop
+
+
+def paper(supervisor: Supervisor) -> BookSnapshot:
+    return supervisor.snapshot().book("paper")
+
+
+def break_paper(supervisor: Supervisor, error: BaseException) -> None:
+    """Let the paper book raise at its next turn, and wait for its next life."""
+    before = life(supervisor, "paper")
+
+    def broken() -> None:
+        raise error
+
+    loop(supervisor, "paper").hear = broken  # type: ignore[method-assign]
+    until(lambda: life(supervisor, "paper") is not before and life(supervisor, "paper").has_begun, "its next life")
+
+
+def hang_paper(supervisor: Supervisor) -> threading.Event:
+    """Let the paper book hang at its next turn until the event is set."""
+    held, go = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        held.set()
+        go.wait(60)
+
+    loop(supervisor, "paper").hear = hang  # type: ignore[method-assign]
+    assert held.wait(10)
+    return go
+
+
+def told(supervisor: Supervisor) -> list[str]:
+    return [item.title for item in supervisor.observations.drain() if isinstance(item, Notice)]
+
+
+def require_whole_record(folder: Path) -> None:
+    report = verify(folder / "money.sqlite", load_or_create_key(folder / "keys" / "journal.key"))
+    assert report.ok, report
+    assert verify_projections(folder / "money.sqlite") == []
+    assert judge_says(folder) == []
+
+
+def test_fault_41_one_book_dies_then_it_alone_is_started_again_under_an_epoch_of_its_own(tmp_path: Path) -> None:
+    with running(tmp_path, **OFFLINE) as supervisor:
+        wait_for_trades(supervisor)
+        before, epoch, engine = life(supervisor, "demo"), supervisor.snapshot().epoch, supervisor.thread
+        break_paper(supervisor, RuntimeError("made for this test"))
+        assert supervisor.thread is engine
+        assert life(supervisor, "demo") is before
+        assert supervisor.snapshot().epoch == epoch + 1
+        assert supervisor.snapshot().restarts == supervisor.restarts == 1
+        assert "The paper book was started again; the others ran on" in told(supervisor)
+        fills = demo(supervisor).fills
+        until(lambda: demo(supervisor).fills > fills, "the demo to trade on under its older epoch")
+        order(supervisor, SetTrading("paper", TradingState.HALTED), "c-1")
+        assert receipt(supervisor, "c-1").status is CommandStatus.DONE
+    require_whole_record(tmp_path)
+
+
+def test_fault_41_one_book_dies_too_often_then_it_alone_is_halted(tmp_path: Path) -> None:
+    with running(tmp_path, engine__max_restarts=1, **OFFLINE) as supervisor:
+        wait_for_trades(supervisor)
+        break_paper(supervisor, RuntimeError("once"))
+        assert paper(supervisor).state is TradingState.ACTIVE
+        break_paper(supervisor, RuntimeError("twice"))
+        assert paper(supervisor).state is TradingState.HALTED
+        assert "2 restarts within" in paper(supervisor).state_reason
+        assert demo(supervisor).state is TradingState.ACTIVE
+
+
+def test_fault_42_one_book_hangs_then_it_alone_is_replaced_and_a_stop_reaches_the_others_at_once(
+    tmp_path: Path,
+) -> None:
+    with running(tmp_path, engine__hung_after_s=4, **OFFLINE) as supervisor:
+        wait_for_trades(supervisor)
+        trading, stuck = life(supervisor, "demo"), life(supervisor, "paper")
+        go = hang_paper(supervisor)
+        order(supervisor, EmergencyStop(None), "c-stop")
+        until(lambda: demo(supervisor).latched, "the stop of the book that answers")
+        assert life(supervisor, "paper") is stuck, "it was not waited for"
+        assert supervisor.is_alive()
+        answer = receipt(supervisor, "c-stop")
+        assert answer.status is CommandStatus.DONE, answer.detail
+        assert life(supervisor, "paper") is not stuck
+        assert life(supervisor, "demo") is trading
+        assert paper(supervisor).latched
+        go.set()
+        stuck.join(10)
+        assert not stuck.is_alive()
+    require_whole_record(tmp_path)
+
+
+def test_fault_48_when_the_shared_file_cannot_be_written_then_all_books_start_again_as_one(tmp_path: Path) -> None:
+    with running(tmp_path, **OFFLINE) as supervisor:
+        wait_for_trades(supervisor)
+        before, epoch = supervisor.thread, supervisor.snapshot().epoch
+        break_paper(supervisor, CannotRecord("money.sqlite could not be written: the disk is full"))
+        until(lambda: supervisor.thread is not before, "the engine to be started again")
+        assert supervisor.snapshot().epoch > epoch
+        assert "The engine was started again" in told(supervisor)
+        assert demo(supervisor).state is TradingState.HALTED
+        assert "the space in reserve was released" in demo(supervisor).state_reason
+    require_whole_record(tmp_path)
+
+
+def test_book_whose_next_life_cannot_begin_then_tried_again_and_its_commands_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.runtime.restarts.FIRST_PAUSE_S", 0.1)
+    begin, failures = build.build_paper, [BadInput("not now"), BadInput("not yet")]
+
+    def sometimes(*arguments: Any) -> Any:
+        if failures and armed.is_set():
+            raise failures.pop()
+        return begin(*arguments)
+
+    armed = threading.Event()
+    monkeypatch.setattr("engine.runtime.assembling.build_paper", sometimes)
+    with running(tmp_path, **OFFLINE) as supervisor:
+        wait_for_trades(supervisor)
+        trading = life(supervisor, "demo")
+        armed.set()
+        before = life(supervisor, "paper")
+
+        def broken() -> None:
+            raise RuntimeError("made for this test")
+
+        loop(supervisor, "paper").hear = broken  # type: ignore[method-assign]
+        until(lambda: life(supervisor, "paper") is not before, "its next life to be tried")
+        assert paper(supervisor).state is TradingState.ACTIVE, "shown as it was"
+        order(supervisor, SetTrading("paper", TradingState.CLOSE_ONLY), "c-1")
+        assert receipt(supervisor, "c-1").status is CommandStatus.DONE
+        assert paper(supervisor).state is TradingState.CLOSE_ONLY
+        assert failures == []
+        assert life(supervisor, "demo") is trading
+        assert any("could not be started again" in title for title in told(supervisor))
+
+
+@pytest.fixture
+def stuck_build(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Building the paper book hangs until the event is set."""
+    begin, go = build.build_paper, threading.Event()
+
+    def stuck(*arguments: Any) -> Any:
+        go.wait(60)
+        return begin(*arguments)
+
+    monkeypatch.setattr("engine.runtime.assembling.build_paper", stuck)
+    yield go
+    go.set()
+
+
+def test_switch_when_the_book_takes_too_long_then_refused_and_the_demo_never_waited(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stuck_build: threading.Event
+) -> None:
+    with running(tmp_path) as supervisor:
+        wait_for_trades(supervisor)
+        monkeypatch.setattr("engine.runtime.launching.READY_TIMEOUT_S", 3.0)
+        trading, results = life(supervisor, "demo"), switching(supervisor, settings_for(tmp_path, **OFFLINE))
+        until(lambda: supervisor.thread and supervisor.thread.book("paper"), "the start of the paper book")
+        late = life(supervisor, "paper")
+        fills = demo(supervisor).fills
+        until(lambda: demo(supervisor).fills > fills, "the demo to trade meanwhile")
+        until(lambda: results, "the refusal")
+        assert "not ready within 3 s" in str(results[0])
+        assert [book.name for book in supervisor.snapshot().books] == ["demo"]
+        stuck_build.set()
+        late.join(10)
+        assert not late.has_begun, "it was given up, and does not begin any more"
+        assert life(supervisor, "demo") is trading
+        assert supervisor.restarts == 0
+    require_whole_record(tmp_path)
+
+
+def test_stop_when_a_book_is_still_being_started_then_it_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stuck_build: threading.Event
+) -> None:
+    monkeypatch.setattr("engine.runtime.supervisor.END_TIMEOUT_S", 0.5)
+    with running(tmp_path) as supervisor:
+        wait_for_trades(supervisor)
+        results = switching(supervisor, settings_for(tmp_path, **OFFLINE))
+        until(lambda: supervisor.thread and supervisor.thread.book("paper"), "the start of the paper book")
+    until(lambda: results, "the refusal")
+    assert isinstance(results[0], EngineError)
+    stuck_build.set()
+    assert judge_says(tmp_path) == []
+
+
+def switching(supervisor: Supervisor, settings: Any) -> list[BaseException | None]:
+    """Switch the paper book on from another thread; what came of it."""
+    results: list[BaseException | None] = []
+
+    def switch() -> None:
+        try:
+            supervisor.switch_book("paper", settings, wanted=True)
+            results.append(None)
+        except EngineError as error:
+            results.append(error)
+
+    threading.Thread(target=switch, daemon=True).start()
+    return results
+
+
+def test_switch_when_other_settings_are_refused_then_the_book_runs_on_with_the_old_ones(tmp_path: Path) -> None:
+    with running(tmp_path, **OFFLINE) as supervisor:
+        wait_for_trades(supervisor)
+        trading, before = life(supervisor, "demo"), paper(supervisor)
+        wrong = settings_for(tmp_path, **OFFLINE, paper__symbols=["NOSUCHCOIN/USDT"])
+        with pytest.raises(BadInput, match="NOSUCHCOIN"):
+            supervisor.switch_book("paper", wrong, wanted=True)
+        assert life(supervisor, "paper").has_begun
+        assert [i.key for i in paper(supervisor).instruments] == [i.key for i in before.instruments]
+        assert paper(supervisor).state is TradingState.ACTIVE
+        assert life(supervisor, "demo") is trading
+        assert supervisor.restarts == 0
