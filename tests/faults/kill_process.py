@@ -7,6 +7,7 @@ how the process ended. The books are ``money.sqlite`` in the task's folder, the 
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import signal
@@ -34,7 +35,7 @@ from tests.standin.client import StandIn
 
 ROOT = Path(__file__).resolve().parents[2]
 LONGEST_S = 60
-"""A trial that takes longer hangs, and is ended."""
+"""A trial that takes longer hangs: it says where, and is ended."""
 PATH = tuple(
     str(ROOT / "engine" / name)
     for name in (
@@ -222,9 +223,11 @@ def _end(book: Stored) -> dict[str, Any]:
 
 def run(port: int, journal: Path, task: Task) -> None:
     """Do one task in this process, and leave ``result.json``."""
-    signal.alarm(LONGEST_S)
     exchange: Any = StandIn(None, port, journal)  # type: ignore[arg-type]
-    told = take_over(exchange, task) if task.kind == "recover" else trade(exchange, task)
+    with (Path(task.folder) / "hung.txt").open("w", encoding="utf-8") as where:
+        faulthandler.dump_traceback_later(LONGEST_S, exit=True, file=where)
+        told = take_over(exchange, task) if task.kind == "recover" else trade(exchange, task)
+        faulthandler.cancel_dump_traceback_later()
     (Path(task.folder) / "result.json").write_text(json.dumps(told), encoding="utf-8")
 
 

@@ -105,8 +105,8 @@ class Trials:
         return int(self._forks.stdout.readline())
 
     def _error(self, task: Task) -> str:
-        path = Path(task.folder) / "error.txt"
-        return path.read_text(encoding="utf-8") if path.exists() else "no word was left"
+        paths = [path for name in ("error.txt", "hung.txt") if (path := Path(task.folder) / name).exists()]
+        return "\n".join(path.read_text(encoding="utf-8") for path in paths) or "no word was left"
 
     def _told(self, task: Task) -> dict[str, Any]:
         told: dict[str, Any] = json.loads((Path(task.folder) / "result.json").read_text(encoding="utf-8"))
