@@ -90,8 +90,8 @@ def test_reconcile_when_a_venue_does_not_answer_then_not_equal_and_named() -> No
 
 
 def test_reconcile_when_an_order_has_no_proof_then_it_is_no_equality() -> None:
-    def silent(_: Approved) -> OrderUpdate:
-        raise VenueAmbiguous("no answer")
+    def silent(approved: Approved) -> OrderUpdate:
+        raise VenueAmbiguous(f"no answer about {approved.intent.client_id}")
 
     desk = holding()
     desk.wire.submit = silent  # type: ignore[method-assign]
