@@ -170,6 +170,15 @@ class ReadInParts(Protocol):
     def unreadable(self) -> Sequence[str]:
         """Rows that cannot be read, in words; the next look asks for them again."""
 
+    def pass_over(self, cursor: str) -> tuple[int, str]:
+        """How many executions there are after a cursor, none of them told, and the cursor after them.
+
+        Raises
+        ------
+        VenueUnreachable
+            Nothing could be read.
+        """
+
 
 @runtime_checkable
 class Telling(Protocol):

@@ -241,9 +241,11 @@ def _read_to_the_end(venue: MarketVenue, cursor: str) -> tuple[int, str]:
     """
     count, unread = 0, ""
     for _ in range(MOST_READINGS):
-        rows, cursor = venue.executions_since(cursor)
-        count += len(rows)
-        unread = venue.unread if isinstance(venue, ReadInParts) else ""
+        if not isinstance(venue, ReadInParts):
+            rows, cursor = venue.executions_since(cursor)
+            return len(rows), cursor
+        more, cursor = venue.pass_over(cursor)
+        count, unread = count + more, venue.unread
         if not unread:
             return count, cursor
     raise VenueUnreachable(f"the executions of the last day were not read: {unread}")

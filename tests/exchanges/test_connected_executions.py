@@ -424,3 +424,16 @@ def test_funding_when_of_a_contract_in_another_coin_then_it_was_paid_in_that() -
     [paid], _ = desk.executions.since("")
     assert isinstance(paid, FundingPaid)
     assert (paid.currency, paid.amount) == ("USDC", Decimal("-0.5"))
+
+
+def test_transfers_when_their_list_needs_more_than_one_look_then_the_next_look_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Otherwise it would stay unread until transfers are asked for again, a minute later."""
+    desk = Desk("bybit", pages_at_once=1)
+    trades = replace(trades_of(BYBIT), span_ms=50_000_000)  # a day is two questions
+    dialect = replace(desk.parts.row.dialect, trades=trades, flows=BYBIT.dialect.flows[:1])
+    desk.parts = replace(desk.parts, row=replace(desk.parts.row, dialect=dialect))
+    monkeypatch.setattr(Exchange, "fetch_ledger", lambda *_: [], raising=False)
+    desk.begin()
+    desk.look_until_read(at_most=6)

@@ -175,9 +175,10 @@ class Executions:
         balance that nothing explains is noticed by whoever compares the books, and the next look explains it.
         """
         now_ms, lists = when[0], list(self._funding_lists())
-        if now_ms >= self._flows_due_ms:
+        is_due = now_ms >= self._flows_due_ms
+        if is_due:
             self._flows_due_ms = now_ms + FLOW_EVERY_MS
-            lists += self._flow_lists()
+        lists += (flows for flows in self._flow_lists() if is_due or flows.name in self._sweeps)
         for wanted in lists:
             try:
                 self._read(wanted, marks, rows, when)

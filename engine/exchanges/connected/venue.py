@@ -220,6 +220,11 @@ class ConnectedVenue:
         """
         return self._fills.since(cursor)
 
+    def pass_over(self, cursor: str) -> tuple[int, str]:
+        """How many executions there are after a cursor, and the cursor after them; whose they are is not asked."""
+        rows, following = self._executions.since(cursor)
+        return len(rows), following
+
     # -- accounts -------------------------------------------------------------------------------------------------
 
     def balances(self) -> Sequence[Balance]:
