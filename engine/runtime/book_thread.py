@@ -144,8 +144,8 @@ class BookThread(threading.Thread):
                 book.loop.retire()
                 self._lifeline.require_uncut()
             self._begin(book)
+            self._told.begun(self)  # shown first: whoever hears that it runs finds it as it is now
             self.has_begun = True
-            self._told.begun(self)
             self._turn_began = time.monotonic()
             self.ready.set()
             self._obey(book)  # before the first event: a stop may have been ordered while nobody was there
