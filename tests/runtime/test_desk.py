@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from engine.domain.commands import (
+    AdoptOrder,
     REQUIRED_ROLE,
     Actor,
     ArmLive,
@@ -59,6 +60,7 @@ def limits(**changes: Any) -> ConfigureRisk:
 
 
 BODIES: list[CommandBody] = [
+    AdoptOrder("demo", "v", "7"),
     EmergencyStop(None),
     Rearm("demo"),
     SetTrading("demo", TradingState.HALTED),
