@@ -81,13 +81,14 @@ def _appender(table: str, unique: tuple[str, ...] = ()) -> _Apply:
 
 def _order_inserter() -> _Apply:
     sql = insert_sql("orders")
+    anew = sql.replace("INSERT INTO", "INSERT OR REPLACE INTO", 1)  # whoever placed it may use an id twice
     names = [column.name for column in _table("orders").columns]
     values = itemgetter(*names)
 
     def run(connection: sqlite3.Connection, sequence: int, book: str, data: _Encoded) -> bool:
         start = {"sequence": sequence, "book": book, "state": "intent", "filled": "0", "venue_order_id": None}
         row = {**data, **start, "venue_reason": "", "updated_at": data["created_at"]}
-        connection.execute(sql, values(row))
+        connection.execute(anew if data.get("adopted") else sql, values(row))
         return True
 
     return run

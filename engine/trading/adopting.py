@@ -42,8 +42,12 @@ def adopted(book: Book, order: VenueOrder, at: datetime, by: str) -> tuple[Fact,
         raise CommandRefused(f"{order.instrument} is not an instrument of the book {book.config.name}")
     if book.latched:
         raise CommandRefused(f"{book.config.name} is latched ({book.state_reason}); release the stop first")
-    if order.filled:
-        done = f"{plain(order.filled)} of {plain(order.quantity)}"
+    if book.ids.owns(order.client_id):
+        raise CommandRefused("it was placed in this book's name by another engine, which may manage it; end that first")
+    if book.tracker.get(order.client_id) is not None:
+        raise CommandRefused(f"another order of that id, {order.client_id}, is or was managed here; cancel it there")
+    if book.outside.has_begun(order):
+        done = f"{plain(order.filled)} of {plain(order.quantity)}" if order.filled else "part of it"
         raise CommandRefused(
             f"{done} has filled already, and is booked as your own; only a whole order can be taken over"
         )

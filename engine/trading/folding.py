@@ -214,6 +214,7 @@ class Folding:
             self._tell_of_external(fill)
             book_external(book, fill)
             book.note_external(fill)
+            book.outside.note_execution(fill)
             self._touched.add((EXTERNAL, fill.instrument))
             if fill.cause in _FORCED:
                 book.outside.cool(fill.instrument, fill.at)

@@ -10,11 +10,14 @@ from typing import Any
 
 from engine.domain.conditions import VenueCondition, VenueState
 from engine.domain.instruments import InstrumentKey, venue_of
+from engine.domain.orders import Fill
 from engine.domain.portfolio import VenueOrder
 from engine.domain.positions import Booked
 
 COOL_DOWN = timedelta(hours=24)
 """Market time after a liquidation in which nothing is opened on its instrument."""
+BEGUN = 4000
+"""Orders of the trader's that have executed and are remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,8 @@ class Outside:
         By venue: how many orders it has refused; the rules they were made by may be old.
     orders : dict
         By venue: the trader's own open orders.
+    begun : dict
+        Venue and id of orders whose executions were booked as not ours; a list of orders may be older than they are.
     coin_prices : dict
         Base currency for a coin that fees were charged in, as last noted, and when.
     owed : list of OwedFee
@@ -67,6 +72,7 @@ class Outside:
     closed: dict[InstrumentKey, str] = field(default_factory=dict)
     refusals: dict[str, int] = field(default_factory=dict)
     orders: dict[str, tuple[VenueOrder, ...]] = field(default_factory=dict)
+    begun: dict[tuple[str, str], None] = field(default_factory=dict)
     coin_prices: dict[str, tuple[Decimal, datetime]] = field(default_factory=dict)
     owed: list[OwedFee] = field(default_factory=list)
     cooling: dict[InstrumentKey, datetime] = field(default_factory=dict)
@@ -117,6 +123,18 @@ class Outside:
         known = {order.client_id for order in self.orders.get(venue, ())}
         self.orders[venue] = listed = tuple(orders)
         return [order for order in listed if order.client_id not in known]
+
+    def note_execution(self, fill: Fill) -> None:
+        """Remember whose execution was booked as not ours, under the order's client id and the exchange's number."""
+        for number in (fill.client_id, fill.venue_order_id):
+            self.begun[fill.venue, number] = None
+        while len(self.begun) > BEGUN:
+            del self.begun[next(iter(self.begun))]
+
+    def has_begun(self, order: VenueOrder) -> bool:
+        """Whether the trader's own order has executed, as it was listed or as was booked since."""
+        ids = (order.client_id, order.venue_order_id)
+        return bool(order.filled) or any((order.venue, number) in self.begun for number in ids)
 
     def orders_on(self, key: InstrumentKey) -> list[VenueOrder]:
         """The trader's own open orders on an instrument."""

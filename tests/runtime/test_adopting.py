@@ -10,8 +10,10 @@ import pytest
 from connected_book import Engine, engine_at
 
 from engine.domain.commands import AdoptOrder, CancelOrder, EmergencyStop
+from engine.domain.facts import StopStep
 from engine.domain.instruments import InstrumentKey
 from engine.domain.orders import OrderState
+from engine.execution.identity import ClientIds
 from engine.execution.tracker import TrackedOrder
 from tests.standin.client import StandIn, running
 
@@ -147,3 +149,31 @@ def test_own_spot_order_when_it_buys_then_adopted_with_the_engines_money_and_one
         assert D("0.0099") < book.ledger.held("manual", spot) <= D("0.01")
         assert own_orders(engine) == [sells]
         assert book.external["bybit", "BTC"] == D("0.5")
+
+
+@pytest.mark.parametrize("quantity", ["0.004", "0.01"])
+def test_own_order_when_an_execution_of_it_was_booked_after_it_was_listed_then_not_taken_over_and_a_stop_ends(
+    engine: Engine, quantity: str
+) -> None:
+    number = by_hand(engine)
+    engine.exchange.call("fill", venue="bybit", order_id=number, quantity=quantity)
+    assert engine.book is not None
+    engine.book.loop.pull()
+    assert "has filled already" in adopt(engine, number)
+    assert tracked(engine) == []
+    settle(engine)
+    engine.command(EmergencyStop("testnet"))
+    engine.book.stop.drive()
+    run = engine.book.loop.book.stop
+    assert run is not None
+    assert StopStep.IN_FLIGHT_SETTLED in [step for step, _, _ in run.steps]
+
+
+def test_own_order_when_another_engine_placed_it_in_the_books_name_then_not_taken_over(engine: Engine) -> None:
+    assert engine.book is not None
+    ids = engine.book.loop.book.ids
+    later = ClientIds("t0", ids.installation, ids.epoch + 5).next()
+    number = by_hand(engine, client_id=later)
+    assert own_orders(engine) == [number]
+    assert "by another engine" in adopt(engine, number)
+    assert tracked(engine) == []

@@ -72,3 +72,15 @@ def test_migrate_when_the_money_file_is_of_the_first_schema_then_it_goes_on_with
     assert [row[1:] for row in fills(money_path)] == [("demo-a:BTC/USDT", "7"), ("demo-a:ETH/USDT", "7")]
     assert verify(money_path, key).ok
     assert verify_projections(money_path) == []
+
+
+def test_append_when_two_orders_that_were_taken_over_bear_the_same_id_then_both_are_recorded(
+    journal: BookJournal, make: Any, money_path: Path, key: bytes
+) -> None:
+    first = replace(make.intent(), client_id="mine", adopted="17")
+    again = replace(first, adopted="18")
+    journal.append([first], make.now)
+    journal.append([again], make.now)
+    assert [fact for _, fact in journal.read(0)] == [first, again]
+    assert verify(money_path, key).ok
+    assert verify_projections(money_path) == []
