@@ -79,6 +79,8 @@ class VenueWallet:
         What the check of the key said at the start.
     is_new : bool
         Whether the book has never traded there.
+    modes : mapping or None
+        What must not be opened there as the account is set up, and why; None where that was not told.
     """
 
     opening: Opening
@@ -92,6 +94,7 @@ class VenueWallet:
     markets: Mapping[str, Any] = field(default_factory=dict)
     listed: tuple[Listed, ...] = ()
     switch: DeadMan | None = None
+    modes: Mapping[InstrumentKey, str] | None = field(default_factory=dict)
     book: Book | None = None
 
     def intent(self, client_id: str) -> OrderIntent | None:
@@ -140,23 +143,32 @@ class VenueWallet:
             self.switch = DeadMan(self.row, self.line, self.intent)
         line = self.line if self.switch is None else GuardedLine(self.line, self.switch)
         venue = ConnectedVenue(self.row, line, self.listed, self.opening.parts.clock, self.intent)
-        problems = self._mode_problems(venue)
-        if problems and self.is_new:
-            raise BadInput(f"{self.opening.stage.name}: {'; '.join(problems.values())}")
-        self.listed = tuple(replace(one, closed=problems.get(one.instrument.key, one.closed)) for one in self.listed)
+        try:
+            self.modes = venue.mode_problems()
+        except VenueError as error:
+            if self.is_new and not isinstance(error, VenueUnreachable):
+                raise
+            self.modes = self._unknown_modes(error)
+        else:
+            if self.modes and self.is_new:
+                raise BadInput(f"{self.opening.stage.name}: {'; '.join(self.modes.values())}")
         return venue
 
-    def _mode_problems(self, venue: ConnectedVenue) -> Mapping[InstrumentKey, str]:
-        """What the account is not set up for. Where that is not told, the exchange itself refuses what does not fit."""
-        try:
-            return venue.mode_problems()
-        except VenueUnreachable as error:
-            stage, parts = self.opening.stage.name, self.opening.parts
-            detail = f"{self.row.name} did not tell its position mode and leverage: {error}. Look at them there"
-            title = "How the account is set up is not known"
-            now = parts.clock.now()
-            parts.tell(Notice(f"{stage}-{self.row.name}-modes", Severity.WARNING, title, detail, stage, now))
-            return {}
+    def _unknown_modes(self, error: VenueError) -> Mapping[InstrumentKey, str] | None:
+        """What waits until it is known how the account is set up; None where nothing has to.
+
+        An account in hedge mode refuses the orders of the engine, which are for one-way mode, and no leverage is lower
+        than one: only where more is planned with, a margin could be another one than the engine counts on.
+        """
+        stage, parts, known = self.opening.stage.name, self.opening.parts, "it is asked again every minute"
+        held = [one.instrument for one in self.listed if one.instrument.max_leverage > 1]
+        names = ", ".join(each.symbol for each in held)
+        then = f"{known}; nothing is opened on {names} until it is told" if held else known
+        detail = f"{self.row.name} did not tell its position mode and leverage: {error}. Look at them there; {then}"
+        title, now = "How the account is set up is not known", parts.clock.now()
+        parts.tell(Notice(f"{stage}-{self.row.name}-modes", Severity.WARNING, title, detail, stage, now))
+        why = f"{self.row.name} does not tell its leverage, and the engine plans with more than 1"
+        return {each.key: why for each in held} or None
 
     def quotes(self) -> QuoteFeed:
         """Where the stream of the venue leaves its quotes."""
@@ -188,7 +200,7 @@ class VenueWallet:
             return open_stream_client(self.row.ccxt_id, door, account.websocket_url or None)
 
         streams = Streams(StreamSetup(self.row, self.line, opened), venue, clock, feed)
-        setup = WatchSetup(self.row, self.line, feed.listed, streams, venue.hear, switch=self.switch)
+        setup = WatchSetup(self.row, self.line, feed.listed, streams, venue.hear, switch=self.switch, modes=self.modes)
         return Ways(self.line, streams, Watch(setup, clock, WatchCalls(gap=venue.missed)))
 
     def caretaker(self, loop: TradingLoop, ways: Ways) -> Caretaker:

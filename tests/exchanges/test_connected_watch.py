@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -12,7 +12,7 @@ import pytest
 
 from engine.domain.conditions import VenueCondition, VenueHearing, VenueState
 from engine.domain.errors import CannotRecord, OrderNotFound, VenueUnreachable
-from engine.domain.instruments import Instrument, Kind
+from engine.domain.instruments import Instrument, InstrumentKey, Kind
 from engine.domain.market import to_ms
 from engine.exchanges.client import KeyRefused
 from engine.exchanges.connected.connection import StreamCondition
@@ -84,7 +84,7 @@ class Line:
         self.offset_ms = 0
         self.state = VenueState.ONLINE
         self.error: Exception | None = None
-        self.measured = 0
+        self.measured = self.lists = 0
         self.has_jumped = False
 
     def ask(self, _lane: Lane, question: Callable[[Any], Any], _weight: int = 1) -> Any:
@@ -99,6 +99,7 @@ class Line:
         raise AssertionError("a watch opens no client")
 
     def load_markets(self, _prepare: Any = None) -> dict[str, Any]:
+        self.lists += 1
         return self.exchange.markets
 
     def measure_offset(self) -> int:
@@ -386,6 +387,68 @@ def test_markets_when_a_symbol_is_halted_gone_and_back_then_each_is_told_once(ca
     assert "is not being traded" in told[0]
     assert "no longer lists" in told[1]
     assert told[2] == ""
+
+
+HEDGED = "it is in hedge mode at the exchange"
+
+
+class Modes:
+    """How the account is set up: problems by instrument, or an answer that does not come."""
+
+    def __init__(self) -> None:
+        self.problems: Mapping[InstrumentKey, str] | None = None
+        self.asked = 0
+
+    def __call__(self) -> Mapping[InstrumentKey, str]:
+        self.asked += 1
+        if self.problems is None:
+            raise VenueUnreachable("no answer")
+        return self.problems
+
+
+def _with_modes(modes: Mapping[InstrumentKey, str] | None) -> tuple[Watched, Modes]:
+    case, told = Watched(), Modes()
+    setup = replace(case.watch._setup, modes=modes)
+    case.watch = Watch(setup, case.clock, WatchCalls(gap=case.gaps.append))
+    case.watch._holdings.mode_problems = told  # type: ignore[method-assign,assignment]
+    return case, told
+
+
+def _closed(case: Watched) -> list[str]:
+    return [news.closed for news in case.watch.market_news()]
+
+
+def test_modes_when_they_are_not_told_again_then_what_was_closed_for_them_stays_closed() -> None:
+    case, told = _with_modes({INSTRUMENT.key: HEDGED})
+    case.watch.beat()
+    assert _closed(case) == [HEDGED]
+    case.after(3600)
+    assert told.asked == 1
+    assert _closed(case) == []
+
+    told.problems = {}
+    case.after(60)
+    assert _closed(case) == [""]
+
+
+@pytest.mark.parametrize("modes", [None, {INSTRUMENT.key: HEDGED}], ids=["not told", "hedged"])
+def test_modes_when_not_known_or_not_fit_at_the_start_then_asked_again_within_a_minute_without_the_list(
+    modes: Mapping[InstrumentKey, str] | None,
+) -> None:
+    case, told = _with_modes(modes)
+    told.problems = {INSTRUMENT.key: HEDGED}
+    lists = case.line.lists
+    for _ in range(3):
+        case.after(60)
+    assert (told.asked, case.line.lists) == (3, lists)
+    assert case.watch.view.trouble == ""
+
+
+def test_modes_when_the_question_fails_on_and_on_then_it_is_asked_once_a_minute() -> None:
+    case, told = _with_modes(None)
+    for _ in range(24):
+        case.after(5)
+    assert told.asked == 2
 
 
 def test_key_when_a_day_has_passed_then_its_rights_are_checked(case: Watched) -> None:

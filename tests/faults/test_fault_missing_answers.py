@@ -95,6 +95,48 @@ def test_book_when_the_exchange_does_not_offer_a_question_then_it_starts_and_tra
     assert ("How the account is set up is not known" in told) is (where in ("account", "leverage") and wallet is USDM)
 
 
+def test_leverage_when_it_is_not_told_and_more_than_one_is_planned_with_then_entries_wait(
+    exchange: StandIn, tmp_path: Path
+) -> None:
+    limits = {"risk__mode": "aggressive", "risk__max_leverage": "3", "testnet__symbols": [USDM.symbol]}
+    clean(exchange, USDM.where)
+    with engine_at(exchange, tmp_path / "data", "binance", **limits) as engine:
+        engine.connect()
+        exchange.fault("error_before", "leverage", **NOT_THERE)
+        exchange.call("forget")
+        running = engine.start("testnet")
+        assert running.caretaker is not None
+        [caretaker] = running.caretaker.each
+        for news in caretaker._ways.watch.market_news():
+            running.loop.watch.watched._take(news)
+        engine.candle({USDM.symbol: "50000"})
+        wish = PlaceOrder("testnet", USDM.key, Side.BUY, D("0.01"), OrderType.MARKET)
+        done = engine.command(wish)
+        assert "does not tell its leverage" in done.detail
+        assert exchange.requests(venue=USDM.where, where="create") == []
+    clean(exchange, USDM.where)
+
+
+def test_restart_when_the_key_is_refused_then_a_book_of_perpetuals_starts_all_the_same_and_holds_what_it_has(
+    exchange: StandIn, tmp_path: Path
+) -> None:
+    clean(exchange, BYBIT.where)
+    with engine_at(exchange, tmp_path / "data", BYBIT.exchange) as engine:
+        engine.connect()
+        engine.start("testnet")
+        engine.candle({BYBIT.symbol: "50000"})
+        assert engine.command(PlaceOrder("testnet", BYBIT.key, Side.BUY, D("0.01"), OrderType.MARKET)).status == "done"
+        assert engine.book is not None
+        engine.book.loop.resolve(everything=True)
+        engine.book.loop.pull()
+        engine.crash()
+        exchange.call("key", revoked=True)
+        loop = engine.start("testnet").loop
+        assert loop.book.ledger.held("manual", BYBIT.key) == D("0.01")
+        exchange.call("key", revoked=False)
+    clean(exchange, BYBIT.where)
+
+
 @pytest.mark.parametrize("made", NEEDED, indirect=True, ids=lambda row: f"{row[0]}-{row[1]}")
 def test_book_when_the_exchange_does_not_answer_what_is_needed_then_it_does_not_begin_and_says_why(
     made: tuple[Engine, Wallet, str], exchange: StandIn

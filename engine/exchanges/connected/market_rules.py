@@ -33,15 +33,19 @@ class MarketRules:
         Venue name in instrument keys.
     listed : sequence of Listed
         As read when the book was built; ``closed`` of it counts as news.
+    modes : mapping
+        As `set_modes`, of when the book was built: it lasts until the account was asked again.
     """
 
-    def __init__(self, row: VenueRow, name: str, listed: Sequence[Listed]) -> None:
+    def __init__(
+        self, row: VenueRow, name: str, listed: Sequence[Listed], modes: Mapping[InstrumentKey, str] | None = None
+    ) -> None:
         self._row, self._name = row, name
         self._planned = {each.instrument.key: each.instrument.max_leverage for each in listed}
         self._known = {each.instrument.key: each for each in listed}
         self._grave: dict[InstrumentKey, str] = {}
         self._by_list: dict[InstrumentKey, str] = {}
-        self._by_mode: dict[InstrumentKey, str] = {}
+        self._by_mode: dict[InstrumentKey, str] = dict(modes or {})
         self._told: dict[InstrumentKey, str] = {}
 
     def begin(self) -> list[MarketNews]:

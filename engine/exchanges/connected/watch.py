@@ -42,7 +42,9 @@ _AWAY = (VenueState.OFFLINE, VenueState.MAINTENANCE, VenueState.BANNED, VenueSta
 
 @dataclass(slots=True)
 class _Job:
-    """A duty. ``done_at`` is when (monotonic) it last began and succeeded, ``trouble`` why and since when it fails."""
+    """A duty. ``done_at`` is when (monotonic) it last began and succeeded, ``trouble`` why and since when it fails, and
+    ``retry_s`` how soon it is tried again then.
+    """
 
     every_s: float
     work: Callable[[], None]
@@ -50,6 +52,7 @@ class _Job:
     done_at: float
     gaps_known: int = -1
     trouble: tuple[str, float] | None = None
+    retry_s: float = RETRY_S
 
 
 class Watch:
@@ -80,7 +83,7 @@ class Watch:
         self._orders: dict[str, Report] = {}
         self._mark = 0
         self._untold: dict[str, tuple[float, int]] = {}
-        self._rules = MarketRules(setup.row, setup.name or setup.row.name, setup.listed)
+        self._rules = MarketRules(setup.row, setup.name or setup.row.name, setup.listed, setup.modes)
         self._news: deque[MarketNews] = deque(self._rules.begin())
         self._look, self._gap = Look(), STARTED
         self._gap_count = 0
@@ -94,11 +97,13 @@ class Watch:
 
     def _planned(self, plan: WatchPlan) -> dict[str, _Job]:
         now, patience = self._clock.monotonic(), STREAM_ROWS[self._setup.row.name].patience
+        modes_s = plan.markets_s if self._setup.modes == {} else plan.modes_again_s
         return {
             "orders": _Job(plan.orders_s * patience, self._look_at_orders, now, now),
             "money": _Job(plan.money_s * patience, self._look_at_money, now, now),
             "clock": _Job(plan.clock_s, self._look_at_clock, now + plan.clock_s, now),
             "markets": _Job(plan.markets_s, self._look_at_markets, now + plan.markets_s, now),
+            "modes": _Job(plan.markets_s, self._look_at_modes, now + modes_s, now, retry_s=plan.modes_again_s),
             "key": _Job(plan.key_s, self._calls.check_key, now + plan.key_s, now),
             "switch": _Job(plan.switch_s, self._beat, now + plan.switch_s, now),
         }
@@ -146,7 +151,7 @@ class Watch:
 
     def ask_markets_soon(self) -> None:
         """Look at the exchange's rules at the next beat: it refused an order for one of them."""
-        self._jobs["markets"].due = float("-inf")
+        self._jobs["markets"].due = self._jobs["modes"].due = float("-inf")
         self._wake.set()
 
     def note_gap(self, reason: str) -> None:
@@ -185,7 +190,7 @@ class Watch:
             job.work()
         except QuarterdeckError as error:
             now = self._clock.monotonic()
-            job.due = now + min(RETRY_S, job.every_s)
+            job.due = now + min(job.retry_s, job.every_s)
             job.trouble = (str(error), job.trouble[1] if job.trouble is not None else now)
         else:
             job.done_at, job.gaps_known, job.trouble = began, gaps, None
@@ -301,10 +306,15 @@ class Watch:
         self._line.measure_offset()
 
     def _look_at_markets(self) -> None:
-        """Rules of what is traded, then how the account is set up for it: both may be changed at any time."""
         markets = self._line.load_markets(self._setup.prepare)
         self._tell_markets(self._rules.read(markets, from_ms(self._now_ms())))
-        self._tell_markets(self._rules.set_modes(self._holdings.mode_problems()))
+
+    def _look_at_modes(self) -> None:
+        """How the account is set up for what is traded; what was against it lasts until the exchange says otherwise."""
+        problems = self._holdings.mode_problems()
+        self._tell_markets(self._rules.set_modes(problems))
+        if problems:
+            self._jobs["modes"].due = self._clock.monotonic() + self._setup.plan.modes_again_s
 
     def _tell_markets(self, news: Iterable[MarketNews]) -> None:
         for each in news:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
+from engine.domain.instruments import InstrumentKey
 from engine.domain.portfolio import Balance, VenuePosition
 from engine.exchanges.connected.connection import StreamCondition
 from engine.exchanges.connected.dead_man import DeadMan
@@ -59,7 +60,9 @@ class WatchPlan:
     orders_s, money_s : float
         Open orders; executions, positions and balances.
     clock_s, markets_s, key_s : float
-        The exchange's clock, its list of markets, the rights of the key.
+        The exchange's clock, its list of markets and how the account is set up, the rights of the key.
+    modes_again_s : float
+        How the account is set up, where that is not known or keeps something closed.
     switch_s : float
         Heartbeat of the dead-man's switch.
     deaf_s : float
@@ -77,6 +80,7 @@ class WatchPlan:
     clock_s: float = 1800.0
     markets_s: float = 3600.0
     key_s: float = 86_400.0
+    modes_again_s: float = 60.0
     switch_s: float = 15.0
     deaf_s: float = 10.0
     alone_s: float = 30.0
@@ -186,6 +190,9 @@ class WatchSetup:
         The dead-man's switch, where the trader wants it.
     prepare : callable or None
         As for `Line.load_markets`.
+    modes : mapping or None
+        Instruments that must not be opened as the account was set up when the book was built, and why; None where that
+        was not told.
     """
 
     row: VenueRow
@@ -197,3 +204,4 @@ class WatchSetup:
     plan: WatchPlan = field(default_factory=WatchPlan)
     switch: DeadMan | None = None
     prepare: Callable[[Any], None] | None = None
+    modes: Mapping[InstrumentKey, str] | None = field(default_factory=dict)
