@@ -49,8 +49,10 @@ class VenueSettings(Section):
         there = row.wallets.account_types
         for unknown in sorted(set(self.account_types) - set(there)):
             raise ValueError(f"account_types: {row.title} has no {unknown!r}; it has {', '.join(there)}")
-        if bool(self.rest_url) is not bool(self.websocket_url):
-            raise ValueError("rest_url and websocket_url belong together: give both, or none")
+        if self.websocket_url and not self.rest_url:
+            raise ValueError(
+                "websocket_url without rest_url: give both, or rest_url alone, which listens to no websocket"
+            )
         return self
 
     @property

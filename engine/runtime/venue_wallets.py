@@ -24,6 +24,7 @@ from engine.exchanges.connected.dialects import VenueRow
 from engine.exchanges.connected.line import Line
 from engine.exchanges.connected.line_setup import LineSetup
 from engine.exchanges.connected.listing import read_held, read_listed
+from engine.exchanges.connected.no_streams import NoStreams
 from engine.exchanges.connected.placing import Listed
 from engine.exchanges.connected.quotes import QuoteFeed
 from engine.exchanges.connected.streams import Streams, StreamSetup
@@ -199,7 +200,9 @@ class VenueWallet:
             )
             return open_stream_client(self.row.ccxt_id, door, account.websocket_url or None)
 
-        streams = Streams(StreamSetup(self.row, self.line, opened), venue, clock, feed)
+        streams: Streams | NoStreams = NoStreams()
+        if account.websocket_url or not account.rest_url:
+            streams = Streams(StreamSetup(self.row, self.line, opened), venue, clock, feed)
         setup = WatchSetup(self.row, self.line, feed.listed, streams, venue.hear, switch=self.switch, modes=self.modes)
         return Ways(self.line, streams, Watch(setup, clock, WatchCalls(gap=venue.missed)))
 

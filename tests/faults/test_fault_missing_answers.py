@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from connected_book import Engine, engine_at
+from connected_book import Engine, engine_at, settings_for
 from connected_case import until
 
 from engine.domain.commands import PlaceOrder, TradingState
@@ -212,3 +212,25 @@ def test_fault_29_websockets_refused_from_the_first_on_then_questions_take_their
         until(lambda: held(engine, wallet) == D("0.01"), LONG_S)
         assert exchange.call("state")["streams"][wallet.where] == 0
     clean(exchange, wallet.where)
+
+
+def test_account_when_only_its_rest_url_is_another_one_then_no_websocket_is_opened_and_it_trades_by_questions(
+    exchange: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("engine.runtime.venue_wallets.open_stream_client", lambda name, *_: opened.append(name))
+    clean(exchange, BYBIT.where)
+    with engine_at(exchange, tmp_path / "data", BYBIT.exchange) as engine:
+        engine.connect()
+        here = {**engine._changes, "venues.main.websocket_url": ""}
+        engine.settings = settings_for(exchange, engine.folder, BYBIT.exchange, **here)
+        running = engine.start("testnet")
+        assert running.caretaker is not None
+        running.caretaker.start()
+        engine.candle({BYBIT.symbol: "50000"})
+        wish = PlaceOrder("testnet", BYBIT.key, Side.BUY, D("0.01"), OrderType.MARKET)
+        until(lambda: drive(engine) == "" and engine.command(wish).status == "done", LONG_S)
+        until(lambda: held(engine, BYBIT) == D("0.01"), LONG_S)
+        assert "is not listened to" in running.loop.book.outside.instead["bybit"]
+        assert opened == []
+    clean(exchange, BYBIT.where)

@@ -15,6 +15,7 @@ from engine.runtime.accounts import (
     account_of,
     accounts_of_stage,
     connections_of,
+    named_accounts,
     public_address,
 )
 
@@ -132,3 +133,14 @@ def test_public_address_then_never_that_of_a_sandbox() -> None:
     moved = {"venues.main.rest_url": "http://127.0.0.1:9/k", "venues.main.websocket_url": "ws://127.0.0.1:9/k"}
     assert public_address(settings(**moved), "kraken") == "http://127.0.0.1:9/k"
     assert public_address(settings(paper__rest_url="http://127.0.0.1:8/p"), "binance") == "http://127.0.0.1:8/p"
+
+
+@pytest.mark.parametrize(("moved", "refused"), [("rest_url", ""), ("websocket_url", "websocket_url without rest_url")])
+def test_account_when_one_address_is_given_then_it_may_be_that_for_questions_alone(moved: str, refused: str) -> None:
+    changes = {"venues.play.exchange": "bybit", "venues.play.sandbox": True, f"venues.play.{moved}": HERE[moved]}
+    if refused:
+        with pytest.raises(SettingsError, match=refused):
+            load(environment={}, changes=changes)
+    else:
+        [account] = named_accounts(load(environment={}, changes=changes).settings)
+        assert (account.rest_url, account.websocket_url) == (HERE["rest_url"], "")

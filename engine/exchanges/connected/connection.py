@@ -61,6 +61,8 @@ class StreamCondition:
         Wall time of the last event it told.
     connections : int
         How often it was up so far.
+    is_wanted : bool
+        False where there is none, by the settings.
     """
 
     is_up: bool = False
@@ -68,6 +70,7 @@ class StreamCondition:
     since: datetime | None = None
     last_event_at: datetime | None = None
     connections: int = 0
+    is_wanted: bool = True
 
 
 class StreamLost(VenueError):

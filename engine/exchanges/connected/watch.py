@@ -130,8 +130,9 @@ class Watch:
         with self._lock:
             gap, look = self._gap, self._look
         deaf_s = now - self._deaf_since if self._deaf_since is not None else 0.0
-        is_alone = deaf_s >= self._setup.plan.alone_s
-        return WatchView(self._setup.streams.condition, gap, look, words, now - since, self._overdue(now), is_alone)
+        stream = self._setup.streams.condition
+        is_alone = not stream.is_wanted or deaf_s >= self._setup.plan.alone_s
+        return WatchView(stream, gap, look, words, now - since, self._overdue(now), is_alone)
 
     @property
     def hearing(self) -> VenueHearing:

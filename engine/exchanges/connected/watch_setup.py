@@ -165,6 +165,8 @@ class WatchView:
 
 
 def _absence(stream: StreamCondition) -> str:
+    if not stream.is_wanted:
+        return f"is not listened to ({stream.detail})"
     since = f" since {stream.since:%H:%M:%S} UTC" if stream.since is not None else ""
     if not stream.connections:
         return f"is not connected yet{since and f', tried{since}: {stream.detail}'}"
