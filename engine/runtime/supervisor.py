@@ -168,7 +168,8 @@ class Supervisor:
             self._restart(engine, "made no progress", None)
         else:
             for thread in broken:
-                self._restart_book(engine, thread, "made no progress" if thread.book in hung else _why_ended(thread))
+                why = "made no progress" if thread.book in hung else f"ended: {thread.failure}"
+                self._restart_book(engine, thread, why)
 
     def _restart(self, engine: EngineThread, why: str, failure: BaseException | None) -> None:
         """The engine as a whole, under a new lease: where what the books share is concerned."""
@@ -297,15 +298,22 @@ class Supervisor:
         with self._switching:
             self._in_hand = book
             try:
-                self._switch(book, settings, wanted)
-                self.settings, self._wanted = settings, {**self._wanted, book: wanted}
+                while not self._is_switched(book, settings, wanted):
+                    continue
             finally:
                 self._in_hand = ""
 
-    def _switch(self, book: str, settings: Settings, wanted: bool) -> None:
+    def _is_switched(self, book: str, settings: Settings, wanted: bool) -> bool:
+        """Switch; False where the engine was started again meanwhile, with the book as it was before."""
         engine = self._thread
-        if engine is None:
-            return
+        if engine is not None:
+            self._switch(engine, book, settings, wanted)
+        with self._changing:
+            if self._thread is engine:
+                self.settings, self._wanted = settings, {**self._wanted, book: wanted}
+            return self._thread is engine
+
+    def _switch(self, engine: EngineThread, book: str, settings: Settings, wanted: bool) -> None:
         ran = engine.book(book)
         if ran is not None:
             self._end_book(ran)
@@ -340,7 +348,3 @@ def _why_broken(engine: EngineThread, is_hung: bool) -> str:
     if engine.failure is not None or not engine.is_alive():
         return f"ended: {engine.failure}"
     return "made no progress" if is_hung else ""
-
-
-def _why_ended(thread: BookThread) -> str:
-    return f"ended: {thread.failure}"

@@ -249,3 +249,25 @@ def test_switch_when_other_settings_are_refused_then_the_book_runs_on_with_the_o
         assert paper(supervisor).state is TradingState.ACTIVE
         assert life(supervisor, "demo") is trading
         assert supervisor.restarts == 0
+
+
+def test_switch_off_when_the_whole_engine_is_started_again_meanwhile_then_the_book_does_not_trade_on(
+    tmp_path: Path,
+) -> None:
+    with running(tmp_path, engine__hung_after_s=60, **OFFLINE) as supervisor:
+        wait_for_trades(supervisor)
+        before, go = supervisor.thread, hang_paper(supervisor)
+        off = threading.Thread(target=supervisor.switch_book, args=("paper", supervisor.settings, False), daemon=True)
+        off.start()
+
+        def broken() -> None:
+            raise CannotRecord("made for this test")
+
+        loop(supervisor, "demo").hear = broken  # type: ignore[method-assign]
+        until(lambda: supervisor.thread is not before, "the engine's next life")
+        go.set()
+        off.join(30)
+        assert not off.is_alive()
+        assert supervisor.thread is not None
+        assert supervisor.thread.book("paper") is None
+        assert [book.name for book in supervisor.snapshot().books] == ["demo"]
