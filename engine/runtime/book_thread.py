@@ -17,7 +17,7 @@ from typing import Protocol
 import structlog
 
 from engine.domain.commands import CommandStatus, EmergencyStop
-from engine.domain.errors import BadInput, EngineError, Fenced, QuarterdeckError, VenueError
+from engine.domain.errors import BadInput, CannotRecord, EngineError, Fenced, QuarterdeckError, VenueError
 from engine.domain.market import Bars, FeedStatus, MarketEvent
 from engine.domain.portfolio import Balance, BookSnapshot
 from engine.domain.ports import Clock
@@ -127,6 +127,12 @@ class BookThread(threading.Thread):
         if running is not None and running.caretaker is not None:
             after_s = max(after_s, LONGEST_QUESTION_S)
         return silent_s > after_s or time.monotonic() - self._turn_began > max(after_s, LONGEST_TURN_S)
+
+    @property
+    def concerns_all(self) -> bool:
+        """Whether what ended it is shared by all books: the record, or its lease. That it was given up is its own."""
+        is_fenced = isinstance(self.failure, Fenced) and not self._lifeline.is_cut
+        return is_fenced or isinstance(self.failure, CannotRecord)
 
     @property
     def queue_length(self) -> int:

@@ -11,7 +11,7 @@ import structlog
 
 from config.settings import Settings
 from engine.domain.commands import TradingState
-from engine.domain.errors import BadInput, CannotRecord, EngineError, Fenced, QuarterdeckError
+from engine.domain.errors import BadInput, CannotRecord, EngineError, QuarterdeckError
 from engine.domain.facts import Notice, Severity
 from engine.domain.instruments import InstrumentKey
 from engine.domain.market import CandleArrays
@@ -161,7 +161,7 @@ class Supervisor:
         threads = engine.books
         hung = {thread.book for thread in threads if thread.is_alive() and thread.is_hung(after_s)}
         broken = [each for each in threads if each.book in hung or not each.is_alive()]
-        shared = next((each.failure for each in broken if isinstance(each.failure, CannotRecord | Fenced)), None)
+        shared = next((each.failure for each in broken if each.concerns_all), None)
         if shared is not None:
             self._restart(engine, f"ended: {shared}", shared)
         elif threads and len(hung) == len(threads):

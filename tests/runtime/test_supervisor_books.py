@@ -271,3 +271,28 @@ def test_switch_off_when_the_whole_engine_is_started_again_meanwhile_then_the_bo
         assert supervisor.thread is not None
         assert supervisor.thread.book("paper") is None
         assert [book.name for book in supervisor.snapshot().books] == ["demo"]
+
+
+def test_switch_when_neither_other_settings_nor_the_old_ones_start_in_time_then_the_other_books_run_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running(tmp_path, **OFFLINE) as supervisor:
+        wait_for_trades(supervisor)
+        engine, trading, go = supervisor.thread, life(supervisor, "demo"), threading.Event()
+        begin = build.build_paper
+
+        def stuck(*arguments: Any) -> Any:
+            go.wait(60)
+            return begin(*arguments)
+
+        monkeypatch.setattr("engine.runtime.assembling.build_paper", stuck)
+        monkeypatch.setattr("engine.runtime.launching.READY_TIMEOUT_S", 0.5)
+        results = switching(supervisor, supervisor.settings)
+        until(lambda: results, "the refusal")
+        given_up = life(supervisor, "paper")
+        go.set()
+        until(
+            lambda: life(supervisor, "paper") is not given_up and life(supervisor, "paper").has_begun, "its next life"
+        )
+        assert supervisor.thread is engine
+        assert life(supervisor, "demo") is trading
