@@ -282,6 +282,16 @@ def test_cursor_when_stored_by_an_older_version_then_it_goes_on_from_there(way: 
     assert desk.numbers() == [4]
 
 
+def test_row_when_it_cannot_be_read_and_is_of_before_what_was_asked_for_then_it_is_no_concern() -> None:
+    desk = Desk("kraken-perp")
+    for number, age_s in ((1, 90_000), (2, 30)):
+        desk.exchange.execute(number, NOW_MS - age_s * 1000)
+    desk.exchange.rows[0]["side"] = None
+    desk.look_until_read()
+    assert desk.numbers() == [2]
+    assert desk.executions.unreadable == ()
+
+
 ODD: dict[str, dict[str, Any]] = {
     "without its fee": {"fee": None},
     "without the coin of its fee": {"fee": {"cost": "1", "currency": None}},

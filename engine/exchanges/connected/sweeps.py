@@ -197,6 +197,8 @@ class Sweep:
     def _keep_odd(self, raw: Mapping[str, Any], why: str) -> None:
         number, at_ms = str(raw.get("id") or ""), raw.get("timestamp")
         at_ms = at_ms if type(at_ms) is int and at_ms > 0 else None
+        if at_ms is not None and at_ms < self.span.since_ms:
+            return  # some lists reach back beyond what was asked for
         self.known.add(f"odd {number or raw}")
         self.odd[number or str(raw)] = Odd(number, at_ms, why)
 
