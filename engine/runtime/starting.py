@@ -222,8 +222,9 @@ def _move_capital(loop: TradingLoop, venues: Venues) -> None:
     if flows:
         name = f"move-{loop.sequence}"
         loop.fund([CashFlow(v, f"{name}-{v}", currency, amount, at, f"venue {what}") for v, amount, what in flows])
-    if came and venues.usable is not None:
-        take_baseline(loop, came)
+    strange = [venue for venue in here if venue not in book.cursors]  # also where an earlier start ended just here
+    if strange and loop.has_checkpoint and venues.usable is not None:
+        take_baseline(loop, strange)
         loop.maybe_checkpoint(force=True)
 
 

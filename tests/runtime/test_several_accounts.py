@@ -311,3 +311,25 @@ def test_candles_of_two_venues_then_come_as_one_source(engine: Engine) -> None:
         venue.source.connect()
     assert {instrument.key for instrument in source.instruments()} == {BYBIT, BINANCE}
     assert len(source.history(BINANCE, 5)) == len(source.history(BYBIT, 5)) == 5
+
+
+def test_account_when_it_joins_and_stays_silent_before_its_coins_were_noted_then_the_next_start_notes_them(
+    exchange: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with two(exchange, tmp_path) as engine:
+        engine.connect("one", venue="bybit")
+        engine.start("testnet")
+        engine.crash()
+        exchange.call("order", venue="binance", symbol="BTCUSDT", side="buy", quantity="0.01", type="market")
+        engine.connect("other", venue="binance")
+        with monkeypatch.context() as patch:
+            silent = VenueUnreachable("made for this test")
+            patch.setattr(ConnectedVenue, "pass_over", lambda *_: (_ for _ in ()).throw(silent))
+            with pytest.raises(VenueUnreachable):
+                engine.start("testnet")
+        engine.crash()
+        running_book = engine.start("testnet")
+        book = running_book.loop.book
+        assert book.ledger.balances["binance", "USDT"] == D(5000)
+        assert book.external["binance", "BTC"] > D("0.509")
+        assert (book.state, running_book.recovered.differences) == (TradingState.ACTIVE, ())
