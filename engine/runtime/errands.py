@@ -6,13 +6,14 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from engine.domain.commands import Command, CommandStatus, Promote
+from engine.domain.commands import Command, CommandStatus, EmergencyStop, Promote
 from engine.domain.ports import Clock
 from engine.runtime.book_thread import BookThread
 from engine.runtime.obeying import Answer, Asked, Order
 
 NOTE_AFTER_S = 1.0
 """A command that some book has not answered by then says so beside its receipt."""
+NOT_STOPPED = "it ended before it took the stop in; what it holds and its orders at the exchange stay as they are"
 
 
 @dataclass(slots=True)
@@ -88,7 +89,9 @@ class Errands:
                 if left not in errand.waiting:
                     continue
                 errand.waiting.remove(left)
-                if not errand.for_all or not (errand.waiting or errand.answered):
+                if errand.for_all and isinstance(errand.command.body, EmergencyStop):
+                    errand.answered[left] = CommandStatus.UNKNOWN, f"{left}: {NOT_STOPPED}"
+                elif not errand.for_all or not (errand.waiting or errand.answered):
                     errand.answered[left] = CommandStatus.REFUSED, f"no book {left!r} is running; {self._there()}"
 
     def hand_out(self, command: Command, settle: Callable[[Answer], bool]) -> None:
