@@ -239,6 +239,10 @@ def _checked(merged: dict[str, Any], sources: Mapping[str, str]) -> Settings:
         for problem in error.errors(include_url=False):
             name = ".".join(str(part) for part in problem["loc"])
             what = "unknown setting" if problem["type"] == "extra_forbidden" else problem["msg"]
+            what = what.removeprefix("Value error, ")
+            if not name:  # a rule that holds several settings together names them itself
+                problems.append(what)
+                continue
             problems.append(f"{name} ({sources.get(name, 'default')}): {what}, got {problem['input']!r:.60}")
         raise SettingsError("settings refused: " + "; ".join(problems)) from error
 

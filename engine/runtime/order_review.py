@@ -20,7 +20,10 @@ _SOURCES = {"mid": "middle of bid and ask", "close": "close of the last candle"}
 _BASIS_POINT = Decimal("0.0001")
 MANUAL = "manual"
 """The sleeve of orders by hand."""
-_LOOK = "Sent. What was filled stands under Fills, what was not under Working orders."
+_LOOK = (
+    "Sent. What was filled stands under Fills, what works on under Working orders, what the venue refused or ended at "
+    "once under Orders."
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,8 @@ class Rule:
     def words(self) -> str:
         """The rule for people."""
         profit = ", a result above zero after costs and a drawdown within the limit" if self.needs_profit else ""
-        return f"at least {self.trades} closed trades on {self.days} days in {' or '.join(self.before)}{profit}"
+        days = "1 day" if self.days == 1 else f"{self.days} days"
+        return f"at least {self.trades} closed trades on {days} in {' or '.join(self.before)}{profit}"
 
 
 RULES = {

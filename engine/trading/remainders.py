@@ -7,7 +7,7 @@ from datetime import datetime
 from decimal import Decimal, localcontext
 
 from engine.domain.codec import plain
-from engine.domain.instruments import InstrumentKey
+from engine.domain.instruments import InstrumentKey, venue_of
 from engine.domain.orders import Purpose
 from engine.domain.portfolio import StillHeld
 from engine.ledger.ledger import EXACT
@@ -59,7 +59,7 @@ def open_at_worst(book: Book) -> Decimal | None:
 def dust(book: Book) -> str:
     """What an emergency stop has left because no venue takes so small an order; "" where nothing is left.
 
-    Sleeves that hold the same are told apart, as each is closed by itself.
+    Sleeves that hold the same are told apart, as each is closed by itself. Of several venues each is named.
     """
     rows = [_dust_words(book, key, quantity) for key, quantity in _holdings(book) if _is_dust(book, key, quantity)]
     return f"flat except dust: {', '.join(rows)}" if rows else ""
@@ -93,4 +93,6 @@ def _dust_words(book: Book, key: InstrumentKey, quantity: Decimal) -> str:
     least = f"the least order of {plain(instrument.min_notional)} {instrument.quote}"
     if worth >= instrument.min_notional:
         least = f"the least amount of {plain(instrument.lot_size)} {instrument.base}"
-    return f"{plain(quantity)} {instrument.base} ({shown} {instrument.quote}), below {least}"
+    several = len({venue_of(each) for each in book.ledger.instruments}) > 1
+    where = f" at {venue_of(key)}" if several else ""
+    return f"{plain(quantity)} {instrument.base}{where} ({shown} {instrument.quote}), below {least}"

@@ -210,6 +210,8 @@ def test_venues_when_a_running_book_trades_it_then_its_keys_stay(desk: Engine) -
 def test_stop_when_ordered_then_flat_by_the_exchanges_own_journal(desk: Engine, exchange: StandIn) -> None:
     said = desk("stop", "--reason", "the end of the day", "--wait", "60", "--json")
     assert (said.code, said.json["state"]) == (0, "VERIFIED FLAT"), said.err
+    proof = said.json["steps"][-1]["detail"]
+    assert said.json["detail"] == f"{proof}; trading stays halted until arm", "dust it left is named here, too"
     verdict = judge(exchange.journal, "bybit")
     assert [order.origin for order in verdict.open_orders] == ["hand"], "only the trader's own is left alone"
     assert desk("order", "desk", "BTC/USDT", "buy", "0.001").code == 4

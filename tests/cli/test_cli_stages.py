@@ -54,6 +54,17 @@ def test_run_when_no_account_is_known_then_refused_with_the_way_there(typed: Typ
     assert len(said.strip().splitlines()) == 1
 
 
+def test_run_when_the_settings_want_only_a_stage_without_keys_then_the_reason_is_told_once(
+    typed: Typed, in_process: Path, exchange: StandIn
+) -> None:
+    describe(in_process, exchange, desk=True)
+    with (in_process / "quarterdeck.toml").open("a", encoding="utf-8") as file:
+        file.write("[demo]\nenabled = false\n[testnet]\nenabled = true\n")
+    code, out, said = typed("run", "--for", "1")
+    assert (code, out) == (2, "")
+    assert said.count("the keys of bybit/desk are not stored") == 1
+
+
 def test_run_when_keys_are_missing_then_says_which_command_stores_them(
     typed: Typed, in_process: Path, exchange: StandIn
 ) -> None:

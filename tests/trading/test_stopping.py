@@ -9,7 +9,9 @@ import pytest
 
 from engine.domain.commands import ClosePosition, EmergencyStop, Rearm, SetTrading, TradingState
 from engine.domain.facts import StopStep
+from engine.domain.instruments import Instrument, Kind
 from engine.trading.recovery import compare
+from engine.trading.remainders import dust
 from engine.trading.report import report
 from tests.trading.harness import PERP, SPOT, D, Desk
 
@@ -201,6 +203,10 @@ def test_stop_when_opposite_strategies_leave_only_dust_then_flat_and_rearmed() -
     assert re.fullmatch(
         r"flat except dust: (-?0\.\d+ BTC \(\d\.\d\d USDT\), below the least order of 5 USDT(, )?)+", view.dust
     )
+    elsewhere = Instrument("w", "BTC", "USDT", Kind.PERPETUAL, D("0.01"), D("0.0001"), D(5), D(10))
+    desk.book.ledger.instruments[elsewhere.key] = elsewhere
+    assert re.search(r"BTC at v \(", dust(desk.book)), "of several venues the one that holds it is named"
+    del desk.book.ledger.instruments[elsewhere.key]
     done = desk.command(Rearm("test"), "rearm")
     assert done is not None
     assert done.status == "done"

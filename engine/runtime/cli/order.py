@@ -247,11 +247,12 @@ def _finish(reader: MoneyReader, row: OrderRow, *, as_json: bool) -> int:
 
 def _words(row: OrderRow, average: Decimal | None) -> str:
     intent = row.intent
-    price = f" at {plain(average)} on average" if average is not None else ""
+    base, quote = intent.instrument.partition(":")[2].partition(":")[0].split("/")
+    price = f" at {plain(average)} {quote} on average" if average is not None else ""
     number = f", number {row.venue_order_id} there" if row.venue_order_id else ""
     return (
         f"{intent.client_id}: {intent.side.value} {plain(intent.quantity)} {intent.instrument}, "
-        f"{row.state.value}, {plain(row.filled)} filled{price}{number}, book {row.book}"
+        f"{row.state.value}, {plain(row.filled)} {base} filled{price}{number}, book {row.book}"
     )
 
 

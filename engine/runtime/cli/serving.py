@@ -37,8 +37,9 @@ _ENDING = ("SIGTERM", "SIGINT", "SIGHUP")
 def run(options: argparse.Namespace) -> int:
     """Run the engine until a signal or the end of ``--for``."""
     settings = effective(_changes(options))
-    if options.stage in STAGES:
-        _require_ready(settings.settings, STAGES[options.stage])
+    enabled = [book for book in BOOKS if getattr(settings.settings, book).enabled]
+    if len(enabled) == 1 and enabled[0] in STAGES:  # beside others it may be missing; alone there is nothing to run
+        _require_ready(settings.settings, STAGES[enabled[0]])
     ending = threading.Event()
     for name in _ENDING:
         if hasattr(signal, name):

@@ -105,7 +105,7 @@ def _say_book(book: dict[str, Any]) -> None:
 
 def _money(text: str | None) -> str:
     """An amount of money for people, to the hundredth; ``--json`` has it exactly."""
-    return "unknown" if text is None else f"{Decimal(text):.2f}"
+    return "unknown" if text is None else f"{round(Decimal(text), 2) + 0:.2f}"
 
 
 def _cell(name: str, value: str | None) -> str | Decimal | None:

@@ -81,7 +81,7 @@ def _finish(order: _Order, as_json: bool) -> int:
         "reason": order.command.reason,
         "actor": order.command.actor.name,
         "ordered_at": order.command.at,
-        "detail": _detail(order, state),
+        "detail": _detail(order, state, books),
         "steps": next(iter(books.values()))["steps"] if books else [],
         "books": books,
     }
@@ -92,10 +92,10 @@ def _finish(order: _Order, as_json: bool) -> int:
     return _CODES[state]
 
 
-def _detail(order: _Order, state: str) -> str:
+def _detail(order: _Order, state: str, books: dict[str, Any]) -> str:
     match state:
         case "VERIFIED FLAT":
-            return "no open order and no position, each seen twice; trading stays halted until arm"
+            return f"{_proof(books)}; trading stays halted until arm"
         case "STOPPING":
             return "the engine goes on with it; look again with status"
         case "REFUSED":
@@ -103,6 +103,14 @@ def _detail(order: _Order, state: str) -> str:
             return receipt.detail if receipt else "refused"
         case _:
             return f"no engine runs in {order.folder}; the next start carries the stop out before anything else"
+
+
+def _proof(books: dict[str, Any]) -> str:
+    """What the last step of each book says; the dust it left is named, with the book where there are several."""
+    proofs = {name: book["steps"][-1]["detail"] for name, book in books.items() if book["steps"]}
+    if len(set(proofs.values())) == 1:
+        return next(iter(proofs.values()))
+    return "; ".join(f"{name}: {proof}" for name, proof in proofs.items()) or "every book is flat"
 
 
 def _watch(order: _Order) -> tuple[str, dict[str, Any]]:
