@@ -294,7 +294,9 @@ class Ledger:
         try:
             return self.instruments[key]
         except KeyError:
-            raise BadInput(f"{key}: a fill for an instrument this book does not know") from None
+            raise BadInput(
+                f"{key}: a fill for an instrument this book does not know; name its symbol in the settings again"
+            ) from None
 
     # -- checkpoints ---------------------------------------------------------------------------------------------
 

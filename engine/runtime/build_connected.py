@@ -146,7 +146,15 @@ def _assembled(opening: Opening, wallets: Sequence[VenueWallet]) -> RunningBook:
     feeds, candles = [wallet.quotes() for wallet in wallets], [wallet.candles() for wallet in wallets]
     by_name: dict[str, MarketVenue] = {venue.venue: venue for venue in venues}
     usable = _usable(first.capital, parts.settings.base_currency)
-    running = start_book(parts, book, _market(parts, wallets, candles, feeds), Venues(by_name, usable=usable), first)
+    running = start_book(
+        parts,
+        book,
+        _market(parts, wallets, candles, feeds),
+        Venues(by_name, usable=usable, moved=_moved(wallets)),
+        first,
+    )
+    for wallet in wallets:
+        wallet.note_account()
     for each in candles:
         each.resume_at(_first_close(book, parts.clock.now()))
     running.caretaker = _caretakers(running, wallets, venues, feeds)
@@ -156,6 +164,12 @@ def _assembled(opening: Opening, wallets: Sequence[VenueWallet]) -> RunningBook:
         why = "; ".join(running.recovered.differences)
         book.licence.obstacles["reconciliation"] = f"books and exchange were not found equal: {why}"
     return running
+
+
+def _moved(wallets: Sequence[VenueWallet]) -> dict[str, str]:
+    """The accounts that were traded before at venues whose account is another one now."""
+    before = {wallet.row.name: (wallet.account_before(), wallet.account.connection_id) for wallet in wallets}
+    return {venue: was for venue, (was, now) in before.items() if was not in ("", now)}
 
 
 def _market(

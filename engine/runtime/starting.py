@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import ROUND_DOWN, Decimal
 from functools import partial
@@ -121,11 +121,15 @@ def new_book(parts: Parts, config: BookConfig, instruments: Sequence[Instrument]
 
 @dataclass(frozen=True, slots=True)
 class Venues:
-    """The venues of a book by name, the journals of simulated ones, and what a real one has free for the book."""
+    """The venues of a book by name, the journals of simulated ones, and what a real one has free for the book.
+
+    ``moved`` names the account that the book traded before, where a venue's is another one now.
+    """
 
     by_name: Mapping[str, MarketVenue]
     journals: tuple[FileVenueJournal, ...] = ()
     usable: Callable[[MarketVenue], Decimal] | None = None
+    moved: Mapping[str, str] = field(default_factory=dict)
 
 
 def start_book(
@@ -135,11 +139,18 @@ def start_book(
     venues: Venues,
     first: BookSettings | ConnectedSettings,
 ) -> RunningBook:
-    """Recover a book, or begin it: capital, limits, strategies; then it may be driven."""
+    """Recover a book, or begin it: capital, limits, strategies; then it may be driven.
+
+    Raises
+    ------
+    BadInput
+        Something is held, or an order works, where the book would not trade any more.
+    """
     name = book.config.name
     core = TradingCore(book)
     loop = TradingLoop(core, parts.journal_of(name), venues.by_name, parts.clock, parts.observe(book))
     loop.load()
+    _require_within_reach(loop, venues)
     is_new = not loop.has_checkpoint and not book.ledger.fills
     if is_new:
         _begin(parts, loop, source, venues, first)
@@ -150,6 +161,22 @@ def start_book(
     recovered = recover(loop, parts.wait)
     reconciler = Reconciler(loop, parts.clock)
     return RunningBook(name, loop, StopDriver(loop, parts.clock), reconciler, source, venues.journals, recovered)
+
+
+def _require_within_reach(loop: TradingLoop, venues: Venues) -> None:
+    """Nothing may be held, and no order work, under a symbol or in an account that the settings no longer name: what is
+    held could neither be valued nor closed, and an order would be taken for gone.
+    """
+    book = loop.book
+    held = {key for _, key, _ in book.ledger.open_holdings()}
+    for key in sorted(held | {order.intent.instrument for order in book.tracker.open_orders()}):
+        venue, what = venue_of(key), f"{book.config.name} still holds {key}, or has orders on it"
+        if venue in venues.by_name and key not in book.ledger.instruments:
+            raise BadInput(
+                f"{what}, and the settings do not name its symbol any more: name it again, and close it first"
+            )
+        if venue in venues.moved:
+            raise BadInput(f"{what}, in the account {venues.moved[venue]}: name that again, and close it there first")
 
 
 def _halt(loop: TradingLoop, reason: str) -> None:

@@ -38,6 +38,7 @@ from engine.runtime.caretaker import Caretaker, KeyWatch, Ways, why_not_approved
 from engine.runtime.connections import Connection
 from engine.runtime.market_list import keep, kept
 from engine.runtime.starting import Parts
+from engine.storage.lease import write_durably
 from engine.trading.book import Book
 from engine.trading.loop import TradingLoop
 
@@ -130,6 +131,17 @@ class VenueWallet:
         reading = read_listed if self.is_new else read_held
         [listed] = reading(self.row, self.markets, [symbol], Decimal(self.opening.parts.settings.risk.max_leverage))
         return listed
+
+    def account_before(self) -> str:
+        """The account that the book traded at this venue when it last started; "" where that is not known."""
+        try:
+            return self.opening.file(self.row, "account").read_text(encoding="utf-8").strip()
+        except (OSError, ValueError):
+            return ""
+
+    def note_account(self) -> None:
+        """Remember which account the book trades at this venue."""
+        write_durably(self.opening.file(self.row, "account"), f"{self.account.connection_id}\n".encode())
 
     def join(self, book: Book) -> ConnectedVenue:
         """The venue as the book uses it.

@@ -14,7 +14,7 @@ from connected_book import Engine, engine_at, settings_for
 from connected_case import until
 
 from engine.domain.commands import PlaceOrder, TradingState
-from engine.domain.errors import VenueUnreachable
+from engine.domain.errors import BadInput, VenueUnreachable
 from engine.domain.instruments import InstrumentKey
 from engine.domain.orders import OrderType, Side
 from engine.exchanges.connected.connection import StreamPlan
@@ -134,6 +134,39 @@ def test_restart_when_the_key_is_refused_then_a_book_of_perpetuals_starts_all_th
         loop = engine.start("testnet").loop
         assert loop.book.ledger.held("manual", BYBIT.key) == D("0.01")
         exchange.call("key", revoked=False)
+    clean(exchange, BYBIT.where)
+
+
+@pytest.mark.parametrize("is_stopped", [True, False], ids=["stopped", "crashed"])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"testnet__symbols": ["ETH/USDT:USDT"]}, "symbol.* again"),
+        ({"testnet__connections": ["bybit/other"]}, "account bybit/main: name that again"),
+    ],
+    ids=["symbol", "account"],
+)
+def test_restart_when_what_is_held_is_left_out_of_the_settings_then_it_is_refused_with_the_way_out(
+    exchange: StandIn, tmp_path: Path, change: dict[str, Any], words: str, is_stopped: bool
+) -> None:
+    clean(exchange, BYBIT.where)
+    with engine_at(exchange, tmp_path / "data", BYBIT.exchange) as engine:
+        engine.connect()
+        loop = engine.start("testnet").loop
+        engine.candle({BYBIT.symbol: "50000"})
+        assert engine.command(PlaceOrder("testnet", BYBIT.key, Side.BUY, D("0.01"), OrderType.MARKET)).status == "done"
+        loop.resolve(everything=True)
+        loop.pull()
+        loop.maybe_checkpoint(force=is_stopped)
+        engine.crash()
+        engine.connect("other")
+        first = engine.settings
+        engine.settings = settings_for(exchange, engine.folder, BYBIT.exchange, **engine._changes | change)
+        with pytest.raises(BadInput, match=words):
+            engine.start("testnet")
+        engine.crash()
+        engine.settings = first
+        assert engine.start("testnet").loop.book.ledger.held("manual", BYBIT.key) == D("0.01")
     clean(exchange, BYBIT.where)
 
 
