@@ -177,3 +177,23 @@ def test_own_order_when_another_engine_placed_it_in_the_books_name_then_not_take
     assert own_orders(engine) == [number]
     assert "by another engine" in adopt(engine, number)
     assert tracked(engine) == []
+
+
+def test_own_order_when_made_larger_at_the_exchange_after_it_was_adopted_then_all_of_it_is_counted_to_its_end(
+    engine: Engine,
+) -> None:
+    number = by_hand(engine)
+    assert adopt(engine, number).startswith("done: ")
+    settle(engine)
+    engine.exchange.client("bybit", "swap").edit_order(number, "BTC/USDT:USDT", "limit", "buy", "0.03", "49000")
+    settle(engine)
+    assert [order.remaining for order in tracked(engine)] == [D("0.03")]
+    engine.exchange.call("fill", venue="bybit", order_id=number, quantity="0.011")
+    settle(engine)
+    assert [order.remaining for order in tracked(engine)] == [D("0.019")]
+    assert engine.book is not None
+    engine.book.loop.maybe_checkpoint(force=True)
+    engine.crash()
+    engine.start("testnet")
+    settle(engine)
+    assert [order.remaining for order in tracked(engine)] == [D("0.019")]

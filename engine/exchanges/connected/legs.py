@@ -231,10 +231,12 @@ class KeptOrder:
 
     def learn(self, leg: Leg, *, may_grow: bool) -> None:
         """The exchange has told the newest leg's quantity: where it is the one last asked for, that change was carried
-        out; one found after a restart may have been cut, which is final where its entry is not known to work.
+        out; one found after a restart may have been cut, which is final where its entry is not known to work. An order
+        of the trader's that was taken over has the size he gives it at the exchange, also afterwards.
         """
         total = self.filled - leg.done + leg.quantity
-        if self.asked == total or (self.adopted and not may_grow and total < self.quantity):
+        is_his = self.intent.adopted is not None and total != self.quantity
+        if is_his or self.asked == total or (self.adopted and not may_grow and total < self.quantity):
             self.quantity, self.resized, self.asked = total, True, None
         self.adopted = False
 
