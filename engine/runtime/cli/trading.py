@@ -107,7 +107,7 @@ def _detail(order: _Order, state: str, books: dict[str, Any]) -> str:
 
 def _proof(books: dict[str, Any]) -> str:
     """What the last step of each book says; the dust it left is named, with the book where there are several."""
-    proofs = {name: book["steps"][-1]["detail"] for name, book in books.items() if book["steps"]}
+    proofs: dict[str, str] = {name: book["steps"][-1]["detail"] for name, book in books.items() if book["steps"]}
     if len(set(proofs.values())) == 1:
         return next(iter(proofs.values()))
     return "; ".join(f"{name}: {proof}" for name, proof in proofs.items()) or "every book is flat"
