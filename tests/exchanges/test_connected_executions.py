@@ -282,6 +282,19 @@ def test_cursor_when_stored_by_an_older_version_then_it_goes_on_from_there(way: 
     assert desk.numbers() == [4]
 
 
+@EVERY_WAY
+def test_list_when_the_clock_was_hours_ahead_for_a_look_then_what_is_executed_next_is_told_all_the_same(
+    way: str,
+) -> None:
+    desk = Desk(way)
+    desk.now_ms += 14 * 3_600_000
+    desk.look()
+    desk.now_ms -= 14 * 3_600_000 - 60_000
+    number = desk.execute_at(desk.now_ms - 5_000)
+    desk.look_until_read()
+    assert desk.numbers() == [number]
+
+
 def test_row_when_it_cannot_be_read_and_is_of_before_what_was_asked_for_then_it_is_no_concern() -> None:
     desk = Desk("kraken-perp")
     for number, age_s in ((1, 90_000), (2, 30)):

@@ -18,8 +18,9 @@ from engine.exchanges.connected.reading import Trade
 Row = Trade | FundingPaid | CashFlow
 RowReader = Callable[[Mapping[str, Any]], Row | None]
 """Makes a fact of a row in the library's words; None where it is of no concern. Raises `Unreadable`."""
-QUIET_MS = 3_600_000
-"""A list in which nothing happens is taken as read up to so long ago."""
+QUIET_MS = 15 * 3_600_000
+"""A list in which nothing happens is taken as read up to so long ago: longer than a clock is wrong that was set by
+another zone, lest what is executed next lies before the mark."""
 MOST_FAILURES = 5
 """A page that fails so often in a row may be gone, such as by a name that has expired: its span is begun anew. After
 each time twice as many failures are borne, so that an exchange that seldom answers is read to the end, too."""
