@@ -41,6 +41,11 @@ class _Order:
     control: ControlStore | None
     deadline: float
 
+    @property
+    def receipt(self) -> Receipt | None:
+        """What became of it so far; None where that is not stored."""
+        return self.control.receipt(self.command.command_id) if self.control is not None else None
+
 
 def stop(options: argparse.Namespace) -> int:
     """Order an emergency stop durably, then watch it being carried out."""
@@ -97,10 +102,11 @@ def _detail(order: _Order, state: str, books: dict[str, Any]) -> str:
         case "VERIFIED FLAT":
             return f"{_proof(books)}; trading stays halted until arm"
         case "STOPPING":
-            return "the engine goes on with it; look again with status"
+            receipt = order.receipt
+            unsure = receipt is not None and receipt.status is CommandStatus.UNKNOWN
+            return receipt.detail if receipt and unsure else "the engine goes on with it; look again with status"
         case "REFUSED":
-            receipt = order.control.receipt(order.command.command_id) if order.control else None
-            return receipt.detail if receipt else "refused"
+            return order.receipt.detail if order.receipt else "refused"
         case _:
             return f"no engine runs in {order.folder}; the next start carries the stop out before anything else"
 
@@ -118,7 +124,7 @@ def _watch(order: _Order) -> tuple[str, dict[str, Any]]:
     books: dict[str, Any] = {}
     told = 0
     while holder(order.folder) is not None:
-        receipt = order.control.receipt(order.command.command_id) if order.control else None
+        receipt = order.receipt
         if receipt is not None and receipt.status is CommandStatus.REFUSED:
             return REFUSED, books
         if _is_taken(order, receipt):
