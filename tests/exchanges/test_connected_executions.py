@@ -21,6 +21,7 @@ from engine.domain.orders import Fill, FillCause, FundingPaid
 from engine.exchanges.connected.asking import Parts
 from engine.exchanges.connected.dialects import Funding, Paging, Trades, VenueRow
 from engine.exchanges.connected.executions import RECENT_MS, Executions
+from engine.exchanges.connected.fields import Unreadable
 from engine.exchanges.connected.fills import Fills
 from engine.exchanges.connected.lanes import Lane
 from engine.exchanges.connected.placing import Listed
@@ -431,6 +432,35 @@ def test_fills_when_nobody_knows_whose_the_first_is_then_it_is_an_error_and_noth
         fills.since("")
     found, following = fills.since("")
     assert [fill.trade_id for fill in found if isinstance(fill, Fill)] == ["BTC/USDT:1"]
+    assert following
+    assert fills.unread == ""
+
+
+def test_fills_when_the_order_of_one_cannot_be_read_then_it_holds_up_no_other_and_comes_once_it_can() -> None:
+    desk = Desk("binance", pages_at_once=100)
+    owners = Owners(desk)
+    asked, odd = owners.trades, {"BTC/USDT:1"}
+
+    def trades(rows: Sequence[Trade]) -> tuple[list[Fill], list[Any]]:
+        if odd & {row.number for row in rows}:
+            raise Unreadable("an order in a state that is not known here")
+        return asked(rows)
+
+    owners.trades = trades  # type: ignore[assignment, method-assign]
+    fills = Fills(desk.executions, owners, lambda _: None, lambda: 0.0)  # type: ignore[arg-type]
+    told: set[str] = set()
+    for number in (1, 2, 3):
+        desk.exchange.execute(number, NOW_MS - 10_000 + number)
+        if number > 1:
+            found, following = fills.since("")
+            told |= {fill.trade_id for fill in found if isinstance(fill, Fill)}
+            assert following == ""
+            assert "nobody can tell whose 1 executions are" in fills.unread
+    assert told == {"BTC/USDT:2", "BTC/USDT:3"}
+
+    odd.clear()
+    found, following = fills.since("")
+    assert "BTC/USDT:1" in {fill.trade_id for fill in found if isinstance(fill, Fill)}
     assert following
     assert fills.unread == ""
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from engine.domain.errors import VenueError
 from engine.domain.orders import CashFlow, Fill, FundingPaid
 from engine.exchanges.connected.executions import READ_S, Executions
+from engine.exchanges.connected.fields import Unreadable
 from engine.exchanges.connected.hearing import Hearing
 from engine.exchanges.connected.legs import KeptOrder
 from engine.exchanges.connected.reading import Trade
@@ -19,18 +20,23 @@ Told = Fill | FundingPaid | CashFlow
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """What was read after a cursor and not told yet, oldest first, and the cursor after all of it."""
+    """What was read after a cursor and not told yet, oldest first, and the cursor after all of it.
+
+    ``odd`` says of executions that nobody can tell whose they are, why.
+    """
 
     after: str
     rows: deque[Row]
     following: str
+    odd: list[Unreadable] = field(default_factory=list)
 
 
 class Fills:
     """Tells what was executed at one venue; used by the engine's thread alone.
 
     Whose an execution is may cost a question. Where there are many of them, what was found out in time is told under
-    the old cursor, and the next look goes on with the rest: what a restart reads again is known by its number.
+    the old cursor, and the next look goes on with the rest: what a restart reads again is known by its number. One
+    whose order is answered with something that cannot be read holds up no other: all are read again, with what is new.
 
     Parameters
     ----------
@@ -72,17 +78,23 @@ class Fills:
         if read.rows:
             return told, cursor
         self._read = None
-        return told, read.following
+        if read.odd and not told:
+            raise read.odd[0]
+        return told, cursor if read.odd else read.following
 
     def _tell(self, read: _Read) -> list[Told]:
         """As many rows as it can be found out in time whose they are; raises where that is not one."""
         told: list[Told] = []
         orders: dict[str, KeptOrder] = {}
         ends_s = self._monotonic() + READ_S
-        while read.rows and (not told or self._monotonic() < ends_s):
+        while read.rows and (not (told or read.odd) or self._monotonic() < ends_s):
             row = read.rows[0]
             try:
                 fills, touched = self._hearing.trades([row] if isinstance(row, Trade) else [])
+            except Unreadable as error:
+                read.odd.append(error)
+                read.rows.popleft()
+                continue
             except VenueError as error:
                 self._why = f"whose {len(read.rows)} executions are could not be asked: {error}"
                 if not told:
@@ -93,6 +105,8 @@ class Fills:
             orders |= {order.client_id: order for order in touched}
         else:
             self._why = f"it is still being asked whose {len(read.rows)} executions are" if read.rows else ""
+            if read.odd and not read.rows:
+                self._why = f"nobody can tell whose {len(read.odd)} executions are: {read.odd[0]}"
         for order in orders.values():
             self._after(order)
         return told
