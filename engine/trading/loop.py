@@ -261,7 +261,7 @@ class TradingLoop:
         at, words = self.market_time(), words_of_flow(flow)
         taken = taken_from_engine(self.book, flow)
         facts: list[Fact] = [flow]
-        if taken and self.book.state is TradingState.ACTIVE:
+        if taken and self.book.state in (TradingState.ACTIVE, TradingState.CLOSE_ONLY):  # that may end by itself
             facts.append(StateChanged(TradingState.CLOSE_ONLY, False, f"{words}: {TAKEN_FROM_ENGINE}", at))
         self.take(facts, at)
         if taken:

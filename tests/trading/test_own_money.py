@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.domain.commands import CancelOrder, EmergencyStop, PlaceOrder, SetTrading, TradingState
+from engine.domain.facts import StateChanged
 from engine.domain.instruments import InstrumentKey
 from engine.domain.orders import (
     CashFlow,
@@ -25,7 +26,9 @@ from engine.domain.orders import (
 )
 from engine.domain.portfolio import VenuePosition
 from engine.trading.config import StopScope
+from engine.trading.core import BRAKE_WAIT
 from engine.trading.exposure import coin_exposure, free_quote, gross_exposure
+from engine.trading.external import TAKEN_FROM_ENGINE
 from engine.trading.recovery import compare, take_baseline
 from engine.trading.report import report
 from tests.trading.harness import PERP, SPOT, D, Desk
@@ -89,6 +92,17 @@ def test_withdrawal_when_it_takes_the_engines_money_then_told_critically_and_not
     assert free_quote(desk.book, SPOT) <= cash - 1000
     assert compare(desk.loop) == []
     assert desk.restart() == ()
+    assert desk.book.state is TradingState.CLOSE_ONLY
+
+
+def test_withdrawal_when_the_book_waited_for_what_ends_by_itself_then_a_person_has_to_look() -> None:
+    desk = holding()
+    desk.loop.take([StateChanged(TradingState.CLOSE_ONLY, False, BRAKE_WAIT, desk.at)], desk.at)
+    desk.wire.flow("USDT", "-1000")
+    desk.turn(31)
+    assert TAKEN_FROM_ENGINE in desk.book.state_reason
+    desk.bar("100")
+    desk.turn(31)
     assert desk.book.state is TradingState.CLOSE_ONLY
 
 
