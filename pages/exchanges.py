@@ -80,7 +80,7 @@ def _connection(console: ConsolePort, row: ConnectionView, blocked: str) -> None
     checked = f" · asked {look.moment(row.checked_at)} {look.zone}" if row.checked_at else ""
     with st.container(horizontal=True, vertical_alignment="center", border=True):
         st.html(
-            f"<div><b>{fmt.safe(row.exchange)}</b> · {fmt.safe(row.label)} {stage} {verdict}"
+            f"<div><b>{fmt.safe(_title(console, row))}</b> · {fmt.safe(row.label)} {stage} {verdict}"
             f'<div class="qd-dim">{fmt.safe(answer)}{fmt.safe(checked)}</div></div>'
         )
         identity = row.connection_id
@@ -97,12 +97,17 @@ def _forget(console: ConsolePort, row: ConnectionView, blocked: str) -> None:
 
 def _tested(console: ConsolePort, connection_id: str) -> str:
     answer = console.test_connection(connection_id)
-    return f"{answer.exchange} {answer.label}: {answer.check}"
+    return f"{_title(console, answer)} {answer.label}: {answer.check}"
+
+
+def _title(console: ConsolePort, row: ConnectionView) -> str:
+    """The exchange of an account as it writes itself."""
+    return next((view.title for view in console.exchanges() if view.name == row.exchange), row.exchange)
 
 
 def _forgotten(console: ConsolePort, row: ConnectionView) -> str:
     console.remove_connection(row.connection_id)
-    return f"The sealed keys of {row.exchange} {row.label} are gone. Delete the key at the exchange too."
+    return f"The sealed keys of {_title(console, row)} {row.label} are gone. Delete the key at the exchange too."
 
 
 def _connect(console: ConsolePort) -> None:

@@ -48,8 +48,12 @@ def with_unit(figure: str, unit: str) -> Html:
 
 
 def directed(value: Number | None, text: str) -> Html:
-    """``text`` marked as gain or loss of ``value`` by arrow and hue; its sign is already in the text."""
-    if value is None or value == 0:
+    """``text`` marked as gain or loss of ``value`` by arrow and hue; its sign is already in the text.
+
+    What the text rounds to nothing is neither.
+    """
+    digits = {sign for sign in text if sign.isdigit()}
+    if value is None or value == 0 or digits == {"0"}:
         return safe(text)
     tone, arrow = ("qd-up", "▲") if value > 0 else ("qd-down", "▼")
     return Html(f'<span class="{tone}">{arrow} {safe(text)}</span>')

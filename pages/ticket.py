@@ -13,7 +13,14 @@ from engine.domain.facade import ConsolePort
 from engine.domain.instruments import Instrument, InstrumentKey
 from engine.domain.orders import OrderType, Side
 from engine.domain.portfolio import BookSnapshot
-from engine.runtime.order_review import MarketLook, OrderReview, after_order, look_at_market, review_order
+from engine.runtime.order_review import (
+    MarketLook,
+    OrderReview,
+    after_order,
+    look_at_market,
+    review_order,
+    why_it_would_take,
+)
 from pages import books, confirm, parts
 from pages import format as fmt
 from pages.access import missing_role_for
@@ -144,6 +151,8 @@ def _draw(console: ConsolePort) -> None:
     review = review_order(book, body)
     for problem in review.problems:
         parts.notice(problem, "warn")
+    if taking := why_it_would_take(book, body):
+        parts.notice(taking, "warn")
     blocked = "Correct the order first: the venue would refuse it" if review.problems else ""
     _ask(console, body, _lines(book, body, review), blocked)
 

@@ -114,6 +114,18 @@ def review_order(book: BookSnapshot, body: PlaceOrder) -> OrderReview:
     )
 
 
+def why_it_would_take(book: BookSnapshot, body: PlaceOrder) -> str:
+    """That a post-only order reaches the other side of the market as last seen; empty where it would wait."""
+    quote = next((one for one in book.quotes if one.instrument == body.instrument), None)
+    best = None if quote is None else quote.ask if body.side is Side.BUY else quote.bid
+    if not body.post_only or body.limit_price is None or best is None:
+        return ""
+    if body.limit_price < best if body.side is Side.BUY else body.limit_price > best:
+        return ""
+    reached = f"the {BEST[body.side]} of {plain(best)}"
+    return f"Post-only at {plain(body.limit_price)} reaches {reached}: the venue would end it."
+
+
 def _price(body: PlaceOrder, market: Decimal | None, quote: QuoteView | None) -> tuple[Decimal | None, str]:
     if body.limit_price is not None:
         return body.limit_price, LIMIT

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pages import access, forms
+from pages import access, forms, parts
 from pages import format as fmt
 
 
@@ -57,3 +57,9 @@ def test_moment_when_zone_given_then_in_that_zone() -> None:
 def test_age_when_counted_then_one_unit(ago_s: float, shown: str) -> None:
     now = datetime(2026, 3, 1, tzinfo=UTC)
     assert fmt.age(fmt.seconds_since(now - timedelta(seconds=ago_s), now)) == shown
+
+
+@pytest.mark.parametrize(("value", "arrow"), [("-0.004", ""), ("0", ""), ("0.004", ""), ("-0.01", "▼"), ("10", "▲")])
+def test_profit_when_it_rounds_to_nothing_then_neither_gain_nor_loss(value: str, arrow: str) -> None:
+    shown = parts.profit(Decimal(value), "USDT")
+    assert ("▲" in shown, "▼" in shown) == (arrow == "▲", arrow == "▼")

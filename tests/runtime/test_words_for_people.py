@@ -21,7 +21,7 @@ from engine.domain.market import from_ms
 from engine.domain.orders import Fill, Liquidity, OrderIntent, OrderType, Purpose, Side
 from engine.domain.portfolio import QuoteView
 from engine.runtime.form_words import for_the_form
-from engine.runtime.order_review import OrderReview, look_at_market, review_order
+from engine.runtime.order_review import OrderReview, look_at_market, review_order, why_it_would_take
 from engine.runtime.status import rounded_average
 from engine.runtime.trail_words import ACTION_WORDS, KIND_WORDS, journal_words
 from engine.simulation.instrument_table import FactOverrides, instrument_for
@@ -143,6 +143,26 @@ def test_review_when_bid_and_ask_are_known_then_a_market_order_meets_the_ask_and
     review = reviewed((quote,))
     assert (review.price, review.price_source, review.worth) == (D(64010), "best ask", D(32005))
     assert (review.fee, review.base) == (D("32.005"), "USDT")
+
+
+@pytest.mark.parametrize(
+    ("side", "limit", "post_only", "best"),
+    [
+        (Side.BUY, "64010", True, "best ask of 64010"),
+        (Side.BUY, "64009", True, ""),
+        (Side.BUY, "64010", False, ""),
+        (Side.SELL, "63990", True, "best bid of 63990"),
+        (Side.SELL, "63991", True, ""),
+    ],
+)
+def test_review_when_a_post_only_order_reaches_the_other_side_then_said_before_it_is_sent(
+    side: Side, limit: str, post_only: bool, best: str
+) -> None:
+    book = SimpleNamespace(quotes=(QuoteView(KEY, D(64000), "mid", NOW, D(63990), D(64010), NOW),))
+    body = PlaceOrder("demo", KEY, side, D(1), OrderType.LIMIT, D(limit), post_only=post_only)
+    said = why_it_would_take(book, body)  # type: ignore[arg-type]
+    assert best in said
+    assert bool(said) is bool(best)
 
 
 def test_market_look_when_simulated_then_ages_are_market_time_and_wall_time_where_it_is_real() -> None:
