@@ -34,6 +34,11 @@ class Pace:
         pause_s = FIRST_PAUSE_S if last is None or held != last.held else min(2 * last.pause_s, LONGEST_PAUSE_S)
         self._rounds[venue] = _Round(now + pause_s, pause_s, held)
 
+    def looked(self, venue: str, now: float) -> None:
+        """There was nothing to send: looked at again after the first pause, and the next round is no later for it."""
+        last = self._rounds.get(venue, _Round(now, FIRST_PAUSE_S, ()))
+        self._rounds[venue] = last._replace(due=now + FIRST_PAUSE_S)
+
     def forget(self, venue: str = "") -> None:
         """Begin anew, at one venue or at all."""
         if venue:

@@ -228,9 +228,9 @@ class StopDriver:
         return f"none in two looks {now - first:.1f} s apart"
 
     def _none_open(self, step: StopStep) -> str | None:
-        """Two looks that find no order; what is held is closed from the first on, as nothing can fill beside it."""
+        """Two looks that find no order. Where they lie apart, what is held is closed from the first on."""
         found = self._open_at_venues()
-        if not found:
+        if not found and self._book.config.look_gap_s:
             self._send_flattening(frozenset(self._loop.venues))
         return self._twice(step, found, "open orders")
 
@@ -254,8 +254,11 @@ class StopDriver:
         self._loop.take(netted, at)
         decided = decider.decided
         tried = [*(each.intent.instrument for each in decided.approved), *(each.instrument for each in decided.refused)]
-        for name in {venue_of(key) for key in tried}:
+        busy = {venue_of(key) for key in tried}
+        for name in venues & busy:
             self._pace.tried(name, now, self._held_at(name))
+        for name in venues - busy:
+            self._pace.looked(name, now)
         if decided.approved:
             self._loop.send(outcome_of(decided, [], []))
         return decided.refused[-1].detail if decided.refused else ""
