@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from engine.domain.commands import (
-    AdoptOrder,
     REQUIRED_ROLE,
     Actor,
+    AdoptOrder,
     ArmLive,
     CancelOrder,
     ClosePosition,
@@ -60,7 +60,7 @@ def limits(**changes: Any) -> ConfigureRisk:
 
 
 BODIES: list[CommandBody] = [
-    AdoptOrder("demo", "v", "7"),
+    AdoptOrder("demo", "7"),
     EmergencyStop(None),
     Rearm("demo"),
     SetTrading("demo", TradingState.HALTED),
