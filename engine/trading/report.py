@@ -45,7 +45,8 @@ def report(book: Book, balances: tuple[Balance, ...], published_at: datetime, se
     """Everything a page may say about the book now; ``balances`` are the venues' own words."""
     totals = book.ledger.sleeves.values()
     unpriced = [k for _, k, _ in book.ledger.open_holdings() if book.price(k) is None]
-    equity = book.equity if book.equity is not None else book.ledger.equity(book.price)
+    at_marks = book.ledger.equity(book.price)  # fills since the last close included
+    equity = at_marks if at_marks is not None else book.equity
     units = book.units.at_equity(equity) if equity is not None else book.units
     snapshot = BookSnapshot(
         name=book.config.name,

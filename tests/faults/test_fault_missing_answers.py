@@ -25,7 +25,7 @@ from tests.faults.connected import BINANCE_SPOT, clean, rig
 from tests.standin.client import StandIn
 
 D = Decimal
-LONG_S = 30.0
+LONG_S = 90.0
 NOT_THERE = {"status": 404, "count": 1_000_000}
 
 

@@ -134,7 +134,7 @@ def test_stop_when_double_clicked_through_live_refresh_then_one_stop_and_the_dia
     assert {(identity, body, reason) for identity, body, reason in settled(desk)} == {
         (desk.commands()[0][0], "EmergencyStop(book=None)", "a drill")
     }
-    assert "Carried out" in dialog.inner_text()
+    assert "already under way" in dialog.inner_text()
     assert dialog.get_by_role("textbox", name="Reason").count() == 0
     assert dialog.get_by_role("button", name="Stop everything now").count() == 0
     assert dialog.get_by_role("button", name="Close", exact=True).count() >= 1

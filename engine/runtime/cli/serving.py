@@ -14,6 +14,7 @@ from typing import Any
 
 from config.settings import PROJECT, Settings
 from engine.domain.errors import AlreadyRunning, BadInput
+from engine.runtime import collector
 from engine.runtime.accounts import STAGES, Stage
 from engine.runtime.attached import engine_is_elsewhere
 from engine.runtime.cli.context import access_of, control_of, effective
@@ -56,6 +57,7 @@ def run(options: argparse.Namespace) -> int:
         ending.wait(options.duration_s)
     finally:
         host.stop()
+        collector.give_back()
     return 0
 
 
