@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -86,12 +86,21 @@ class Assembler:
         if start.again:
             epoch = store.renew(start.book, self._installation)
         lifeline.require_uncut()
+        start = replace(start, halt=start.halt or self._missed_stop(store, start.book))
         settings, parts = start.settings, self._parts(store, epoch, start, lifeline)
         if start.book == "demo":
             return build_demo(parts, settings.demo)
         if start.book == "paper":
             return build_paper(parts, settings.paper)
         return build_stage(parts, STAGES[start.book], settings.stages[start.book])
+
+    def _missed_stop(self, store: MoneyStore, book: str) -> str:
+        """Why a book must start HALTED: everything was stopped while it did not run, after the last row it wrote."""
+        stop, written = self.control.last_stop_of_all(), store.last_written(book)
+        if stop is None or written is None or written >= stop[1]:
+            return ""
+        command, at = stop
+        return f"{command.actor.name} stopped everything at {at:%Y-%m-%d %H:%M:%S} UTC, while this book did not run"
 
     def _parts(self, store: MoneyStore, epoch: int, start: Start, lifeline: Lifeline) -> Parts:
         return Parts(

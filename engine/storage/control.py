@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Select, insert, select, update
 
 from engine.domain.codec import decode_command, encode, to_json
-from engine.domain.commands import Command, CommandStatus, Receipt
+from engine.domain.commands import Command, CommandStatus, EmergencyStop, Receipt
 from engine.domain.errors import BadInput, StorageError
 from engine.domain.ports import Clock
 from engine.storage.audit import AuditTrail
@@ -81,6 +81,20 @@ class ControlStore:
         with self.file.read() as connection:
             rows = connection.execute(query).all()
         return [(row.position, decode_command(row.payload)) for row in rows]
+
+    def last_stop_of_all(self) -> tuple[Command, datetime] | None:
+        """The newest emergency stop of every book, and when it was stored; None where there is none."""
+        query = (
+            select(_COMMANDS.c.payload, _COMMANDS.c.received_at)
+            .where(_COMMANDS.c.kind == EmergencyStop.__name__)
+            .order_by(_COMMANDS.c.position.desc())
+        )
+        with self.file.read() as connection:
+            for row in connection.execute(query):
+                command = decode_command(row.payload)
+                if command.body.book is None:
+                    return command, row.received_at
+        return None
 
     def complete(self, command_id: str, status: CommandStatus, detail: str) -> None:
         """Store what became of a command; the first answer stays.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -43,6 +44,11 @@ class Leases:
         is_replaced = self.newest and stored != self.newest
         if is_replaced or epoch != holder:
             raise Fenced(f"epoch {epoch} has ended, epoch {holder} holds the lease; this engine must stop")
+
+
+def newest_epoch(connection: sqlite3.Connection) -> int:
+    """The newest epoch in the money file, 0 before the first."""
+    return int(connection.execute("SELECT coalesce(max(epoch), 0) FROM lease").fetchone()[0])
 
 
 def read_epoch_floor(folder: Path) -> int:

@@ -20,7 +20,7 @@ from engine.domain.facts import Fact
 from engine.domain.ports import Appended, Clock
 from engine.storage.base import cannot_read, cannot_record, connect
 from engine.storage.chain import JOURNAL, Head, export_head, head_fits, link, read_head
-from engine.storage.lease import Leases, read_epoch_floor, write_epoch_floor
+from engine.storage.lease import Leases, newest_epoch, read_epoch_floor, write_epoch_floor
 from engine.storage.projections import apply_fact, insert_sql
 
 KEPT_CHECKPOINTS = 5
@@ -103,7 +103,7 @@ class MoneyStore:
         """A new epoch for one book that starts again: its older journals are fenced, other books go on under theirs."""
         with self._lock:
             with self._transaction() as connection:
-                self._leases.require(_newest_epoch(connection), book, self._leases.of(book))
+                self._leases.require(newest_epoch(connection), book, self._leases.of(book))
                 epoch = self._next_epoch(connection, installation)
             self._leases.newest = self._leases.books[book] = epoch
         return epoch
@@ -114,7 +114,7 @@ class MoneyStore:
         return self._leases.newest
 
     def _next_epoch(self, connection: sqlite3.Connection, installation: str) -> int:
-        epoch = max(_newest_epoch(connection), read_epoch_floor(self._path.parent)) + 1
+        epoch = max(newest_epoch(connection), read_epoch_floor(self._path.parent)) + 1
         connection.execute(insert_sql("lease"), (epoch, installation, utc_text(self._clock.now())))
         write_epoch_floor(self._path.parent, epoch)
         return epoch
@@ -144,7 +144,7 @@ class MoneyStore:
         market = utc_text(market_time)
         with self._lock:
             with self._transaction() as connection:
-                self._leases.require(_newest_epoch(connection), book, epoch)
+                self._leases.require(newest_epoch(connection), book, epoch)
                 tail = self._tail or _load_tail(connection, self._key)
                 tail, skipped = self._write(connection, tail, (book, market), prepared)
             self._tail = tail
@@ -157,7 +157,7 @@ class MoneyStore:
         text = json.dumps(state, sort_keys=True, separators=(",", ":"), allow_nan=False)
         with self._lock:
             with self._transaction() as connection:
-                self._leases.require(_newest_epoch(connection), book, epoch)
+                self._leases.require(newest_epoch(connection), book, epoch)
                 mac = _checkpoint_mac(connection, self._key, (book, sequence, text))
                 row = (None, book, sequence, text, utc_text(self._clock.now()), mac)
                 connection.execute(insert_sql("checkpoints"), row)
@@ -197,6 +197,12 @@ class MoneyStore:
             if len(rows) < _READ_ROWS:
                 return
             after = rows[-1][0]
+
+    def last_written(self, book: str) -> datetime | None:
+        """Wall time of a book's newest row; None where it has none."""
+        with self._reading() as connection:
+            row = connection.execute(_NEWEST_ROW, (book,)).fetchone()
+        return None if row is None else datetime.fromisoformat(row[0])
 
     def close(self) -> None:
         """Export the signed head and close the file; closing twice is harmless."""
@@ -320,10 +326,6 @@ def _load_tail(connection: sqlite3.Connection, key: bytes) -> _Tail:
     return _Tail(0, JOURNAL.genesis(key), "") if row is None else _Tail(row[0], bytes(row[1]), row[2])
 
 
-def _newest_epoch(connection: sqlite3.Connection) -> int:
-    return int(connection.execute("SELECT coalesce(max(epoch), 0) FROM lease").fetchone()[0])
-
-
 def _mac_at(connection: sqlite3.Connection, sequence: int) -> bytes | None:
     row = connection.execute("SELECT mac FROM journal WHERE sequence=?", (sequence,)).fetchone()
     return None if row is None else bytes(row[0])
@@ -340,6 +342,7 @@ def _checkpoint_mac(connection: sqlite3.Connection, key: bytes, row: tuple[str, 
 
 _INSERT_JOURNAL = insert_sql("journal")
 _READ_BOOK = "SELECT sequence, payload FROM journal NOT INDEXED WHERE book=? AND sequence>? ORDER BY sequence LIMIT ?"
+_NEWEST_ROW = "SELECT wall_time FROM journal NOT INDEXED WHERE book=? ORDER BY sequence DESC LIMIT 1"
 _NEWEST_CHECKPOINT = "SELECT sequence, state, mac FROM checkpoints WHERE book=? ORDER BY checkpoint_id DESC LIMIT 1"
 _DROP_OLD_CHECKPOINTS = """
     DELETE FROM checkpoints WHERE book=? AND checkpoint_id NOT IN

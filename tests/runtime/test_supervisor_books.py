@@ -296,3 +296,22 @@ def test_switch_when_neither_other_settings_nor_the_old_ones_start_in_time_then_
         )
         assert supervisor.thread is engine
         assert life(supervisor, "demo") is trading
+
+
+def test_book_when_everything_was_stopped_while_it_did_not_run_then_it_starts_halted_until_a_person_sets_it(
+    tmp_path: Path,
+) -> None:
+    settings = settings_for(tmp_path, **OFFLINE)
+    with running(tmp_path, **OFFLINE) as supervisor:
+        assert paper(supervisor).state is TradingState.ACTIVE
+        supervisor.switch_book("paper", settings, wanted=False)
+        order(supervisor, EmergencyStop(None), "c-stop")
+        assert receipt(supervisor, "c-stop").status is CommandStatus.DONE
+        supervisor.switch_book("paper", settings, wanted=True)
+        assert paper(supervisor).state is TradingState.HALTED
+        assert "stopped everything" in paper(supervisor).state_reason
+        order(supervisor, SetTrading("paper", TradingState.ACTIVE), "c-go")
+        until(lambda: paper(supervisor).state is TradingState.ACTIVE, "the book to be set going")
+        supervisor.switch_book("paper", settings, wanted=False)
+        supervisor.switch_book("paper", settings, wanted=True)
+        assert paper(supervisor).state is TradingState.ACTIVE
