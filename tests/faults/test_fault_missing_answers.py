@@ -21,11 +21,11 @@ from engine.exchanges.connected.connection import StreamPlan
 from engine.exchanges.connected.streams import Streams
 from engine.exchanges.connected.watch import Watch
 from engine.exchanges.connected.watch_setup import WatchPlan
-from tests.faults.connected import BINANCE_SPOT, clean, rig
+from tests.faults.connected import BINANCE_SPOT, clean, rig, stand_in
 from tests.standin.client import StandIn
 
 D = Decimal
-LONG_S = 90.0
+LONG_S = 60.0
 NOT_THERE = {"status": 404, "count": 1_000_000}
 
 
@@ -214,9 +214,18 @@ def held(engine: Engine, wallet: Wallet) -> Decimal:
     return engine.book.loop.book.ledger.held("manual", wallet.key)
 
 
+@pytest.fixture
+def punctual(tmp_path: Path) -> Iterator[StandIn]:
+    """A stand-in whose clock no other test has moved: entries need one that is right."""
+    folder = tmp_path / "punctual"
+    folder.mkdir()
+    with stand_in(folder) as started:
+        yield started
+
+
 @pytest.mark.parametrize("wallet", [BYBIT, USDM], ids=str)
 def test_fault_29_websockets_refused_from_the_first_on_then_questions_take_their_place_and_entries_go_on(
-    exchange: StandIn, tmp_path: Path, wallet: Wallet, monkeypatch: pytest.MonkeyPatch
+    punctual: StandIn, tmp_path: Path, wallet: Wallet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     streams, watch = Streams.__init__, Watch.__init__
     quick = StreamPlan(first_wait_s=0.05, longest_wait_s=0.1)
@@ -230,9 +239,9 @@ def test_fault_29_websockets_refused_from_the_first_on_then_questions_take_their
 
     monkeypatch.setattr(Streams, "__init__", begin_streams)
     monkeypatch.setattr(Watch, "__init__", begin_watch)
-    clean(exchange, wallet.where)
-    exchange.fault("stream_refuse", "any", venue=wallet.where)
-    with engine_at(exchange, tmp_path / "data", wallet.exchange, testnet__symbols=[wallet.symbol]) as engine:
+    clean(punctual, wallet.where)
+    punctual.fault("stream_refuse", "any", venue=wallet.where)
+    with engine_at(punctual, tmp_path / "data", wallet.exchange, testnet__symbols=[wallet.symbol]) as engine:
         engine.connect()
         running = engine.start("testnet")
         assert running.caretaker is not None
@@ -243,20 +252,20 @@ def test_fault_29_websockets_refused_from_the_first_on_then_questions_take_their
         assert "entries wait" in engine.command(wish).detail
         until(lambda: drive(engine) == "" and engine.command(wish).status == "done", LONG_S)
         until(lambda: held(engine, wallet) == D("0.01"), LONG_S)
-        assert exchange.call("state")["streams"][wallet.where] == 0
-    clean(exchange, wallet.where)
+        assert punctual.call("state")["streams"][wallet.where] == 0
+    clean(punctual, wallet.where)
 
 
 def test_account_when_only_its_rest_url_is_another_one_then_no_websocket_is_opened_and_it_trades_by_questions(
-    exchange: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    punctual: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[str] = []
     monkeypatch.setattr("engine.runtime.venue_wallets.open_stream_client", lambda name, *_: opened.append(name))
-    clean(exchange, BYBIT.where)
-    with engine_at(exchange, tmp_path / "data", BYBIT.exchange) as engine:
+    clean(punctual, BYBIT.where)
+    with engine_at(punctual, tmp_path / "data", BYBIT.exchange) as engine:
         engine.connect()
         here = {**engine._changes, "venues.main.websocket_url": ""}
-        engine.settings = settings_for(exchange, engine.folder, BYBIT.exchange, **here)
+        engine.settings = settings_for(punctual, engine.folder, BYBIT.exchange, **here)
         running = engine.start("testnet")
         assert running.caretaker is not None
         running.caretaker.start()
@@ -266,4 +275,4 @@ def test_account_when_only_its_rest_url_is_another_one_then_no_websocket_is_open
         until(lambda: held(engine, BYBIT) == D("0.01"), LONG_S)
         assert "is not listened to" in running.loop.book.outside.instead["bybit"]
         assert opened == []
-    clean(exchange, BYBIT.where)
+    clean(punctual, BYBIT.where)

@@ -114,6 +114,7 @@ def test_testnet_when_started_from_the_console_then_it_trades_and_stops_again(su
     until(lambda: not supervisor.snapshot().book("testnet").feeds[0].awaits, "books and exchange to be compared")
     until(lambda: supervisor.snapshot().book("testnet").feeds[0].last_wall_time, "the market to be fresh")
     until(lambda: not waits(supervisor, "testnet"), "the streams to be connected")
+    until(lambda: not supervisor.snapshot().book("testnet").feeds[0].awaits, "what the streams missed to be asked")
     order(supervisor, PlaceOrder("testnet", book.instruments[0].key, Side.BUY, D("0.001"), OrderType.MARKET), "c-buy")
     assert receipt(supervisor, "c-buy").status is CommandStatus.DONE, receipt(supervisor, "c-buy").detail
     until(lambda: supervisor.snapshot().book("testnet").positions, "the fill to be told by the stream")
