@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ccxt.base.errors import OrderNotFound as NotFoundThere
 from connected_case import Case, client_id, connected, intent, quiet
 
 from engine.domain.errors import VenueAmbiguous, VenueUnreachable
 from engine.domain.orders import Fill, FundingPaid, OrderState, OrderType, Purpose, Side
+from engine.exchanges.connected.legs import leg_id
 from engine.exchanges.connected.venue_rows import BINANCE, BINANCE_PERP
 from tests.standin.client import StandIn, running
 from tests.standin.judge import differences, judge
@@ -86,6 +89,36 @@ def test_amend_when_not_in_place_then_the_new_stop_is_accepted_before_the_old_on
     perp.restart()
     found = perp.venue.order(client_id(2))
     assert (found.state, found.stop_price) == (OrderState.WORKING, Decimal(49500))
+
+
+def test_restart_when_the_first_leg_of_a_replaced_stop_is_told_first_then_the_order_works_on(
+    perp: Case, exchange: StandIn
+) -> None:
+    _, cursor = perp.venue.executions_since("")
+    _bracket(perp, PERP)
+    exchange.fault("ack_lost", "create", count=1, venue="usdm")
+    with pytest.raises(VenueAmbiguous):
+        perp.venue.amend(client_id(2), quantity=Decimal("0.008"))
+    [first] = [row for row in _open(exchange, "usdm") if row["client_id"] == client_id(2)]
+    exchange.fault("fill_before_cancel", "cancel", count=1, venue="usdm", share="0.2")
+    with suppress(NotFoundThere):
+        exchange.client("usdm", "swap").cancel_order(None, "BTC/USDT:USDT", {"clientAlgoId": client_id(2), "trigger": True})
+    exchange.call("cancel", venue="usdm", order_id=first["order_id"])
+    perp.restart()
+    perp.venue.executions_since(cursor)
+    found = perp.venue.order(client_id(2))
+    assert [row["client_id"] for row in _open(exchange, "usdm")] == [leg_id(client_id(2), 1)]
+    assert (found.state, found.filled) == (OrderState.PARTIAL, Decimal("0.002"))
+
+
+def test_cancel_when_a_stop_is_triggered_meanwhile_then_it_is_cancelled_as_the_order_it_became(
+    perp: Case, exchange: StandIn
+) -> None:
+    _bracket(perp, PERP)
+    exchange.fault("fill_before_cancel", "cancel", count=1, venue="usdm", share="0.2")
+    ended = perp.venue.cancel(client_id(2))
+    assert (ended.state, ended.filled) == (OrderState.CANCELLED, Decimal("0.002"))
+    assert _open(exchange, "usdm") == []
 
 
 def test_amend_when_the_new_stop_gets_no_answer_then_it_is_ambiguous_and_the_next_look_settles_it(

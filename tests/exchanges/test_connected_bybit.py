@@ -208,12 +208,14 @@ def test_spot_pair_when_the_market_crashes_while_the_target_rests_then_the_stop_
 
 
 def test_spot_pair_when_the_engine_restarts_while_the_target_rests_then_both_end_and_the_coins_are_free(
-    case: Case, exchange: StandIn
+    case: Case, exchange: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     case.submit(intent(2, SPOT, SELL, "0.01", STOP, Purpose.STOP, stop_price="49000"))
     case.submit(intent(3, SPOT, SELL, "0.01", LIMIT, Purpose.TARGET, limit_price="52000", pair_id=2))
     case.venue.observe(bars("bybit:BTC/USDT", "50000", "52000", "51900"))
     case.restart()
+    assert case.venue.order(client_id(2)).state is OrderState.UNKNOWN
+    monkeypatch.setattr("engine.exchanges.connected.finding.MISSING_WINDOW_S", 0.0)
     assert case.venue.order(client_id(2)).state is OrderState.CANCELLED
     assert case.venue.order(client_id(3)).state is OrderState.CANCELLED
     assert _open(exchange) == []

@@ -54,6 +54,19 @@ def test_order_when_it_changes_legs_then_what_they_filled_adds_up() -> None:
     assert (order.state, order.filled, order.is_over) == (OrderState.FILLED, Decimal(1), True)
 
 
+def test_order_when_a_leg_of_before_a_restart_ended_then_what_became_of_it_is_unknown_until_the_others_are_sought() -> (
+    None
+):
+    order = _kept()
+    order.sought = False
+    order.adopt_leg(client_id(2), is_stop=True).hear(_report(OrderState.CANCELLED, "0.25"))
+    assert (order.state, order.is_over) == (OrderState.UNKNOWN, False)
+    order.adopt_leg(leg_id(client_id(2), 1), is_stop=True).hear(_report(OrderState.WORKING, "0", "0.75"))
+    assert order.state is OrderState.PARTIAL
+    order.adopt_leg(leg_id(client_id(2), 1), is_stop=True).hear(_report(OrderState.FILLED, "0.75", "0.75"))
+    assert (order.state, order.filled, order.is_over) == (OrderState.FILLED, Decimal(1), True)
+
+
 def test_order_when_its_only_leg_was_refused_then_it_does_not_exist_and_the_id_is_not_used_again() -> None:
     order = _kept()
     order.drop_leg(order.new_leg(Decimal(1), waits=True))

@@ -225,7 +225,9 @@ class Children:
             self._touch(order)
 
     def end(self, order: KeptOrder, reason: str) -> None:
-        """End a child or a partner, at the exchange where it is there."""
+        """End a child or a partner, at the exchange where it is there; one of before a restart once it is found."""
+        if not order.sought:
+            return
         if order.leg is None or self._desk.try_cancel(order, reason):
             order.end(OrderState.CANCELLED, reason)
         self._touch(order)

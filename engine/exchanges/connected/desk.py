@@ -145,8 +145,9 @@ class Desk:
         VenueAmbiguous
             It may have ended.
         """
+        as_stop = leg.waits
         try:
-            self._send_cancel(order, leg, as_stop=leg.waits)
+            self._send_cancel(order, leg, as_stop=as_stop)
         except VenueAmbiguous:
             self._pend(leg)
             raise
@@ -156,7 +157,7 @@ class Desk:
                 return
             if not leg.is_stop or not self._dialect.stop_cancel_extra:
                 raise error from None
-            self._send_cancel(order, leg, as_stop=not leg.waits)
+            self._send_cancel(order, leg, as_stop=not as_stop)
         self._confirm(order, leg)
         if leg.state is OrderState.CANCELLED:
             order.reason = reason

@@ -13,6 +13,7 @@ from engine.domain.portfolio import VenueOrder
 from engine.domain.ports import Clock
 from engine.exchanges.connected.asking import Asker, Parts
 from engine.exchanges.connected.desk import Desk
+from engine.exchanges.connected.dialects import Amending
 from engine.exchanges.connected.legs import KeptOrder, Leg, engine_id, leg_id
 from engine.exchanges.connected.reading import Report
 
@@ -37,9 +38,8 @@ class Finder:
 
     def look(self, order: KeptOrder) -> None:
         """Ask about an order, wherever its legs are; raises as `find`."""
-        if order.is_unseen:
+        if not order.sought:
             self.find(order)
-            return
         for leg in [leg for leg in order.legs if not leg.is_over]:
             try:
                 self._desk.refresh(order, leg)
@@ -89,24 +89,33 @@ class Finder:
         try:
             report = self._asker.order(order.client_id, symbol, is_stop=is_stop)
         except OrderNotFound:
-            if order.intent.parent_id is None and order.intent.pair_id is None:
-                raise
-            if not self._is_missing(order.client_id, MISSING_WINDOW_S):
-                raise
-            order.end(OrderState.CANCELLED, GONE)
-            return
-        self._missing.pop(order.client_id, None)
-        self._desk.hear(order, order.adopt_leg(order.client_id, is_stop=is_stop), report)
-        self._find_later_legs(order, symbol, is_stop=is_stop)
+            if not order.legs:
+                if not self._is_gone(order):
+                    raise
+                order.sought = True
+                order.end(OrderState.CANCELLED, GONE)
+                return
+        else:
+            self._missing.pop(order.client_id, None)
+            self._desk.hear(order, order.adopt_leg(order.client_id, is_stop=is_stop), report)
+        order.sought = self._has_all_legs(order, symbol, is_stop=is_stop)
 
-    def _find_later_legs(self, order: KeptOrder, symbol: str, *, is_stop: bool) -> None:
+    def _is_gone(self, order: KeptOrder) -> bool:
+        """Whether it is one that the engine kept itself, and this is the second look that finds nothing."""
+        is_kept = order.intent.parent_id is not None or order.intent.pair_id is not None
+        return is_kept and self._is_missing(order.client_id, MISSING_WINDOW_S)
+
+    def _has_all_legs(self, order: KeptOrder, symbol: str, *, is_stop: bool) -> bool:
+        """Take in the legs that replaced the first; whether it is known that there are no more."""
         while order.leg is None and order.legs[-1].state is not OrderState.FILLED:
             following = leg_id(order.client_id, len(order.legs) + order.lost)
             try:
                 report = self._asker.order(following, symbol, is_stop=is_stop)
             except OrderNotFound:
-                return
+                has_one_leg = not is_stop and self._parts.row.dialect.amending is Amending.IN_PLACE
+                return has_one_leg or self._is_missing(following, MISSING_WINDOW_S)
             self._desk.hear(order, order.adopt_leg(following, is_stop=is_stop), report)
+        return True
 
 
 class Foreign:

@@ -131,7 +131,8 @@ class KeptOrder:
     legs were made for; ``ended`` is its end where no leg tells it.
     ``fees`` (base) is what its executions took of the coin itself, ``passed_on`` what its partner has lost to it.
     ``asked`` is the quantity of a change that brought no answer; ``adopted`` tells that it was found after a restart
-    and its size is still to be taken over from the exchange.
+    and its size is still to be taken over from the exchange. ``sought`` is False for an order of before a restart until
+    it was looked for whole: what is told of one leg is then not yet what became of the order.
     """
 
     intent: OrderIntent
@@ -149,6 +150,7 @@ class KeptOrder:
     lost: int = 0
     asked: Decimal | None = None
     adopted: bool = False
+    sought: bool = True
 
     @property
     def client_id(self) -> str:
@@ -182,7 +184,7 @@ class KeptOrder:
             return leg.state
         if leg is not None or self.sleeps:
             return OrderState.PARTIAL if self.filled else OrderState.WORKING
-        last = self.legs[-1].state if self.legs else OrderState.UNKNOWN
+        last = self.legs[-1].state if self.legs and self.sought else OrderState.UNKNOWN
         if last is OrderState.FILLED and self.grows:
             return OrderState.PARTIAL
         if last is OrderState.FILLED or (last is OrderState.REJECTED and self.filled):
@@ -193,11 +195,6 @@ class KeptOrder:
     def is_over(self) -> bool:
         """Whether nothing can come of it any more."""
         return self.state.is_final and self.leg is None
-
-    @property
-    def is_unseen(self) -> bool:
-        """Whether nothing is known of it here yet: an order of before a restart."""
-        return not self.legs and not self.sleeps and self.ended is None
 
     @property
     def is_waiting(self) -> bool:

@@ -58,7 +58,7 @@ class Ordering:
         """
         intent = approved.intent
         known = self._registry.known(intent.client_id)
-        if known is not None and not known.is_unseen:
+        if known is not None:
             return self.order(intent.client_id)
         order = self._registry.add(intent)
         try:
@@ -87,8 +87,8 @@ class Ordering:
         order = self._registry.get(client_id)
         if order is None:
             return self._foreign.cancel(client_id)
-        if order.is_unseen:
-            return self._cancel_unseen(order)
+        if not order.sought:
+            self._finder.find(order)
         for leg in [leg for leg in order.legs if not leg.is_over]:
             self._desk.cancel(order, leg)
         if order.leg is None and order.sleeps:
@@ -98,11 +98,6 @@ class Ordering:
         if order.is_over and target is not None and target.leg is not None:
             raise VenueAmbiguous(f"{client_id} has ended, but its target {target.client_id} may still fill")
         return self._told(order)
-
-    def _cancel_unseen(self, order: KeptOrder) -> OrderUpdate:
-        """An order of before a restart: find it first."""
-        self._finder.find(order)
-        return self.cancel(order.client_id)
 
     def amend(self, client_id: str, quantity: Decimal | None = None, stop_price: Decimal | None = None) -> OrderUpdate:
         """Change a resting order's quantity (base) or the price of its stop (quote); None leaves it as it is.
@@ -121,7 +116,7 @@ class Ordering:
         order = self._registry.get(client_id)
         if order is None:
             raise OrderNotFound(f"{self._venue} has no order {client_id!r} that is known here")
-        if order.is_unseen:
+        if not order.sought:
             self._finder.find(order)
         if order.is_over or (quantity is None and not order.is_waiting):
             return self._amended_late(order, quantity)

@@ -66,7 +66,11 @@ class Registry:
         if order is not None:
             return order
         intent = self._lookup(client_id)
-        return None if intent is None else self.add(intent)
+        if intent is None:
+            return None
+        order = self.add(intent)
+        order.sought = intent.adopted is not None  # the trader's own has one leg, under its own number
+        return order
 
     def named(self, exchange_id: str) -> tuple[KeptOrder, Leg] | None:
         """The order and leg behind a client id at the exchange; None where it is not the engine's."""
