@@ -7,8 +7,10 @@ import streamlit as st
 from engine.domain.errors import NotRunning
 from engine.domain.facade import ConsolePort
 from engine.domain.portfolio import BookSnapshot, EngineSnapshot
+from pages import parts
 
 SLOT = "book"
+"""Key of the selector, and the name of the part of the address that holds the choice."""
 
 
 def chosen(snapshot: EngineSnapshot) -> BookSnapshot:
@@ -24,9 +26,23 @@ def current(console: ConsolePort) -> BookSnapshot:
     return chosen(console.snapshot())
 
 
+def asked_for() -> str:
+    """The book that the address names, running or not; "" where it names none. Ask before `choose` corrects it."""
+    return str(st.query_params.get(SLOT, ""))
+
+
 def choose(snapshot: EngineSnapshot) -> None:
-    """Draw the selector; the choice holds across pages for this session."""
+    """Draw the selector; the choice stands in the address, so that it holds across pages, reloads and links.
+
+    The first book is chosen where the address names none, or one that does not run.
+    """
     names = [book.name for book in snapshot.books]
-    if names and st.session_state.get(SLOT) not in names:
-        st.session_state[SLOT] = names[0]
-    st.selectbox("Book", names, key=SLOT, label_visibility="collapsed", persist_state="session", width=130)
+    if names:
+        st.selectbox("Book", names, key=SLOT, label_visibility="collapsed", bind="query-params", width=130)
+
+
+def say_missing(snapshot: EngineSnapshot, asked: str) -> None:
+    """Say that the book of the address does not run, so that nobody takes another one's figures for its own."""
+    names = [book.name for book in snapshot.books]
+    if asked and names and asked not in names:
+        parts.notice(f"No book named {asked[:40]} runs now: this is the {names[0]} book.", "warn")

@@ -24,17 +24,24 @@ STATE_TONES = {
 
 def render(console: ConsolePort) -> None:
     """Draw the header; the red button is drawn even where the rest cannot be."""
+    asked = books.asked_for()
     with st.container(key="qd-header", horizontal=True, vertical_alignment="center", wrap=True):
-        with st.container(key="qd-strip", width="stretch"):
-            live(_strip)(console)
+        strip = st.container(key="qd-strip", width="stretch")
         guarded(_selector)(console)
         guarded(stop.button)(console)
+        with strip:  # after the selector, which reads the book from the address: else another's figures flash first
+            live(_strip)(console)
+    guarded(_missing)(console, asked)
     guarded(stop.dialog)(console)
     live(_stop_banner)(console)
 
 
 def _selector(console: ConsolePort) -> None:
     books.choose(console.snapshot())
+
+
+def _missing(console: ConsolePort, asked: str) -> None:
+    books.say_missing(console.snapshot(), asked)
 
 
 def _strip(console: ConsolePort) -> None:

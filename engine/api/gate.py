@@ -141,7 +141,8 @@ def _sent_away(scope: Scope, headers: Headers) -> Response:
     """People are led to the sign-in page, programs get a 401."""
     wants_page = "text/html" in headers.get("accept", "")
     if scope["method"] in ("GET", "HEAD") and wants_page:
-        here = str(scope["path"])
+        asked = scope.get("query_string", b"").decode("latin-1")
+        here = f"{scope['path']}?{asked}" if asked else str(scope["path"])
         target = "/signin" if here == "/" else f"/signin?next={quote(here, safe='/')}"
         return RedirectResponse(target, 303, {"content-security-policy": PLAIN_POLICY, "cache-control": "no-store"})
     return JSONResponse({"error": "sign in first"}, 401, {"content-security-policy": PLAIN_POLICY})

@@ -65,13 +65,16 @@ def test_ses_13_and_dep_06_without_session_then_401_for_every_path(client: TestC
     assert answer.json() == {"error": "sign in first"}
 
 
-def test_page_when_not_signed_in_then_sent_to_sign_in_and_back(host: FakeHost, client: TestClient) -> None:
+@pytest.mark.parametrize(("page", "there"), [("/wallets", "/wallets"), ("/risk?book=live", "/risk%3Fbook%3Dlive")])
+def test_page_when_not_signed_in_then_sent_to_sign_in_and_back(
+    host: FakeHost, client: TestClient, page: str, there: str
+) -> None:
     host.parts.owner()
-    answer = client.get("/wallets", headers={"accept": "text/html"})
-    assert (answer.status_code, answer.headers["location"]) == (303, "/signin?next=/wallets")
-    key = form_key(client.get("/signin?next=/wallets").text)
-    fields = {"form_key": key, "name": "owner", "password": PASSWORD, "next": "/wallets"}
-    assert client.post("/signin", data=fields, headers=dict(ORIGIN)).headers["location"] == "/wallets"
+    answer = client.get(page, headers={"accept": "text/html"})
+    assert (answer.status_code, answer.headers["location"]) == (303, f"/signin?next={there}")
+    key = form_key(client.get(answer.headers["location"]).text)
+    fields = {"form_key": key, "name": "owner", "password": PASSWORD, "next": page}
+    assert client.post("/signin", data=fields, headers=dict(ORIGIN)).headers["location"] == page
 
 
 @pytest.mark.parametrize("target", ["//evil.example", "https://evil.example", "/\\evil", "/a\r\nSet-Cookie: x=y"])

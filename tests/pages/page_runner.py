@@ -50,6 +50,14 @@ def opened(page: str, console: FakeConsole, **state: object) -> AppTest:
     return at.run()
 
 
+def linked(page: str, console: FakeConsole, **query: str) -> AppTest:
+    """The page as somebody who follows a link with ``query`` in it sees it first."""
+    at = AppTest.from_function(_script, args=(console, page), default_timeout=30)
+    for name, value in query.items():
+        at.query_params[name] = value
+    return at.run()
+
+
 def text(at: AppTest) -> str:
     """Everything on the page as plain text."""
     kinds = (at.header, at.subheader, at.html, at.markdown, at.caption, at.error)

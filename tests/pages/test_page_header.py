@@ -13,7 +13,7 @@ from engine.domain.errors import CannotRecord
 from engine.domain.instruments import InstrumentKey
 from engine.domain.portfolio import StillHeld
 from tests.pages.fake_console import FakeConsole
-from tests.pages.page_runner import opened, problems, text
+from tests.pages.page_runner import linked, opened, problems, text
 
 
 def stop_dialog(console: FakeConsole) -> AppTest:
@@ -156,6 +156,21 @@ def test_book_when_chosen_then_the_strip_follows() -> None:
     assert "PAPER" in shown
     assert "10,000.00 USDT" in shown
     assert "SIMULATED" not in shown
+
+
+def test_book_when_a_link_names_it_then_its_figures_are_the_first_ones_shown() -> None:
+    shown = text(linked("header", FakeConsole(), book="paper"))
+    assert "PAPER" in shown
+    assert "SIMULATED" not in shown
+    assert "No book named" not in shown
+
+
+def test_book_when_a_link_names_one_that_does_not_run_then_said_and_the_first_shown() -> None:
+    at = linked("header", FakeConsole(), book="live")
+    assert "No book named live runs now: this is the demo book." in text(at)
+    assert "DEMO" in text(at)
+    assert at.selectbox(key="book").value == "demo"
+    assert "No book named" not in text(at.run())
 
 
 def test_strip_when_the_book_cannot_be_valued_then_a_dash_and_why(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -165,6 +165,19 @@ def test_red_button_when_the_page_is_scrolled_then_it_stays_where_it_is(desk: De
     tab.close()
 
 
+def test_book_when_chosen_then_it_stays_through_another_page_and_a_reload(desk: Desk) -> None:
+    tab = desk.page("positions")
+    tab.get_by_role("combobox", name="Book").click()
+    tab.get_by_role("option", name="paper").click()
+    tab.wait_for_url("**/positions?book=paper")
+    tab.get_by_role("link", name="Risk").click()
+    tab.wait_for_url("**/risk?book=paper")
+    tab.reload()
+    tab.locator(".qd-badges", has_text="PAPER").first.wait_for(timeout=30_000)
+    assert tab.url.endswith("/risk?book=paper")
+    tab.close()
+
+
 def test_every_page_when_drawn_then_nothing_is_asked_of_another_machine(desk: Desk) -> None:
     for name in ("overview", "positions", "health", "wallets"):
         desk.page("" if name == "overview" else name).close()
