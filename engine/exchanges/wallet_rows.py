@@ -70,12 +70,17 @@ class WalletPlan:
         Endings of coin names that mean "the same coin, lent or staked".
     earn_beginning : str
         The same at the beginning of a name.
+    tickers : parameters
+        What ccxt is told when the prices of coins are asked for.
+    options : parameters
+        What ccxt need not ask about the account before it reads a wallet.
     """
 
     rows: tuple[WalletRow, ...]
     earn_endings: tuple[str, ...] = ()
     earn_beginning: str = ""
     tickers: Question = field(default_factory=dict)
+    options: Question = field(default_factory=dict)
 
     @property
     def account_types(self) -> tuple[str, ...]:
@@ -160,6 +165,10 @@ KRAKEN_WALLETS = WalletPlan(
 
 COINBASE_WALLETS = WalletPlan((WalletRow("spot", ({"v3": True},), venue="coinbase", types=(SPOT,)),))
 
+UNIFIED_ACCOUNT: Question = {"enableUnifiedMargin": False, "enableUnifiedAccount": True, "unifiedMarginStatus": 6}
+"""Bybit's accounts are unified ones: else ccxt asks for the rights of the key and the kind of account before every
+balance, and a balance could not be read where one of the two is not told."""
+
 BYBIT_WALLETS = WalletPlan(
     (
         WalletRow("unified trading", ({"type": "spot"},), venue="bybit", types=(UNIFIED, SPOT, FUTURES)),
@@ -173,4 +182,5 @@ BYBIT_WALLETS = WalletPlan(
         ),
     ),
     tickers={"type": "spot"},
+    options=UNIFIED_ACCOUNT,
 )

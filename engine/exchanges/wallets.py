@@ -69,6 +69,7 @@ def read_wallets(row: ExchangeRow, client: Any, secrets: tuple[str, ...], at_mos
 
     Raises what stands against it where the first gives none.
     """
+    client.options |= row.wallets.options
     found: list[Balance] = []
     silent: list[SilentWallet] = []
     for number, wallet in enumerate(row.wallets.rows[:at_most]):

@@ -6,6 +6,7 @@ import base64
 import logging
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -216,6 +217,17 @@ def test_check_when_bybit_key_can_withdraw_then_it_is_refused_for_trading(stand_
 def test_check_when_bybit_key_is_read_only_then_it_is_not_approved(stand_in: StandIn) -> None:
     _bybit(stand_in, wallet=[], read_only=1)
     assert _ask(stand_in, "bybit").can_trade is False
+
+
+def test_check_when_bybit_tells_neither_rights_nor_kind_of_account_then_balances_are_read_all_the_same(
+    stand_in: StandIn,
+) -> None:
+    _bybit(stand_in, wallet=[])
+    for path in ("/v5/user/query-api", "/v5/account/info"):
+        stand_in.answer(path, replace(HTML, status=404))
+    check = _ask(stand_in, "bybit")
+    assert (check.reachable, check.can_trade, check.approved) == (True, None, False)
+    assert [balance.currency for balance in check.balances] == ["USDT"]
 
 
 @pytest.mark.parametrize("code", [10003, 33004])

@@ -23,6 +23,7 @@ from engine.exchanges.connected.dialects import (
     Weights,
 )
 from engine.exchanges.connected.lanes import Pace, UseHeaders
+from engine.exchanges.wallet_rows import UNIFIED_ACCOUNT
 
 _DAY_MS = 86_400_000
 _BINANCE_DOUBT = ("-1000", "-1001", "-1006", "-1007")
@@ -127,12 +128,7 @@ BYBIT = VenueRow(
             cause_field="execType",
             raw_method="private_get_v5_execution_list",
         ),
-        options={
-            "fetchMarkets": {"types": ["spot", "linear"]},
-            "enableUnifiedMargin": False,
-            "enableUnifiedAccount": True,
-            "unifiedMarginStatus": 6,
-        },
+        options={"fetchMarkets": {"types": ["spot", "linear"]}, **UNIFIED_ACCOUNT},
         wallets=(Wallet({"type": "unified"}),),
         cancel_id="orderLinkId",
         stop=StopStyle.TRIGGER_DIRECTED,
