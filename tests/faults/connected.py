@@ -214,9 +214,15 @@ def clean(exchange: StandIn, where: str) -> None:
 
 
 @contextmanager
-def rig(exchange: StandIn, market: Market, folder: Path, *, judges_money: bool = True, **more: Any) -> Iterator[Rig]:
-    """A book for the length of the block; at its end every doubt is resolved and nothing may differ."""
+def rig(
+    exchange: StandIn, market: Market, folder: Path, *, judges_money: bool = True, may_idle: bool = False, **more: Any
+) -> Iterator[Rig]:
+    """A book for the length of the block; at its end every doubt is resolved and nothing may differ.
+
+    A planted fault that changed nothing proves nothing, and fails the test unless faults ``may_idle``.
+    """
     clean(exchange, market.where)
+    exchange.call("idle")
     clock = _clocks.setdefault(exchange.port, MovedClock())
     clock.ahead_s += 1.0
     exchange.call("clock", skew_ms=round(clock.ahead_s * 1000))
@@ -226,6 +232,8 @@ def rig(exchange: StandIn, market: Market, folder: Path, *, judges_money: bool =
         made.settle()
         found = made.differences(judges_money=judges_money)
         assert not found, "\n".join(found)
+        idle = exchange.call("idle")
+        assert may_idle or not idle, f"planted, and nothing came of it: {'; '.join(idle)}"
     finally:
         made.close()
 

@@ -63,11 +63,12 @@ def test_trap_revoked_key_reported_as_overload_then_locked(exchange: StandIn, tm
 
 
 @each_market
+@pytest.mark.parametrize("skew_ms", [-2_000, 20_000], ids=["behind", "ahead"])
 def test_trap_first_private_call_then_it_carries_the_exchanges_time(
-    exchange: StandIn, tmp_path: Path, market: Market
+    exchange: StandIn, tmp_path: Path, market: Market, skew_ms: int
 ) -> None:
     with rig(exchange, market, tmp_path) as book:
-        exchange.call("clock", skew_ms=round(book.clock.ahead_s * 1000) + 2000)
+        exchange.call("clock", skew_ms=round(book.clock.ahead_s * 1000) + skew_ms)
         line = book._line()
         line.load_markets()
         line.measure_offset()
@@ -215,7 +216,7 @@ def test_trap_async_library_names_a_cut_answer_by_no_kind_then_what_the_engine_a
     async def question(client: Any) -> None:
         with ThreadPoolExecutor(1) as pool:
             tame(client, book.line, Manners({}, 10.0, Lane.STATUS), pool)
-            await client.fetch2("v5/account/wallet-balance", "private", "GET", {"accountType": "UNIFIED"})
+            await client.private_get_v5_account_wallet_balance({"accountType": "UNIFIED"})
 
     with rig(exchange, BYBIT_PERP, tmp_path) as book:
         with pytest.raises(ccxt.BaseError) as raised:

@@ -113,7 +113,8 @@ def soak(exchange: StandIn, folder: Path, seed: int) -> None:
     market = random.Random(seed).choice(FOUR)
     episode: Episode | None = None
     try:
-        with rig(exchange, market, folder, patience_s=dict.fromkeys(Lane, 30.0)) as book:  # a busy machine is no fault
+        patience_s = dict.fromkeys(Lane, 30.0)  # a busy machine is no fault
+        with rig(exchange, market, folder, patience_s=patience_s, may_idle=True) as book:
             episode = Episode(book, seed)
             episode.run()
             book.settle()

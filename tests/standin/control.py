@@ -33,7 +33,7 @@ class Control:
             for name in (
                 "state", "journal", "requests", "fault", "faults", "clear", "price", "walk", "order", "cancel",
                 "fill", "clock", "key", "instrument", "funding", "liquidate", "transfer", "fees", "depth", "limits",
-                "release", "forget", "restart",
+                "release", "forget", "restart", "idle",
             )
         }  # fmt: skip
 
@@ -93,6 +93,10 @@ class Control:
     def _clear(self, body: Body) -> Any:
         self.world.faults.clear(body.get("kind", ""))
         return {}
+
+    def _idle(self, _: Body) -> Any:
+        """Faults that were planted, forgotten, and changed nothing in between."""
+        return self.world.faults.told_idle()
 
     def _release(self, _: Body) -> Any:
         self._gate.set()

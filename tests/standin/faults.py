@@ -47,6 +47,9 @@ class Fault:
         Part of an order that is filled before its cancel is looked at.
     accept : bool
         Whether the request is carried out although its answer goes wrong (html, garbage).
+    hits, vain : int
+        How often it happened, and how often of those it changed nothing: a list that was empty anyway, an old answer
+        that is the true one still.
     """
 
     kind: str
@@ -61,6 +64,12 @@ class Fault:
     share: str = "0.5"
     accept: bool = True
     hits: int = 0
+    vain: int = 0
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing was ever different because of it."""
+        return self.hits <= self.vain
 
 
 @dataclass(slots=True)
@@ -68,6 +77,8 @@ class Faults:
     """All planted faults, oldest first."""
 
     planted: list[Fault] = field(default_factory=list)
+    idle: list[Fault] = field(default_factory=list)
+    """Forgotten without having changed anything: what was to be proven with them was not."""
 
     def plant(self, raw: dict[str, Any]) -> Fault:
         """Add a fault from a control call; unknown words are an error, so that no test passes by a typing mistake."""
@@ -82,7 +93,15 @@ class Faults:
 
     def clear(self, kind: str = "") -> None:
         """Forget all faults, or those of one kind."""
-        self.planted = [fault for fault in self.planted if kind and fault.kind != kind]
+        gone = [fault for fault in self.planted if not kind or fault.kind == kind]
+        self.idle += [fault for fault in gone if fault.is_idle]
+        self.planted = [fault for fault in self.planted if fault not in gone]
+
+    def told_idle(self) -> list[str]:
+        """Faults that were forgotten and had changed nothing, each told once."""
+        told = [f"{fault.kind} at {fault.where}: {fault.hits} times, {fault.vain} in vain" for fault in self.idle]
+        self.idle = []
+        return told
 
     def take(self, kinds: tuple[str, ...], where: str = "any", venue: str = "", symbol: str = "") -> Fault | None:
         """The first fault that applies; it has then happened once more."""

@@ -23,6 +23,7 @@ HTML = "<!DOCTYPE html><html><head><title>502 Bad Gateway</title></head><body>cl
 GARBAGE = '{"result":{"orderId":"5a1d,,,:'
 PREFIXES = {"bybit": "bybit", "binance": "binance", "stream": "binance", "usdm": "usdm"}
 """A first part of the path may name the venue, for websocket addresses that two of them share."""
+_MOMENTS = ("signature", "timestamp", "recvWindow", "startTime", "endTime", "fromId")
 _PATHS = {
     "/v5/": "bybit",
     "/fapi/": "usdm",
@@ -142,8 +143,9 @@ class Server:
         name = f"{dialect.name} {call.path} {_asked(call)}"
         if fault is not None and kind in ("slow", "hold"):
             await self._wait(fault)
-        if kind == "stale":
-            answer = self.last_good.setdefault(name, answer)
+        if fault is not None and kind == "stale":
+            told, answer = answer, self.last_good.setdefault(name, answer)
+            fault.vain += _same(told, answer)
         elif answer.status == 200 and call.method == "GET":
             self.last_good[name] = answer
         if kind in ("ack_lost", "reset_after"):
@@ -154,8 +156,9 @@ class Server:
             answer = Answer(HTML, 200, content_type="text/html") if kind == "html" else Answer(GARBAGE)
         if fault is not None and kind == "error_after":
             answer = dialect.failed(call, fault)
-        if kind == "empty_list":
-            answer = Answer(dialect.emptied(answer.body), answer.status, answer.headers)
+        if fault is not None and kind == "empty_list":
+            told, answer = answer, Answer(dialect.emptied(answer.body), answer.status, answer.headers)
+            fault.vain += _same(told, answer)
         return _sent(answer)
 
     async def _wait(self, fault: Fault) -> None:
@@ -190,8 +193,16 @@ async def _call(request: web.Request, path: str) -> Call:
 
 
 def _asked(call: Call) -> str:
-    shown = {name: str(value) for name, value in call.params.items() if name not in ("signature", "timestamp")}
+    """What a question asks for, whenever and from whenever on: its old answer is that to the one before it."""
+    shown = {name: str(value) for name, value in call.params.items() if name not in _MOMENTS}
     return json.dumps(shown, sort_keys=True)
+
+
+def _same(one: Answer, other: Answer) -> bool:
+    """Whether two answers say the same, the time of answering aside."""
+    bodies = [each.body if isinstance(each.body, dict) else {"": each.body} for each in (one, other)]
+    first, second = ({name: value for name, value in body.items() if name != "time"} for body in bodies)
+    return first == second
 
 
 def _sent(answer: Answer) -> web.Response:
