@@ -5,13 +5,14 @@ from __future__ import annotations
 import streamlit as st
 
 from engine.domain.commands import Role
-from engine.domain.errors import BadInput
 from engine.domain.facade import ConsolePort
 from engine.domain.operations_views import ConnectionView, ExchangeView
 from engine.domain.portfolio import FeedView
-from pages import actions, appearance, confirm, parts, simulator, stages, tables, venue_state
+from pages import actions, appearance, confirm, connect, parts, simulator, stages, tables, venue_state
 from pages import format as fmt
 from pages.actions import Act
+from pages.connect import Entry
+from pages.format import Html
 from pages.guard import guarded, live
 from pages.tables import Column
 
@@ -22,18 +23,30 @@ def render(console: ConsolePort) -> None:
     st.subheader("Markets being watched", anchor=False)
     live(_feeds)(console)
     guarded(simulator.draw)(console)
+    blocked = _unproven(console)
     st.subheader("Stages at an exchange", anchor=False)
-    guarded(stages.draw)(console)
-    st.subheader("Connected accounts", anchor=False)
-    guarded(_connections)(console)
+    guarded(stages.draw)(console, blocked)
+    st.subheader("Accounts", anchor=False)
+    guarded(_connections)(console, blocked)
     left, right = st.columns(2, gap="medium")
     with left:
         st.subheader("Connect an account", anchor=False)
-        guarded(_connect)(console)
+        guarded(_connect)(console, blocked)
     with right:
         st.subheader("Public market data for the paper book", anchor=False)
         guarded(_paper)(console)
     guarded(stages.dialog)(console)
+
+
+def _unproven(console: ConsolePort) -> str:
+    """Why what needs the password again cannot be done yet; it is asked for once, for everything on the page."""
+    blocked = confirm.unproven(console, "exchanges", Role.OPERATOR)
+    if blocked:
+        st.caption(
+            "Starting and stopping the live book, adding keys and forgetting them need it; it then counts for a few "
+            "minutes."
+        )
+    return blocked
 
 
 def _feeds(console: ConsolePort) -> None:
@@ -54,9 +67,8 @@ def _feeds(console: ConsolePort) -> None:
     tables.draw(columns, rows, "No market is being watched. Start public data below, or look at the demo book.")
 
 
-def _connections(console: ConsolePort) -> None:
+def _connections(console: ConsolePort, blocked: str) -> None:
     connections = console.connections()
-    blocked = confirm.unproven(console, "exchanges", Role.ADMIN)
     if not connections:
         parts.empty(
             "No account connected",
@@ -69,24 +81,49 @@ def _connections(console: ConsolePort) -> None:
 
 
 def _connection(console: ConsolePort, row: ConnectionView, blocked: str) -> None:
-    look = appearance.current(console)
-    verdict = {True: parts.badge("works", "accent"), False: parts.badge("does not work", "warn")}.get(
-        row.check_ok is True, parts.badge("not tested", "dim")
-    )
-    if row.check_ok is None:
-        verdict = parts.badge("not tested", "dim")
-    stage = parts.badge("sandbox", "dim") if row.sandbox else parts.badge("real account", "warn")
-    answer = row.check or "Press Test to ask the exchange."
-    checked = f" · asked {look.moment(row.checked_at)} {look.zone}" if row.checked_at else ""
     with st.container(horizontal=True, vertical_alignment="center", border=True):
         st.html(
-            f"<div><b>{fmt.safe(_title(console, row))}</b> · {fmt.safe(row.label)} {stage} {verdict}"
-            f'<div class="qd-dim">{fmt.safe(answer)}{fmt.safe(checked)}</div></div>'
+            f"<div><b>{fmt.safe(_title(console, row))}</b> · {fmt.safe(row.label)} {_badges(row)}"
+            f'<div class="qd-dim">{fmt.safe(_told(console, row))}</div></div>'
         )
+        if not row.has_keys:
+            _add_key(console, row, blocked)
+            return
         identity = row.connection_id
         test = Act(f"test-{identity}", "Test", lambda: _tested(console, identity), slot="connection")
         actions.button(console, test)
         _forget(console, row, blocked)
+
+
+def _badges(row: ConnectionView) -> Html:
+    """Sandbox or real, and how its key stands."""
+    stage = parts.badge("sandbox", "dim") if row.sandbox else parts.badge("real account", "warn")
+    if not row.has_keys:
+        return Html(stage + parts.badge("no key yet", "warn"))
+    if row.check_ok is None:
+        return Html(stage + parts.badge("not tested", "dim"))
+    return Html(stage + (parts.badge("works", "accent") if row.check_ok else parts.badge("does not work", "warn")))
+
+
+def _told(console: ConsolePort, row: ConnectionView) -> str:
+    """What the exchange said of the key and when, and where the account is reached if not at the exchange itself."""
+    look = appearance.current(console)
+    asked = f"asked {look.moment(row.checked_at)} {look.zone}" if row.checked_at else ""
+    if row.has_keys:
+        said = (row.check or "Press Test to ask the exchange.", asked)
+    else:
+        said = ("Described in the settings; nothing is traded there before its key is added.", "")
+    return " · ".join(part for part in (*said, f"reached at {row.address}" if row.address else "") if part)
+
+
+def _add_key(console: ConsolePort, row: ConnectionView, blocked: str) -> None:
+    view = next((each for each in console.exchanges() if each.name == row.exchange), None)
+    if view is None:
+        return
+    place = f"connect-{row.connection_id}"
+    with st.popover("Add its key…", key=f"{place}-form"):
+        st.caption(view.hint)
+        connect.form(console, Entry(place, view, row, "connection"), blocked)
 
 
 def _forget(console: ConsolePort, row: ConnectionView, blocked: str) -> None:
@@ -110,7 +147,7 @@ def _forgotten(console: ConsolePort, row: ConnectionView) -> str:
     return f"The sealed keys of {_title(console, row)} {row.label} are gone. Delete the key at the exchange too."
 
 
-def _connect(console: ConsolePort) -> None:
+def _connect(console: ConsolePort, blocked: str) -> None:
     known = {view.name: view for view in console.exchanges()}
     name = st.selectbox(
         "Exchange",
@@ -124,64 +161,14 @@ def _connect(console: ConsolePort) -> None:
         return
     view = known[name]
     st.caption(f"{view.hint} {_sandbox_words(view)}")
-    with st.form("connect", border=True):
-        st.text_input("Label", key=_field("label"), placeholder="main")
-        st.text_input("API key", key=_field("key"), type="password", autocomplete="off")
-        st.text_input("Secret", key=_field("secret"), type="password", autocomplete="off")
-        if view.needs_passphrase:
-            st.text_input("Passphrase", key=_field("passphrase"), type="password", autocomplete="off")
-        if view.has_sandbox:
-            st.checkbox("Sandbox of the exchange", value=True, key="connect-sandbox")
-        act = Act(
-            "connect-add",
-            "Seal and connect",
-            lambda: _connected(console, view),
-            Role.ADMIN,
-            "connect",
-            "primary",
-            "" if console.stepped_up() else "Prove your password above first",
-        )
-        actions.submit(console, act)
-    actions.outcome("connect")
+    connect.form(console, Entry(connect.NEW, view), blocked)
+    actions.outcome(connect.NEW)
 
 
 def _sandbox_words(view: ExchangeView) -> str:
     if view.has_sandbox:
         return f"{view.title} has a sandbox of its own, with keys of its own."
     return f"{view.title} has no sandbox: an account there is a real one."
-
-
-def _field(name: str) -> str:
-    """Key of a field as it is drawn now. One that is to be empty is drawn anew: the browser goes on showing what was
-    typed into one that is only set to nothing, and would then send nothing.
-    """
-    return f"connect-{name}-{st.session_state.get(f'connect-drawn-{name}', 0)}"
-
-
-def _draw_anew(*names: str) -> None:
-    """Drop what was typed into these fields from the session, and draw empty ones at the next run."""
-    state = st.session_state
-    for name in names:
-        state.pop(_field(name), None)
-        state[f"connect-drawn-{name}"] = state.get(f"connect-drawn-{name}", 0) + 1
-
-
-def _connected(console: ConsolePort, view: ExchangeView) -> str:
-    """Hand the keys over and drop them from the session before anything can fail; label and API key stay until done."""
-    state = st.session_state
-    values = {
-        "exchange": view.name,
-        "sandbox": "true" if state.get("connect-sandbox") and view.has_sandbox else "false",
-    }
-    for name in ("label", "key", "secret", "passphrase"):
-        values[name] = str(state.get(_field(name), "")).strip()
-    _draw_anew("secret", "passphrase")
-    try:
-        console.add_connection(values)
-    except BadInput as error:
-        raise BadInput(f"{str(error).rstrip('.')}. Label and API key are kept; enter the secret again") from error
-    _draw_anew("label", "key")
-    return f"{view.title} connected; its keys are sealed. Press Test to ask the exchange."
 
 
 def _paper(console: ConsolePort) -> None:

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import streamlit as st
 
-from engine.domain.commands import ArmLive, Role
+from engine.domain.commands import ArmLive
 from engine.domain.errors import BadInput
 from engine.domain.facade import ConsolePort
 from engine.domain.portfolio import BookSnapshot
@@ -29,6 +29,7 @@ _AMOUNT = re.compile(r"[0-9]{1,12}(\.[0-9]{1,8})?")
 _WAYS = {
     "connection": "Connect an account below, then choose it here.",
     "key": "Press Test beside the account below. A key that can withdraw, or of which that is unknown, is refused.",
+    "no key": "Add it beside the account below.",
     "reconciliation": "Comes by itself once books and exchange were compared. What differs is listed on Audit.",
     "promotion": "Promote a strategy on the Strategies page: it must have shown enough in the book before.",
     "arming": "Arm the book below; it asks for your password.",
@@ -37,8 +38,15 @@ _WAYS = {
 """How a condition is reached, by its name."""
 
 
-def draw(console: ConsolePort) -> None:
-    """Draw both stages; what needs no account is said first."""
+def draw(console: ConsolePort, unproven: str) -> None:
+    """Draw both stages; what needs no account is said first.
+
+    Parameters
+    ----------
+    console : ConsolePort
+    unproven : str
+        Why the live book can be neither started nor stopped yet, where the password was not proven.
+    """
     st.caption(
         "Demo and paper need no account and no key: demo trades a simulated market, paper trades real prices with play "
         "money. The stages below trade at an exchange."
@@ -47,7 +55,7 @@ def draw(console: ConsolePort) -> None:
     left, right = st.columns(2, gap="medium")
     for slot, name in zip((left, right), views, strict=False):
         with slot:
-            guarded(_stage)(console, views[name])
+            guarded(_stage)(console, views[name], unproven if name == PROVEN_STAGE else "")
 
 
 def dialog(console: ConsolePort) -> None:
@@ -66,15 +74,15 @@ def dialog(console: ConsolePort) -> None:
     confirm.ask(console, Question(f"Arm the {name} book", lines, request, Look("Arm it now", "primary"), Proof.ALWAYS))
 
 
-def _stage(console: ConsolePort, view: StageView) -> None:
+def _stage(console: ConsolePort, view: StageView, blocked: str) -> None:
     with st.container(border=True):
         live(_head, every_s=2)(console, view.stage)
         st.caption(view.note)
         live(_conditions, every_s=2)(console, view.stage)
         if view.running:
-            _running(console, view)
+            _running(console, view, blocked)
         else:
-            _setup(console, view)
+            _setup(console, view, blocked)
         actions.outcome(f"stage-{view.stage}")
 
 
@@ -157,15 +165,7 @@ def verdict(row: StageCondition) -> Html:
     return parts.badge("ok", "accent") if row.ok else parts.badge("missing", "warn")
 
 
-def _blocked(console: ConsolePort, stage: str) -> str:
-    """Why the stage's buttons cannot be pressed; draws the password field where one is needed."""
-    if stage != PROVEN_STAGE:
-        return ""
-    return confirm.unproven(console, f"stage-{stage}", Role.OPERATOR)
-
-
-def _running(console: ConsolePort, view: StageView) -> None:
-    blocked = _blocked(console, view.stage)
+def _running(console: ConsolePort, view: StageView, blocked: str) -> None:
     live(_arming)(console, view.stage)
     with st.container(horizontal=True, vertical_alignment="center"):
         stop = _stopper(console, view.stage)
@@ -196,13 +196,13 @@ def _stopper(console: ConsolePort, stage: str) -> Callable[[], str]:
     return stop
 
 
-def _setup(console: ConsolePort, view: StageView) -> None:
+def _setup(console: ConsolePort, view: StageView, unproven: str) -> None:
     if not view.connections:
         parts.notice(
             f"No connected account fits: the {view.stage} book needs "
             + ("one of a sandbox." if view.stage == "testnet" else "one with real money.")
         )
-    blocked = _blocked(console, view.stage) or ("" if view.connections else "Connect an account that fits first")
+    blocked = unproven or ("" if view.connections else "Connect an account that fits first")
     key = f"stage-{view.stage}"
     label = "Accounts, one at each exchange"
     if view.connections:

@@ -22,16 +22,27 @@ class ExchangeView:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionView:
-    """A connected account: keys are sealed and never shown; ``check`` is the exchange's own last answer."""
+    """An account at an exchange: keys are sealed and never shown; ``check`` is the exchange's own last answer.
+
+    One of the settings without stored keys has ``created_at`` None. ``address`` is where it is reached instead of at
+    the exchange itself ("" there), ``in_settings`` whether the settings describe it.
+    """
 
     connection_id: str
     exchange: str
     label: str
     sandbox: bool
-    created_at: datetime
+    created_at: datetime | None
     checked_at: datetime | None
     check_ok: bool | None
     check: str
+    address: str = ""
+    in_settings: bool = False
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether its keys are stored."""
+        return self.created_at is not None
 
 
 @dataclass(frozen=True, slots=True)

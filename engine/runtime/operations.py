@@ -24,7 +24,7 @@ from engine.domain.operations_views import (
 from engine.domain.views import PageOf, Series
 from engine.exchanges import EXCHANGES
 from engine.runtime.account_keys import AccountKeys, NewKeys
-from engine.runtime.accounts import STAGES, account_of, connections_of
+from engine.runtime.accounts import STAGES, Account, account_of, connections_of, named_accounts
 from engine.runtime.connections import is_sandbox
 from engine.runtime.portfolio import Portfolio
 from engine.runtime.wallet_shelf import accounts_in
@@ -97,8 +97,11 @@ class Operations(Portfolio):
         )
 
     def connections(self) -> tuple[ConnectionView, ...]:
-        """Connected accounts; keys are never shown."""
-        return tuple(self._view(row) for row in self._services.control.credentials.all())
+        """Accounts with stored keys, then those that the settings describe and that have none; no key is shown."""
+        stored = tuple(self._view(row) for row in self._services.control.credentials.all())
+        known = {view.connection_id for view in stored}
+        named = named_accounts(self._services.supervisor.settings)
+        return (*stored, *(_without_keys(account) for account in named if account.connection_id not in known))
 
     def add_connection(self, values: Mapping[str, str]) -> str:
         """Seal keys at once and store them."""
@@ -128,7 +131,8 @@ class Operations(Portfolio):
 
     def _view(self, row: CredentialRow) -> ConnectionView:
         connection = f"{row.exchange_id}/{row.label}"
-        account = account_of(self._services.supervisor.settings, connection, is_sandbox(row))
+        settings = self._services.supervisor.settings
+        account = account_of(settings, connection, is_sandbox(row))
         return ConnectionView(
             connection_id=connection,
             exchange=row.exchange_id,
@@ -138,6 +142,8 @@ class Operations(Portfolio):
             checked_at=row.checked_at,
             check_ok=row.check_ok,
             check=row.check_detail,
+            address=account.rest_url,
+            in_settings=any(each.connection_id == connection for each in named_accounts(settings)),
         )
 
     def _keys(self) -> AccountKeys:
@@ -249,6 +255,14 @@ def _role(name: str) -> Role:
         return Role(name)
     except ValueError:
         raise BadInput(f"role {name!r}: choose viewer, operator or admin") from None
+
+
+def _without_keys(account: Account) -> ConnectionView:
+    """An account of the settings whose keys are not stored yet."""
+    return ConnectionView(
+        account.connection_id, account.exchange, account.label, account.sandbox, None, None, None, "",
+        address=account.rest_url, in_settings=True,
+    )  # fmt: skip
 
 
 def _split(connection_id: str) -> tuple[str, str]:

@@ -85,8 +85,8 @@ class StageDesk(Operations):
     def _stage(self, stage: Stage, connections: Sequence[ConnectionView], book: BookSnapshot | None) -> StageView:
         settings = self._services.supervisor.settings
         first = settings.stages[stage.name]
-        fitting = tuple(each.connection_id for each in connections if _fits(each, stage))
-        stored = [each.connection_id for each in connections]
+        fitting = tuple(each.connection_id for each in connections if each.has_keys and _fits(each, stage))
+        stored = [each.connection_id for each in connections if each.has_keys]
         chosen = tuple(c for c in connections_of(settings, stage) if first.connections or c in stored)
         return StageView(
             stage.name,
@@ -154,6 +154,8 @@ def _needs(
 
 def _key(chosen: ConnectionView, book: BookSnapshot | None) -> StageCondition:
     """What is known of an account's key; while the book runs there, what its venues say comes first."""
+    if not chosen.has_keys:
+        return StageCondition("no key", "Key", False, "no key is stored for it yet")
     if book is not None:
         venues = {venue.name for venue in EXCHANGES[chosen.exchange].venues}
         refusing = _refusing(book, venues)

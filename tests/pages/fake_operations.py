@@ -101,6 +101,9 @@ class FakeOperations(FakeBase):
         return (
             ConnectionView("cn-1", "binance", "main", True, at, at, True, "spot trading allowed, no right to withdraw"),
             ConnectionView("cn-2", "kucoin", "second", False, at, None, None, ""),
+            ConnectionView(
+                "binance/play", "binance", "play", True, None, None, None, "", "http://127.0.0.1:9/binance", True
+            ),
         )
 
     def add_connection(self, values: Mapping[str, str]) -> str:

@@ -71,6 +71,39 @@ def test_keys_when_password_is_not_proven_then_blocked_by_name() -> None:
     assert "password" in button.help
 
 
+def test_account_of_the_settings_when_it_has_no_key_then_shown_with_where_it_points_and_a_form_of_its_own() -> None:
+    console = FakeConsole(proven=True)
+    at = opened("exchanges", console)
+    shown = text(at)
+    assert "Binance · play sandbox no key yet" in shown
+    assert "nothing is traded there before its key is added. · reached at http://127.0.0.1:9/binance" in shown
+    assert {"test-binance/play", "forget-binance/play"}.isdisjoint({button.key for button in at.button})
+    at.text_input(key="connect-binance/play-key-0").set_value("k-2")
+    at.text_input(key="connect-binance/play-secret-0").set_value("s-2")
+    at.button(key="connect-binance/play-add").click().run()
+    values = {"exchange": "binance", "sandbox": "true", "label": "play", "key": "k-2", "secret": "s-2"}
+    assert console.named("add_connection") == [({**values, "passphrase": ""},)]
+    assert "Binance play connected; its keys are sealed." in text(at)
+    assert "connect-binance/play-secret-0" not in at.session_state
+
+
+@pytest.mark.parametrize("live", ["", "halted"])
+def test_exchanges_when_the_password_is_needed_then_asked_for_once_on_the_page(live: str) -> None:
+    at = opened("exchanges", FakeConsole(live=live))
+    assert [field.label for field in at.text_input].count("Your password, again") == 1
+    waiting = (
+        "connect-add",
+        "connect-binance/play-add",
+        "forget-cn-1",
+        "stage-stop-live" if live else "stage-live-start",
+    )
+    for key in waiting:
+        assert at.button(key=key).disabled
+    at.text_input(key="step-up-password-exchanges").set_value("correct horse")
+    at.button(key="step-up-exchanges").click().run()
+    assert not any(at.button(key=key).disabled for key in waiting)
+
+
 def test_connection_when_tested_then_the_exchange_itself_answers() -> None:
     at = press(opened("exchanges", FakeConsole()), "test-cn-1")
     assert "Binance main: spot trading allowed" in text(at)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from config.settings import load
 from engine.domain.commands import Actor, Role
 from engine.domain.errors import BadInput, CannotRecord
 from engine.runtime.clock import SystemClock
@@ -16,6 +17,13 @@ from engine.runtime.operations import Operations
 from engine.storage.control import ControlStore
 from engine.storage.migrate import migrate
 from engine.storage.rows import AuditFilters
+
+DESCRIBED = {
+    "venues.play.exchange": "bybit",
+    "venues.play.sandbox": True,
+    "venues.play.rest_url": "http://127.0.0.1:9/bybit",
+    "venues.real.exchange": "kraken",
+}
 
 
 class Office:
@@ -29,6 +37,7 @@ class Office:
         services: Any = SimpleNamespace(
             control=self.control, alerts=SimpleNamespace(add_channel=self._add), folder=folder, jobs=None
         )
+        services.supervisor = SimpleNamespace(settings=load(environment={}, changes=DESCRIBED).settings)
         self.console = Operations(services, lambda: Actor("jo", Role.ADMIN, "console"), "session")
 
     def _add(self, kind: str, label: str, address: str, severity: str) -> None:
@@ -72,3 +81,16 @@ def test_channel_when_refused_then_the_trail_says_that_it_was_not_added(office: 
     with pytest.raises(BadInput, match="a label twice"):
         office.add()
     assert office.actions() == ["channel_added", "channel_not_added"]
+
+
+def test_accounts_when_listed_then_those_of_the_settings_without_keys_are_there_too(office: Office) -> None:
+    shelf = office.control.credentials
+    shelf.add("kraken", "real", b"sealed", {"sandbox": False})
+    shelf.add("bybit", "other", b"sealed", {"sandbox": True})
+    told = {row.connection_id: row for row in office.console.connections()}
+    assert set(told) == {"kraken/real", "bybit/other", "bybit/play"}
+    assert {name: (row.has_keys, row.in_settings, row.sandbox, row.address) for name, row in told.items()} == {
+        "kraken/real": (True, True, False, ""),
+        "bybit/other": (True, False, True, ""),
+        "bybit/play": (False, True, True, "http://127.0.0.1:9/bybit"),
+    }

@@ -76,3 +76,15 @@ def test_conditions_when_the_book_does_not_run_then_told_for_each_account_that_f
     told = {each.name: each.ok for each in rows}
     assert (account, told["connection"], told["key"]) == ("bybit/real", True, True)
     assert {each.name: each.ok for each in view.conditions}["arming"] is False
+
+
+def test_conditions_when_the_account_of_the_settings_has_no_key_then_that_is_missing_and_not_offered() -> None:
+    class Keyless(Desk):
+        def connections(self) -> tuple[ConnectionView, ...]:
+            return tuple(replace(row, created_at=None, checked_at=None) for row in super().connections())
+
+    desk = Keyless(VenueState.ONLINE)
+    told = desk.live()
+    assert (told["connection"].ok, told["no key"].ok) == (True, False)
+    assert told["no key"].detail == "no key is stored for it yet"
+    assert [each.connections for each in desk.stages()] == [(), ()]
