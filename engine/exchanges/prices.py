@@ -31,6 +31,9 @@ class PriceReader:
         self._client: Any = open_client(row, door)
         if row.venues:
             self._client.options = {**self._client.options, **row.venues[0].dialect.options}
+        kinds = self._client.options.get("fetchMarkets")
+        if isinstance(kinds, dict) and "spot" in kinds.get("types", ()):
+            self._client.options["fetchMarkets"] = {**kinds, "types": ["spot"]}
 
     def read(self, at: datetime) -> tuple[CoinPrice, ...]:
         """What every open spot market says a coin is worth.

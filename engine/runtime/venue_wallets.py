@@ -308,6 +308,7 @@ def _line(opening: Opening, account: Account, connection: Connection, row: Venue
         limits.refusals,
         has_nonce=limits.has_nonce,
         hosts=account.hosts,
+        symbols=tuple(opening.first.symbols),
     )
     line = Line(setup, opening.parts.clock)
     opening.parts.opened(line)

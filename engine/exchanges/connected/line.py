@@ -20,6 +20,7 @@ from engine.exchanges.client import VenueThrottled, shut_words
 from engine.exchanges.connected.calls import UNREADABLE, ClockRefused, Judge, Wire
 from engine.exchanges.connected.lanes import Budget, Lane, share_from
 from engine.exchanges.connected.line_setup import LineSetup
+from engine.exchanges.connected.market_lists import load_markets
 from engine.exchanges.connected.memory import VenueMemory
 from engine.exchanges.connected.offset import ClockOffset, OffsetSample
 from engine.exchanges.connected.watchman import Watchman
@@ -276,11 +277,10 @@ class Line:
         def question(client: Any) -> dict[str, Any]:
             if prepare is not None:
                 prepare(client)
-            markets: dict[str, Any] = client.load_markets(True)
-            if not markets:
-                raise VenueUnreachable(f"{self._setup.row.title} answered with an empty list of markets")
-            self._markets_from = client
-            return markets
+            if markets := load_markets(client, self._setup.symbols):
+                self._markets_from = client
+                return markets
+            raise VenueUnreachable(f"{self._setup.row.title} answered with an empty list of markets")
 
         most = self._setup.pace.weight // 4  # of a limit by the second, a list must not use up what orders need
         return self.ask(Lane.DATA, question, weight=max(1, min(20, most)))

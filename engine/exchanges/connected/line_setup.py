@@ -42,6 +42,8 @@ class LineSetup:
     patience_s : mapping of Lane to float
     hosts : Hosts or None
         What everything that asks the same hosts knows of bans and pauses; None where nobody else asks.
+    symbols : tuple of str
+        What is to be traded there, if the exchange lists it.
     """
 
     venue: str
@@ -57,3 +59,4 @@ class LineSetup:
     has_nonce: bool = False
     patience_s: dict[Lane, float] = field(default_factory=lambda: dict(PATIENCE_S))
     hosts: Hosts | None = None
+    symbols: tuple[str, ...] = ()
