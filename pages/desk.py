@@ -134,7 +134,7 @@ def working_columns(look: Appearance, book: BookSnapshot) -> tuple[Column[Workin
     return (
         Column("Instrument", lambda row: fmt.instrument(row.instrument)),
         Column("Side", lambda row: bought(row.side.value)),
-        Column("Type", lambda row: row.order_type.value),
+        Column("Type", lambda row: kind(row.order_type.value, row)),
         Column("Quantity", lambda row: fmt.quantity(row.quantity), numeric=True),
         Column("Filled", lambda row: fmt.quantity(row.filled), numeric=True),
         Column("Limit", lambda row: fmt.price(row.limit_price), numeric=True),
@@ -146,6 +146,11 @@ def working_columns(look: Appearance, book: BookSnapshot) -> tuple[Column[Workin
         Column(f"Created, {look.zone}", lambda row: look.moment(row.created_at)),
         Column("Order id", lambda row: mono(row.client_id)),
     )
+
+
+def kind(name: str, row: WorkingOrder | OrderRow) -> str:
+    """The type of an order with what holds it back: market, limit or stop, post-only, reduce-only."""
+    return name + (", post-only" if row.post_only else "") + (", reduce-only" if row.reduce_only else "")
 
 
 def state(name: str) -> Html:
@@ -188,7 +193,7 @@ def order_columns(look: Appearance, book: BookSnapshot) -> tuple[Column[OrderRow
         Column(f"Created, {look.zone}", lambda row: look.moment(row.created_at)),
         Column("Instrument", lambda row: fmt.instrument(row.instrument)),
         Column("Side", lambda row: bought(row.side)),
-        Column("Type", lambda row: row.order_type),
+        Column("Type", lambda row: kind(row.order_type, row)),
         Column("Quantity", lambda row: fmt.quantity(row.quantity), numeric=True),
         Column("Filled", lambda row: fmt.quantity(row.filled), numeric=True),
         Column("Average price", average, numeric=True),
@@ -196,7 +201,8 @@ def order_columns(look: Appearance, book: BookSnapshot) -> tuple[Column[OrderRow
         Column("State", lambda row: state(row.state)),
         Column("Purpose", lambda row: row.purpose),
         Column("Strategy", lambda row: title_of(row.sleeve)),
-        Column("Reason", lambda row: fmt.named(row.reason), wraps=True),
+        Column("How it ended", lambda row: fmt.sentence(fmt.named(row.end_reason)) or fmt.NONE, wraps=True),
+        Column("Why placed", lambda row: fmt.sentence(fmt.named(row.reason)), wraps=True),
         Column("Source", lambda row: parts.simulated_mark(row.simulated) or row.book),
         Column(f"Updated, {look.zone}", lambda row: look.moment(row.updated_at), shown=False),
         Column("Order id", lambda row: mono(row.client_id), shown=False),

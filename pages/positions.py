@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from decimal import Decimal
 
 import streamlit as st
@@ -174,20 +176,32 @@ def _chart(console: ConsolePort, book: BookSnapshot, name: str) -> None:
     st.caption(f"{chart.timeframe} candles, {origin}, UTC · ▲ bought ▼ sold · dashed: entry · dotted: stop and target")
 
 
-def _order_title(order: WorkingOrder) -> str:
+def _order_title(order: WorkingOrder, look: appearance.Appearance) -> str:
     rest = fmt.quantity(order.quantity - order.filled)
-    return (
-        f"{order.side.value} {rest} {fmt.instrument(order.instrument)} · {order.order_type.value} · {order.client_id}"
-    )
+    price = order.limit_price or order.stop_price
+    at = f" at {fmt.price(price)}" if price is not None else ""
+    kind = desk.kind(order.order_type.value, order)
+    when = fmt.moment(order.created_at, look.zone, date=False)
+    return f"{order.side.value} {rest} {fmt.instrument(order.instrument)} · {kind}{at} · {when}"
+
+
+def _order_titles(orders: Iterable[WorkingOrder], look: appearance.Appearance) -> dict[str, str]:
+    """What each order is called, by its id; two that would be called alike carry their ids, since a list takes equal
+    names for one.
+    """
+    names = {order.client_id: _order_title(order, look) for order in orders}
+    often = Counter(names.values())
+    return {key: f"{name} · {key}" if often[name] > 1 else name for key, name in names.items()}
 
 
 def _cancel(console: ConsolePort) -> None:
     orders = {order.client_id: order for order in books.current(console).orders}
     if not orders:
         return
+    names = _order_titles(orders.values(), appearance.current(console))
     with st.container(horizontal=True, vertical_alignment="bottom"):
         chosen = st.selectbox(
-            "Order", list(orders), format_func=lambda name: _order_title(orders[name]), key="orders-chosen", width=460
+            "Order", list(orders), format_func=lambda name: names.get(name, name), key="orders-chosen", width=520
         )
         yours = orders[chosen].sleeve == desk.EXTERNAL if chosen in orders else False
         refused = _YOURS if yours else why_not_cancelled(books.current(console), chosen)
@@ -208,24 +222,26 @@ def _dialogs(console: ConsolePort) -> None:
         confirm.show_dialog("Close a position", lambda: _close_dialog(console, book, name))
     client_id = confirm.dialog_subject(CANCEL)
     if client_id is not None:
-        lines = (
-            f"The venue is asked to cancel {client_id}.",
-            "What has filled stays filled.",
-        )
+        order = next((one for one in book.orders if one.client_id == client_id), None)
+        named = _order_title(order, appearance.current(console)) if order else f"order {client_id}"
+        lines = (f"The venue is asked to cancel: {named}.", "What has filled stays filled.")
         request = Request(CANCEL, CancelOrder(book.name, client_id), "cancelled by hand", "cancel-reason")
         confirm.ask(console, Question("Cancel an order", lines, request, Look("Cancel this order", "primary")))
     number = confirm.dialog_subject(ADOPT)
     if number is not None:
         request = Request(ADOPT, AdoptOrder(book.name, number), "taken over by hand", "adopt-reason")
         look = Look("Have it taken over", "primary")
-        confirm.ask(console, Question("Have your own order taken over", _adopt_lines(book, number), request, look))
+        confirm.ask(
+            console, Question("Have your own order taken over", _adopt_lines(console, book, number), request, look)
+        )
     ticket.dialog(console)
 
 
-def _adopt_lines(book: BookSnapshot, number: str) -> tuple[str, ...]:
+def _adopt_lines(console: ConsolePort, book: BookSnapshot, number: str) -> tuple[str, ...]:
     """What taking over an own order means, with the order as it stands now."""
     order = next((one for one in book.orders if number in (one.venue_order_id, one.client_id)), None)
-    named = _order_title(order) if order is not None else f"order {number}, which is not listed any more"
+    look = appearance.current(console)
+    named = _order_title(order, look) if order is not None else f"order {number}, which is not listed any more"
     return (
         f"Yours: {named}.",
         "The engine manages it from now on as an order by hand: it follows it through restarts, counts it against the "

@@ -132,6 +132,8 @@ class WorkingOrder:
     purpose: Purpose
     sleeve: str
     created_at: datetime
+    post_only: bool = False
+    reduce_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)

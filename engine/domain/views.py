@@ -74,7 +74,10 @@ class FillRow:
 
 @dataclass(frozen=True, slots=True)
 class OrderRow:
-    """An order as tables show it, ended ones included; ``average_price`` of its fills, None while it has none."""
+    """An order as tables show it, ended ones included; ``average_price`` of its fills, None while it has none.
+
+    ``reason`` is why it was placed, ``end_reason`` why it is over ("" while it is not).
+    """
 
     created_at: datetime
     updated_at: datetime
@@ -94,6 +97,9 @@ class OrderRow:
     sleeve: str
     reason: str
     average_price: Decimal | None = None
+    post_only: bool = False
+    reduce_only: bool = False
+    end_reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

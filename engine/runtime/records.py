@@ -19,6 +19,7 @@ from engine.runtime import logs
 from engine.runtime.audit_rows import command_of, outcome_words, without_id
 from engine.runtime.csv_export import csv_bytes
 from engine.runtime.desk import Desk
+from engine.runtime.order_ends import end_reason
 from engine.runtime.trail_words import journal_words
 from engine.storage import rows as stored
 from engine.storage.verify import verify
@@ -132,6 +133,7 @@ class Records(Desk):
         header = (
             "time", "book", "simulated", "venue", "symbol", "side", "type", "amount", "filled", "limit_price",
             "stop_price", "status", "purpose", "strategy", "client_order_id", "exchange_order_id", "reason",
+            "post_only", "reduce_only", "end_reason",
         )  # fmt: skip
         book = filters.get("book") or DEMO_BOOK
 
@@ -141,7 +143,7 @@ class Records(Desk):
                 yield (
                     r.created_at, r.book, _simulated(r.simulated), venue, symbol, r.side, r.order_type, r.quantity,
                     r.filled, r.limit_price, r.stop_price, r.state, r.purpose, r.sleeve, r.client_id,
-                    r.venue_order_id, r.reason,
+                    r.venue_order_id, r.reason, r.post_only, r.reduce_only, r.end_reason,
                 )  # fmt: skip
 
         return header, rows()
@@ -285,8 +287,11 @@ def _order(row: stored.OrderRow, average_price: Decimal | None) -> OrderRow:
         state=row.state.value,
         purpose=intent.purpose.value,
         sleeve=intent.sleeve,
-        reason=row.venue_reason or intent.reason,
+        reason=intent.reason,
         average_price=average_price,
+        post_only=intent.post_only,
+        reduce_only=intent.reduce_only,
+        end_reason=end_reason(row),
     )
 
 

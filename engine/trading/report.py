@@ -178,6 +178,8 @@ def _order(order: TrackedOrder) -> WorkingOrder:
         purpose=intent.purpose,
         sleeve=intent.sleeve,
         created_at=intent.created_at,
+        post_only=intent.post_only,
+        reduce_only=intent.reduce_only,
     )
 
 
@@ -198,6 +200,7 @@ def _own_orders(book: Book) -> list[WorkingOrder]:
             purpose=Purpose.EXIT if order.reduce_only else Purpose.ENTRY,
             sleeve=EXTERNAL,
             created_at=order.at,
+            reduce_only=order.reduce_only,
         )
         for orders in book.outside.orders.values()
         for order in orders

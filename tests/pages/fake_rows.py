@@ -64,6 +64,14 @@ def fill_row(index: int) -> FillRow:
     )
 
 
+ENDS = {
+    "filled": "filled whole",
+    "cancelled": "ended at the venue: it would have traded at once",
+    "rejected": "precision: 0.0004 is under the lot 0.001",
+    "working": "",
+}
+
+
 def order_row(index: int) -> OrderRow:
     """The ``index``-th newest order."""
     key = list(PRICES)[index % len(PRICES)]
@@ -85,8 +93,11 @@ def order_row(index: int) -> OrderRow:
         state,
         "entry",
         STRATEGIES[index % 3],
-        "precision: 0.0004 is under the lot 0.001" if state == "rejected" else "close above the channel",
+        "close above the channel",
         Decimal(PRICES[key]) / 3 if state == "filled" else None,
+        post_only=state == "cancelled",
+        reduce_only=state == "rejected",
+        end_reason=ENDS[state],
     )
 
 

@@ -271,6 +271,24 @@ def test_orders_when_listed_then_created_comes_first_and_the_average_price_is_ro
     assert "21,337.5000" in shown
 
 
+def test_orders_when_over_then_type_and_end_are_said_apart_from_why_they_were_placed() -> None:
+    shown = text(opened("positions", FakeConsole(), positions__tab="Orders"))
+    assert "Type Quantity" in shown
+    assert "How it ended Why placed" in shown
+    assert "market, post-only" in shown
+    assert "market, reduce-only" in shown
+    assert "Ended at the venue: it would have traded at once Close above the channel" in shown
+
+
+def test_cancel_when_asked_then_the_order_is_named_as_traders_name_it() -> None:
+    at = opened("positions", FakeConsole(), positions__tab="Working orders")
+    at.selectbox(key="orders-chosen").set_value("d1k7m000124").run()
+    order = next(one for one in made.working_orders() if one.client_id == "d1k7m000124")
+    shown = text(press(at, "cancel-open")).partition("The venue is asked to cancel:")[2][:80]
+    assert order.client_id not in shown
+    assert f"{order.side.value} " in shown
+
+
 def test_positions_when_the_entry_has_many_digits_then_two_more_than_its_prices() -> None:
     held = replace(made.positions()[0], entry_price=D("55804.30566038"))
     shown = text(opened("positions", Changed().with_book(positions=(held,))))

@@ -18,6 +18,7 @@ from engine.runtime.cli.folder import used_folder
 from engine.runtime.cli.output import say_json_rows
 from engine.runtime.clock import SystemClock
 from engine.runtime.csv_export import csv_bytes
+from engine.runtime.order_ends import end_reason
 from engine.runtime.records import DEMO_BOOK
 from engine.runtime.status import rounded_average
 from engine.storage.money_reader import MoneyReader
@@ -65,7 +66,7 @@ _COLUMNS = {
     "orders": (
         "client_order_id", "exchange_order_id", "book", "simulated", "venue", "symbol", "side", "type", "amount",
         "filled", "average_price", "limit_price", "stop_price", "reduce_only", "status", "purpose", "strategy",
-        "reason", "created_at", "updated_at",
+        "reason", "created_at", "updated_at", "post_only", "end_reason",
     ),
     "fills": (
         "trade_id", "client_order_id", "exchange_order_id", "book", "simulated", "venue", "symbol", "side", "amount",
@@ -101,7 +102,7 @@ def order_cells(row: OrderRow, average: Decimal | None) -> Cells:
         intent.client_id, row.venue_order_id, row.book, row.book == DEMO_BOOK, venue, symbol, intent.side,
         intent.order_type, intent.quantity, row.filled, average, intent.limit_price, intent.stop_price,
         intent.reduce_only, row.state, intent.purpose, intent.sleeve, row.venue_reason or intent.reason,
-        intent.created_at, row.updated_at,
+        intent.created_at, row.updated_at, intent.post_only, end_reason(row),
     )  # fmt: skip
     return dict(zip(_COLUMNS["orders"], values, strict=True))
 
