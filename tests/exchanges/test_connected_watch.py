@@ -255,6 +255,20 @@ def test_hearing_when_the_stream_is_away_then_it_says_since_when_and_why(case: W
     assert case.watch.hearing.waits == "the order stream of binance is not connected yet; entries wait"
 
 
+@pytest.mark.parametrize(("was_there", "patience_s"), [(True, 30), (False, 10)])
+def test_hearing_when_the_stream_stays_away_then_questions_take_its_place(
+    case: Watched, was_there: bool, patience_s: int
+) -> None:
+    away = replace(case.stream.condition, is_up=False, detail="lost", connections=int(was_there))
+    case.stream.become(away)
+    case.watch.beat()
+    for _ in range(patience_s // 10):
+        assert "entries wait" in case.watch.hearing.waits
+        case.after(10)
+    assert case.watch.hearing.waits == ""
+    assert case.watch.hearing.instead.endswith("orders and executions are asked for instead")
+
+
 def test_orders_when_one_is_no_longer_listed_then_it_is_asked_for_by_its_own(case: Watched) -> None:
     case.exchange.orders = [_order("7", "a"), _order("8", "b")]
     case.watch.beat()

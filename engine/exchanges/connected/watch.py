@@ -131,7 +131,8 @@ class Watch:
             gap, look = self._gap, self._look
         deaf_s = now - self._deaf_since if self._deaf_since is not None else 0.0
         stream = self._setup.streams.condition
-        is_alone = not stream.is_wanted or deaf_s >= self._setup.plan.alone_s
+        plan = self._setup.plan
+        is_alone = not stream.is_wanted or deaf_s >= (plan.alone_s if stream.connections else plan.never_heard_s)
         return WatchView(stream, gap, look, words, now - since, self._overdue(now), is_alone)
 
     @property

@@ -69,6 +69,8 @@ class WatchPlan:
         How long after an execution the stream must have told it.
     alone_s : float
         How long a stream must have been away before entries go on by what is asked alone.
+    never_heard_s : float
+        The same for one that was never there: nothing it told can have been missed, and every start asks for all.
     asleep_s : float
         A pause of this process so long, by either clock, means that it slept.
     beat_s : float
@@ -84,6 +86,7 @@ class WatchPlan:
     switch_s: float = 15.0
     deaf_s: float = 10.0
     alone_s: float = 30.0
+    never_heard_s: float = 10.0
     asleep_s: float = 30.0
     beat_s: float = 0.5
 
