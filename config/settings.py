@@ -217,6 +217,11 @@ def load(
     return Effective(_checked(merged, sources), sources)
 
 
+def usual(name: str) -> Any:
+    """The value that a setting comes with, by its dotted name."""
+    return dict(_flatten(_read(DEFAULTS)))[name]
+
+
 def describe(name: str) -> str:
     """What a setting is, from the description of its field; "" below a free mapping."""
     model: type[BaseModel] = Settings

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, quote_plus
 
-from engine.domain.errors import BadInput, VenueRejected, VenueUnreachable
+from engine.domain.errors import BadInput, VenueHeld, VenueRejected, VenueUnreachable
 from engine.exchanges import ExchangeRow
 from engine.exchanges.answer_words import in_words
 from engine.exchanges.hosts import Hosts, Shut, told_pause_s
@@ -47,6 +47,10 @@ class VenueThrottled(VenueUnreachable):
         self.retry_after_s = retry_after_s
         self.is_ban = is_ban
         self.is_told = is_told
+
+
+class VenueResting(VenueThrottled, VenueHeld):
+    """The time that an exchange asked to be left alone for is not over; nothing was sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +95,7 @@ def open_client(row: ExchangeRow, door: Door) -> Any:
     client.enableLastJsonResponse = True
     client.enableLastResponseHeaders = True
     client.logger = _silent_logger()
-    if door.sandbox:
-        client.set_sandbox_mode(True)
-    if door.rest_url is not None:
-        _move(client, door.rest_url)
+    _place(client, door)
     if door.hosts is not None:
         _heed(client, row, door.hosts)
     _note_status(client)
@@ -125,7 +126,7 @@ def _heed(client: Any, row: ExchangeRow, hosts: Hosts) -> None:
         memory = hosts.at(row.name, url)
         shut = memory.shut()
         if shut is not None:
-            raise VenueThrottled(shut_words(row.title, shut), shut.left_s, is_ban=shut.is_ban)
+            raise VenueResting(shut_words(row.title, shut), shut.left_s, is_ban=shut.is_ban)
         answer = request(method, url, *arguments, **more)
         memory.hear(answer.status_code, answer.headers, answer.text if answer.status_code == 403 else "")
         return answer
@@ -154,10 +155,8 @@ def open_stream_client(ccxt_id: str, door: Door, websocket_url: str | None = Non
     client = getattr(importlib.import_module("ccxt.pro"), ccxt_id)(_options(door))
     client.number = str
     client.logger = _silent_logger()
-    if door.sandbox:
-        client.set_sandbox_mode(True)
-    if door.rest_url is not None and websocket_url is not None:
-        _move(client, door.rest_url)
+    _place(client, door)
+    if websocket_url is not None:
         client.urls["api"] = _moved(client.urls["api"], websocket_url.rstrip("/"), _WEBSOCKET_HOST)
         if hasattr(client, "is_spot_url"):  # Binance's: told by the name of its own host
             client.is_spot_url = lambda _socket: client.options["defaultType"] == "spot"
@@ -215,6 +214,21 @@ def _options(door: Door) -> dict[str, Any]:
     return options
 
 
+def _place(client: Any, door: Door) -> None:
+    """Let a client ask where a door leads.
+
+    The test exchange may lack questions that the exchange itself answers. At another address they are asked all the
+    same: whoever answers there knows whether he does.
+    """
+    whole = client.urls["api"]
+    if door.sandbox:
+        client.set_sandbox_mode(True)
+    if door.rest_url is not None:
+        if isinstance(whole, Mapping):
+            client.urls["api"] = {**whole, **client.urls["api"]}
+        _move(client, door.rest_url)
+
+
 def _move(client: Any, host: str) -> None:
     """Let a client ask another host, and name what that answers as it does at the exchange's own.
 
@@ -265,6 +279,8 @@ def _translated(
     place = refused_place(row.title, vars(client).get(_STATUS), str(error))
     if place:
         return VenueUnreachable(place)
+    if isinstance(error, ccxt.NotSupported) and client.isSandboxModeEnabled:
+        return VenueUnreachable(f"{row.title}'s test exchange does not answer this")
     if "-2015" in answer or isinstance(error, ccxt.AuthenticationError):
         return KeyRefused(f"{row.title} does not accept the key: {answer}")
     if isinstance(error, ccxt.DDoSProtection | ccxt.RateLimitExceeded):

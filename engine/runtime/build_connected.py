@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 from decimal import Decimal
 
-from config.settings import ConnectedSettings
+from config.settings import ConnectedSettings, usual
 from engine.domain.errors import BadInput, QuarterdeckError
 from engine.domain.facts import Notice, Severity
 from engine.domain.instruments import Kind
@@ -66,11 +66,14 @@ def build_stage(parts: Parts, stage: Stage, first: ConnectedSettings) -> Running
 def share_out(opening: Opening, wallets: Sequence[VenueWallet]) -> list[VenueWallet]:
     """Give every symbol to every venue that lists it; the venues that got one.
 
+    Of the symbols that come with the product, those that nobody lists are left out: nobody chose them.
+
     Raises
     ------
     BadInput
         No venue lists a symbol; says what each of them lists instead.
     """
+    unlisted: list[str] = []
     for symbol in dict.fromkeys(opening.first.symbols):
         refusals: list[str] = []
         takers = 0
@@ -83,11 +86,23 @@ def share_out(opening: Opening, wallets: Sequence[VenueWallet]) -> list[VenueWal
             except BadInput as error:
                 refusals.append(str(error))
         if not takers:
-            raise BadInput("; ".join(refusals) or _nobody_trades(opening, symbol))
+            unlisted.append("; ".join(refusals) or _nobody_trades(opening, symbol))
+    _judge_unlisted(opening, unlisted)
     for wallet in wallets:
         if not wallet.listed:
             wallet.line.close()
     return [wallet for wallet in wallets if wallet.listed]
+
+
+def _judge_unlisted(opening: Opening, why: Sequence[str]) -> None:
+    """Refuse symbols that nobody lists, or tell that they are left out, where they are not the trader's choice."""
+    stage, chosen = opening.stage.name, opening.first.symbols
+    if not why:
+        return
+    if len(why) == len(set(chosen)) or list(chosen) != usual(f"{stage}.symbols"):
+        raise BadInput(f"{'; '.join(why)} (setting {stage}.symbols)")
+    title, detail = f"The {stage} book runs without some of its usual symbols", "; ".join(why)
+    opening.parts.tell(Notice(f"{stage}-unlisted", Severity.WARNING, title, detail, stage, opening.parts.clock.now()))
 
 
 def _nobody_trades(opening: Opening, symbol: str) -> str:

@@ -17,7 +17,7 @@ from exchange_stand_in import HTML, Answer, Query, StandIn, running_stand_in
 from engine.domain.errors import BadInput, VenueUnreachable
 from engine.exchanges import EXCHANGES
 from engine.exchanges.accounts import RIGHTS_READERS, AccountCheck, Rights, check_account
-from engine.exchanges.client import Credentials, Door, open_client, redacted
+from engine.exchanges.client import Credentials, Door, asking, open_client, redacted
 from engine.exchanges.wallets import read_balances
 
 KEY, SECRET, PASSPHRASE = (
@@ -307,6 +307,29 @@ def test_check_when_a_field_is_unusable_then_nothing_is_sent(
 def test_check_when_the_exchange_has_no_sandbox_then_it_says_so(stand_in: StandIn) -> None:
     with pytest.raises(BadInput, match="Kraken has no sandbox"):
         check_account(EXCHANGES["kraken"], CREDENTIALS, stand_in.url, sandbox=True)
+
+
+def test_client_when_a_sandbox_is_at_another_address_then_what_a_sandbox_lacks_is_asked_there() -> None:
+    moved = open_client(EXCHANGES["binance"], Door(CREDENTIALS, sandbox=True, rest_url="http://127.0.0.1:9/base"))
+    own = open_client(EXCHANGES["binance"], Door(CREDENTIALS, sandbox=True))
+    try:
+        assert moved.urls["api"]["sapi"] == "http://127.0.0.1:9/base/sapi/v1"
+        assert moved.urls["api"]["private"] == "http://127.0.0.1:9/base/api/v3"
+        assert "sapi" not in own.urls["api"]
+    finally:
+        moved.close()
+        own.close()
+
+
+def test_asking_when_the_test_exchange_lacks_the_question_then_it_is_said_in_words() -> None:
+    row = EXCHANGES["binance"]
+    client = open_client(row, Door(CREDENTIALS, sandbox=True))
+    try:
+        said = "Binance's test exchange does not answer this"
+        with pytest.raises(VenueUnreachable, match=said), asking(row, client, CREDENTIALS.secrets):
+            client.sapiGetAccountApiRestrictions()
+    finally:
+        client.close()
 
 
 @pytest.mark.parametrize(

@@ -179,6 +179,28 @@ def test_submit_when_the_balance_is_short_then_it_is_rejected_in_the_exchanges_w
     assert SECRET not in str(refused.value)
 
 
+@pytest.mark.parametrize("name", ["binance", "binance-perp"])
+@pytest.mark.parametrize(
+    ("status", "code", "outcome"),
+    [
+        (400, -9999, VenueRejected),
+        (404, -5000, VenueRejected),
+        (408, -9999, VenueAmbiguous),
+        (503, -9999, VenueAmbiguous),
+        (400, -1000, VenueAmbiguous),
+        (400, -1007, VenueAmbiguous),
+    ],
+)
+def test_submit_when_binance_refuses_with_a_code_nobody_has_a_name_for_then_its_number_decides(
+    name: str, status: int, code: int, outcome: type[Exception], shaped: Callable[[str], Shaped]
+) -> None:
+    case = shaped(name)
+    case.answer({case.shapes.create[0]: Answer({"code": code, "msg": "Some new rule."}, status)})
+    with pytest.raises(outcome, match="Some new rule") as raised:
+        case.submit()
+    assert type(raised.value) is outcome
+
+
 @EVERY
 def test_submit_when_a_stop_then_it_waits_at_the_exchange(name: str, shaped: Callable[[str], Shaped]) -> None:
     case = shaped(name)

@@ -16,7 +16,14 @@ import requests
 from urllib3.exceptions import NewConnectionError
 
 from engine.domain.conditions import VenueState
-from engine.domain.errors import OrderNotFound, VenueAmbiguous, VenueError, VenueRejected, VenueUnreachable
+from engine.domain.errors import (
+    OrderNotFound,
+    VenueAmbiguous,
+    VenueError,
+    VenueHeld,
+    VenueRejected,
+    VenueUnreachable,
+)
 from engine.exchanges import EXCHANGES
 from engine.exchanges.client import KeyRefused, VenueThrottled
 from engine.exchanges.connected.calls import ClockRefused, InMaintenance
@@ -309,7 +316,7 @@ def test_five_failures_then_entries_rest_half_a_minute_and_exits_go_on(
         with pytest.raises(VenueAmbiguous):
             line.send(Lane.ENTRY, create)
     asked = len(socket.requests)
-    with pytest.raises(VenueUnreachable, match="failed too often"):
+    with pytest.raises(VenueHeld, match="failed too often"):
         line.send(Lane.ENTRY, create)
     assert len(socket.requests) == asked
 
@@ -460,6 +467,16 @@ def test_question_when_it_only_fails_then_the_venue_is_degraded_and_not_maintain
     with pytest.raises(VenueUnreachable):
         line.ask(Lane.STATUS, state)
     assert line.condition.state is VenueState.DEGRADED
+
+
+def test_question_when_the_exchange_has_no_such_one_then_it_fails_and_the_venue_stays_as_it_was(
+    line: Line, socket: Socket
+) -> None:
+    socket.answer = lambda: (404, "404: Not Found", {})
+    for _ in range(6):
+        with pytest.raises(VenueUnreachable):
+            line.ask(Lane.STATUS, state)
+    assert line.condition.state is VenueState.ONLINE
 
 
 def test_order_when_margin_of_maintenance_is_short_then_it_is_refused_and_nothing_is_being_maintained(

@@ -118,12 +118,23 @@ def test_symbols_when_shared_out_then_each_goes_to_every_venue_that_lists_it(exc
 def test_symbol_when_no_account_lists_it_then_refused_with_what_each_has_instead(
     exchange: StandIn, tmp_path: Path
 ) -> None:
-    with two(exchange, tmp_path, ("NOSUCH/USDT",)) as engine:
+    with two(exchange, tmp_path, ("BTC/USDT", "NOSUCH/USDT")) as engine:
         engine.connect("one", venue="bybit")
         engine.connect("other", venue="binance")
         with pytest.raises(BadInput, match=r"bybit does not trade 'NOSUCH/USDT'.*") as refused:
             engine.start("testnet")
         assert "binance does not trade 'NOSUCH/USDT'" in str(refused.value)
+        assert str(refused.value).endswith("(setting testnet.symbols)")
+
+
+def test_symbols_when_nobody_chose_them_then_one_that_no_account_lists_is_left_out_and_told(
+    exchange: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.runtime.build_connected.usual", lambda _name: ["BTC/USDT", "NOSUCH/USDT"])
+    with two(exchange, tmp_path, ("BTC/USDT", "NOSUCH/USDT")) as engine:
+        engine.connect("one", venue="bybit")
+        assert list(engine.start("testnet").loop.book.ledger.instruments) == [BYBIT]
+        assert "bybit does not trade 'NOSUCH/USDT'" in engine.notices[-1].detail
 
 
 def test_account_types_when_they_leave_perpetuals_out_then_only_spot_is_traded(

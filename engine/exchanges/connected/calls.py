@@ -21,6 +21,8 @@ from engine.exchanges.hosts import TOO_FREQUENT_S, UNTOLD_BAN_S, is_ban, told_pa
 from engine.exchanges.places import refused_place
 
 _NEVER_CONNECTED = ("NewConnectionError", "ConnectTimeoutError", "NameResolutionError", "ConnectTimeout")
+_TIMED_OUT = 408
+"""The exchange waited for itself in vain: it does not know what became of an order."""
 _MAINTAINED = re.compile(
     r"(?i)\b(?:under|during|system|scheduled|server) maintenance\b(?! margin)|maintenance mode"
     r"|being (?:maintained|upgraded)|system (?:is )?upgrad"
@@ -155,7 +157,7 @@ class Judge:
         """Whether the exchange itself said what became of an order; a door that refuses by number has, too."""
         if wire.status is None or wire.status in (418, 429):
             return wire.status is not None
-        return wire.is_json and wire.status < 500 and not self._is_doubtful(wire)
+        return wire.is_json and wire.status < 500 and wire.status != _TIMED_OUT and not self._is_doubtful(wire)
 
     def _before_sending(self, error: Exception) -> VenueError:
         if isinstance(error, self._ccxt.OperationFailed) or _never_connected(error):

@@ -27,6 +27,8 @@ from engine.exchanges.wallet_rows import UNIFIED_ACCOUNT
 
 _DAY_MS = 86_400_000
 _BINANCE_DOUBT = ("-1000", "-1001", "-1006", "-1007")
+_BINANCE_REFUSALS = ('"code":-',)
+"""Below HTTP 500 an answer of its own with any other code means that it refused; the library does not know them all."""
 _BYBIT_DOUBT = ("10000", "10016", "170007", "170146", "170147")
 _FUTURES_REFUSALS = ("wouldNotReducePosition", "selfFill", "tooManySmallOrders", "maxPositionViolation")
 _KUCOIN_FLOWS = ("Deposit", "Withdrawal", "Transfer", "Sub-account transfer", "Airdrop/Rewards")
@@ -60,6 +62,7 @@ BINANCE = VenueRow(
         Pace(6000, 60.0),
         UseHeaders(used="x-mbx-used-weight-1m"),
         _BINANCE_DOUBT,
+        _BINANCE_REFUSALS,
         weights=Weights(order=1, ask=4, open_orders=80, trades=20, account=20),
     ),
 )
@@ -94,6 +97,7 @@ BINANCE_PERP = VenueRow(
         Pace(2400, 60.0),
         UseHeaders(used="x-mbx-used-weight-1m"),
         _BINANCE_DOUBT,
+        _BINANCE_REFUSALS,
         weights=Weights(order=1, ask=1, open_orders=40, trades=5, account=5),
     ),
 )

@@ -8,9 +8,16 @@ from datetime import timedelta
 from threading import Lock
 
 from engine.domain.conditions import VenueCondition, VenueState
-from engine.domain.errors import OrderNotFound, VenueAmbiguous, VenueError, VenueRejected, VenueUnreachable
+from engine.domain.errors import (
+    OrderNotFound,
+    VenueAmbiguous,
+    VenueError,
+    VenueHeld,
+    VenueRejected,
+    VenueUnreachable,
+)
 from engine.domain.ports import Clock
-from engine.exchanges.client import KeyRefused, VenueThrottled
+from engine.exchanges.client import KeyRefused, VenueResting, VenueThrottled
 from engine.exchanges.connected.breaker import Breaker
 from engine.exchanges.connected.calls import ClockRefused, InMaintenance, Wire, says_maintenance
 from engine.exchanges.connected.lanes import WARN_SHARE, Lane
@@ -22,6 +29,7 @@ LOCKED_RETRY_S = {Lane.CLOSE: 30.0, Lane.STATUS: 30.0}
 """A key that was refused is tried again so seldom, so that a stop that waits for it is not kept waiting once it works;
 entries not at all until a question was answered."""
 MAINTENANCE_RETRY_S = 30.0
+_NO_SUCH_QUESTION = 404
 SILENT_ANSWERS = 2
 """Questions in a row without any answer after which a venue counts as OFFLINE."""
 
@@ -70,15 +78,15 @@ class Watchman:
         return self._seen
 
     def pass_or_raise(self, lane: Lane) -> None:
-        """Raise `VenueUnreachable` where the venue must not be asked now; nothing was sent then.
+        """Raise `VenueHeld` where the venue must not be asked now; nothing was sent then.
 
         Raises
         ------
-        VenueThrottled
+        VenueResting
             A ban or a requested pause lasts on.
         KeyRefused
             The key was refused, and it is too early to try it again.
-        VenueUnreachable
+        VenueHeld
             The lane's breaker is open, or the venue is being maintained and this would be an entry.
         """
         now = self._clock.monotonic()
@@ -86,21 +94,21 @@ class Watchman:
             until = self._memory.banned_until
             assert until is not None
             left_s = (until - self._clock.now()).total_seconds()
-            raise VenueThrottled(f"{self._title} has shut us out for another {left_s:.0f} s", left_s)
+            raise VenueResting(f"{self._title} has shut us out for another {left_s:.0f} s", left_s)
         if now < self._paused_until:
             left_s = self._paused_until - now
-            raise VenueThrottled(f"{self._title} asked for a pause of another {left_s:.0f} s", left_s)
+            raise VenueResting(f"{self._title} asked for a pause of another {left_s:.0f} s", left_s)
         if now < self._resting_until and lane is not Lane.CLOSE:
             left_s = self._resting_until - now
-            raise VenueThrottled(f"{self._title} asked for fewer questions; the next one in {left_s:.0f} s", left_s)
+            raise VenueResting(f"{self._title} asked for fewer questions; the next one in {left_s:.0f} s", left_s)
         state = self.condition.state
         if state is VenueState.LOCKED and lane is not Lane.DATA:
             self._require_locked_try(lane, now)
         if state is VenueState.MAINTENANCE and lane is Lane.ENTRY:
-            raise VenueUnreachable(f"{self._title} is being maintained; entries wait")
+            raise VenueHeld(f"{self._title} is being maintained; entries wait")
         wait_s = self._breakers[lane].wait_s()
         if wait_s > 0:
-            raise VenueUnreachable(f"{self._title} failed too often; the next {lane.value} call in {wait_s:.0f} s")
+            raise VenueHeld(f"{self._title} failed too often; the next {lane.value} call in {wait_s:.0f} s")
 
     def _require_locked_try(self, lane: Lane, now: float) -> None:
         with self._lock:
@@ -135,6 +143,8 @@ class Watchman:
             self._move(VenueState.MAINTENANCE, str(error))
         elif isinstance(error, ClockRefused | VenueRejected | OrderNotFound):
             self.answered(lane, latency_s)
+        elif wire.status == _NO_SUCH_QUESTION and isinstance(error, VenueUnreachable):
+            return  # what is missing for it is said by whoever asked; nothing else is worse for it
         elif wire.asked and isinstance(error, VenueUnreachable | VenueAmbiguous):
             self._silence(lane, error, wire)
 

@@ -110,7 +110,8 @@ def _place(options: argparse.Namespace, settings: Settings, status: Mapping[str,
     ]
     if not fitting:
         known = ", ".join(sorted({row["instrument"].partition(":")[2] for _, row in traded}))
-        raise BadInput(f"{options.symbol} is not traded at {options.venue}; there are {known}, as the settings list")
+        setting = " and ".join(sorted({f"{book}.symbols" for book, _ in traded}))
+        raise BadInput(f"{options.symbol} is not traded at {options.venue}; there are {known} (setting {setting})")
     if len(fitting) > 1:
         raise BadInput(f"{', '.join(each.book for each in fitting)} trade it: say which with --book")
     return fitting[0]
