@@ -11,6 +11,7 @@
     ├── VenueError             a trading venue
     │   ├── VenueRejected      the venue refused, with proof
     │   ├── VenueUnreachable   nothing was sent, or only a question was
+    │   │   └── VenueHeld      nothing was even asked: it is to be left alone for a while
     │   ├── VenueAmbiguous     sent, no proof either way: UNKNOWN
     │   └── OrderNotFound      the venue does not know the order (this once)
     ├── StorageError
@@ -60,6 +61,10 @@ class VenueRejected(VenueError):
 
 class VenueUnreachable(VenueError):
     """The venue could not be reached and no order was sent."""
+
+
+class VenueHeld(VenueUnreachable):
+    """The venue was not even asked, as it is to be left alone for a while: no failure of its own."""
 
 
 class VenueAmbiguous(VenueError):

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -169,12 +170,16 @@ def told_pause_s(headers: Mapping[str, Any]) -> float | None:
     Parameters
     ----------
     headers : mapping
-        Of an answer that asks for fewer questions: KuCoin tells with every one when its limit begins anew, in ms.
+        Of an answer that asks for fewer questions: KuCoin tells with every one in how many ms its limit begins anew,
+        Bybit at which ms of its clock, which is the one of ``Date``.
     """
     told = {name.lower(): value for name, value in headers.items()}
     try:
         if "retry-after" in told:
             return max(1.0, float(told["retry-after"]))
+        if "x-bapi-limit-reset-timestamp" in told and "date" in told:
+            their_now_s = parsedate_to_datetime(told["date"]).timestamp()
+            return max(1.0, float(told["x-bapi-limit-reset-timestamp"]) / 1000 - their_now_s)
         return max(1.0, float(told["gw-ratelimit-reset"]) / 1000) if "gw-ratelimit-reset" in told else None
     except ValueError:
         return None

@@ -97,9 +97,9 @@ class Resolver:
         for name, venue in self._loop.venues.items():
             try:
                 self.listed[name] = tuple(venue.open_orders())
-            except VenueError:
+            except VenueError as error:
                 self.silent.add(name)
-                self._book.venue_failed(name, self._loop.market_time())
+                self._sender.failed(name, error, self._loop.market_time())
                 continue
             found |= {update.client_id: update for update in self.listed[name]}
             if isinstance(venue, Connected):
@@ -135,8 +135,8 @@ class Resolver:
             if is_late and self._is_absent(order, name):
                 self._not_found.pop(client_id)
                 self._loop.take(self._sender.not_found(order, at), at)
-        except VenueError:
-            self._book.venue_failed(name, at)
+        except VenueError as error:
+            self._sender.failed(name, error, at)
 
     def _is_absent(self, order: TrackedOrder, venue: str) -> bool:
         """A second way of asking, where the first has not found an order twice: it neither works nor has executed."""

@@ -9,7 +9,15 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Protocol
 
-from engine.domain.errors import Fenced, OrderNotFound, VenueAmbiguous, VenueError, VenueRejected, VenueUnreachable
+from engine.domain.errors import (
+    Fenced,
+    OrderNotFound,
+    VenueAmbiguous,
+    VenueError,
+    VenueHeld,
+    VenueRejected,
+    VenueUnreachable,
+)
 from engine.domain.facts import AmendRequest, Fact, Outcome
 from engine.domain.instruments import InstrumentKey, venue_of
 from engine.domain.market import MarketEvent
@@ -108,11 +116,16 @@ class Sender:
         except VenueRejected as error:
             return _ended(order, OrderState.REJECTED, at, str(error))
         except VenueUnreachable as error:
-            self._book.venue_failed(venue.venue, at)
+            self.failed(venue.venue, error, at)
             return _ended(order, OrderState.ABANDONED, at, f"never sent: {error}")
         except (VenueAmbiguous, OrderNotFound) as error:
-            self._book.venue_failed(venue.venue, at)
+            self.failed(venue.venue, error, at)
             return _ended(order, OrderState.UNKNOWN, at, str(error))
+
+    def failed(self, venue: str, error: VenueError, at: datetime) -> None:
+        """Count an error of a venue (market time), unless it was not even asked, or refused in words."""
+        if not isinstance(error, VenueHeld | VenueRejected):
+            self._book.venue_failed(venue, at)
 
     @contextmanager
     def _measured(self, venue: str) -> Iterator[None]:
@@ -140,11 +153,11 @@ class Sender:
             return self._ask_again(order, venue, at, str(error))
         except VenueRejected as error:
             return [report_on(order, order.state, at, str(error))]
-        except VenueUnreachable:
-            self._book.venue_failed(venue.venue, at)
+        except VenueUnreachable as error:
+            self.failed(venue.venue, error, at)
             return []
         except VenueAmbiguous as error:
-            self._book.venue_failed(venue.venue, at)
+            self.failed(venue.venue, error, at)
             return [report_on(order, OrderState.PENDING_CANCEL, at, str(error))]
 
     def _ask_again(self, order: TrackedOrder, venue: MarketVenue, at: datetime, words: str) -> list[OrderUpdate]:
@@ -198,7 +211,7 @@ class Sender:
         except VenueError as error:
             if isinstance(error, VenueAmbiguous):
                 order.asked_price = request.stop_price
-            self._book.venue_failed(venue.venue, at)
+            self.failed(venue.venue, error, at)
             return [report_on(order, order.state, at, str(error))]
 
 

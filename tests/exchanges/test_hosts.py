@@ -15,7 +15,7 @@ import pytest
 from exchange_stand_in import HTML, Answer, StandIn, running_stand_in
 
 from engine.domain.conditions import VenueState
-from engine.domain.errors import VenueError, VenueUnreachable
+from engine.domain.errors import VenueError, VenueHeld, VenueUnreachable
 from engine.exchanges import EXCHANGES
 from engine.exchanges.accounts import check_at
 from engine.exchanges.client import Credentials, Door, VenueThrottled, open_client
@@ -187,8 +187,9 @@ def test_pause_when_its_length_is_not_told_then_exits_go_on_and_all_else_rests(a
     every_route(askers.stand_in, Answer({}))
     line.ask(Lane.CLOSE, state)
     for lane in (Lane.STATUS, Lane.ENTRY, Lane.DATA):
-        with pytest.raises(VenueThrottled):
+        with pytest.raises(VenueThrottled) as told:
             line.ask(lane, state)
+        assert isinstance(told.value, VenueHeld)
 
 
 @pytest.mark.parametrize(
@@ -275,6 +276,18 @@ def test_answer_when_kucoin_says_when_its_limit_begins_anew_then_it_is_so_long(
     memory = shared_memory(tmp_path, "kucoin", "api.kucoin.com", clock)
     memory.hear(429, {"Gw-Ratelimit-Reset": "14000"}, "")
     assert memory.shut() == Shut(14, False)
+
+
+@pytest.mark.parametrize(("reset", "length_s"), [("1672531204000", 4.0), ("1672531199000", 1.0)])
+def test_answer_when_bybit_says_when_its_limit_begins_anew_then_it_is_until_then_by_its_own_clock(
+    tmp_path: Path, clock: SteppedClock, reset: str, length_s: float
+) -> None:
+    memory = shared_memory(tmp_path, "bybit", "api.bybit.com", clock)
+    told = {"X-Bapi-Limit-Reset-Timestamp": reset}
+    memory.hear(429, told, "")
+    assert memory.shut() is None
+    memory.hear(429, told | {"Date": "Sun, 01 Jan 2023 00:00:00 GMT"}, "")
+    assert memory.shut() == Shut(length_s, is_ban=False)
 
 
 def test_answer_when_it_is_no_refusal_then_nothing_is_learned(tmp_path: Path, clock: SteppedClock) -> None:

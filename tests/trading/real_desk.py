@@ -10,7 +10,7 @@ from typing import Any
 
 from engine.domain.commands import PlaceOrder
 from engine.domain.conditions import VenueCondition, VenueState
-from engine.domain.errors import VenueRejected, VenueUnreachable
+from engine.domain.errors import VenueHeld, VenueRejected, VenueUnreachable
 from engine.domain.facts import CommandDone
 from engine.domain.market import MarketEvent
 from engine.domain.orders import Approved, CashFlow, Fill, FundingPaid, OrderState, OrderType, OrderUpdate, Side
@@ -34,7 +34,7 @@ class Wire:
         self.inner = inner
         self.venue = inner.venue
         self.asked: Counter[str] = Counter()
-        self.is_down = False
+        self.is_down = self.is_left_alone = False
         self.state = VenueState.ONLINE
         self.resync = ""
         self.own_orders: list[VenueOrder] = []
@@ -71,6 +71,8 @@ class Wire:
 
     def _line(self, what: str) -> None:
         self.asked[what] += 1
+        if self.is_left_alone:
+            raise VenueHeld("asked for a pause")
         if self.is_down:
             raise VenueUnreachable("no answer")
 

@@ -225,3 +225,15 @@ def test_stop_that_spares_the_traders_own_then_his_order_is_not_in_what_is_still
     assert view is not None
     assert view.exposure == 200 + 300 * own
     assert f"{view.exposure:.2f} USDT" in view.waiting_for
+
+
+@pytest.mark.parametrize(("is_asked", "state"), [(True, TradingState.CLOSE_ONLY), (False, TradingState.ACTIVE)])
+def test_errors_when_a_venue_is_left_alone_for_long_then_what_was_not_asked_is_no_error(
+    is_asked: bool, state: TradingState
+) -> None:
+    desk = RealDesk()
+    desk.bar("100")
+    desk.wire.is_down, desk.wire.is_left_alone = is_asked, not is_asked
+    for _ in range(30):
+        desk.loop.resolver.resolve(everything=True)
+    assert desk.book.venue_state(desk.key) is state

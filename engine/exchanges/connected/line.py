@@ -16,7 +16,7 @@ from engine.domain.conditions import VenueCondition
 from engine.domain.errors import OrderNotFound, VenueAmbiguous, VenueError, VenueRejected, VenueUnreachable
 from engine.domain.market import to_ms
 from engine.domain.ports import Clock
-from engine.exchanges.client import VenueThrottled, shut_words
+from engine.exchanges.client import VenueResting, shut_words
 from engine.exchanges.connected.calls import UNREADABLE, ClockRefused, Judge, Wire
 from engine.exchanges.connected.lanes import Budget, Lane, share_from
 from engine.exchanges.connected.line_setup import LineSetup
@@ -183,7 +183,7 @@ class Line:
     def _wait_for_room(self, call: _Call) -> None:
         while (wait_s := self._budget.take(call.lane, call.weight)) > 0:
             if self._clock.monotonic() + wait_s > call.deadline:
-                raise VenueThrottled(
+                raise VenueResting(
                     f"the request limit of {self._setup.row.title} is used up for {wait_s:.0f} s; nothing was sent",
                     wait_s,
                 )
@@ -256,11 +256,11 @@ class Line:
         return wire
 
     def _require_open(self, url: str) -> None:
-        """Ask no host that has shut this address out, whoever was told it; raises `VenueThrottled`."""
+        """Ask no host that has shut this address out, whoever was told it; raises `VenueResting`."""
         hosts, row = self._setup.hosts, self._setup.row
         shut = hosts.at(row.name, url).shut() if hosts is not None else None
         if shut is not None:
-            raise VenueThrottled(shut_words(row.title, shut), shut.left_s, is_ban=shut.is_ban)
+            raise VenueResting(shut_words(row.title, shut), shut.left_s, is_ban=shut.is_ban)
 
     def _next_nonce(self) -> int:
         return self.memory.next_nonce(lambda: to_ms(self._clock.now()) + self.offset_ms)
