@@ -81,16 +81,19 @@ def order_differences(
         Client ids of orders that the gateway keeps itself: those are not at the exchange.
     """
     found: list[str] = []
-    sums: dict[str, tuple[Decimal, bool]] = {}
+    sums: dict[str, tuple[Decimal, Decimal]] = {}
     for each in verdict.sent:
         client_id = engine_id(each.client_id)
-        filled, is_open = sums.get(client_id, (D(0), False))
-        sums[client_id] = (filled + each.filled, is_open or each.is_open)
-    known = {row["client_id"] for row in rows if row["type"] == "OrderIntent"}
-    for client_id, (filled, is_open) in sums.items():
-        if client_id not in known:
+        filled, rests = sums.get(client_id, (D(0), D(0)))
+        sums[client_id] = (filled + each.filled, rests + (each.quantity - each.filled if each.is_open else 0))
+    wanted = _wanted(rows)
+    for client_id, (filled, rests) in sums.items():
+        is_open = rests > 0
+        if client_id not in wanted:
             found.append(f"order lost: {client_id} is not in the books")
             continue
+        if filled + rests > wanted[client_id]:
+            found.append(f"doubled: {client_id} is for {wanted[client_id]}; {filled} filled and {rests} open there")
         fills = [row for row in rows if row["type"] == "Fill" and row["client_id"] == client_id]
         booked = sum((D(row["quantity"]) for row in fills), D(0))
         if booked != filled:
@@ -100,3 +103,12 @@ def order_differences(
             found.append(f"{client_id}: {state.value} here, {'open' if is_open else 'not open'} there")
     never = [c for c, s in last_states(rows).items() if s in _WORKS and c not in sums and c not in kept]
     return [*found, *(f"{each} is {states[each].value} here and was never there" for each in never)]
+
+
+def _wanted(rows: Sequence[Row]) -> dict[str, Decimal]:
+    """The largest quantity each order was ever to have."""
+    found: dict[str, Decimal] = {}
+    for row in rows:
+        if row["type"] == "OrderIntent" or (row["type"] == "OrderUpdate" and row.get("quantity")):
+            found[row["client_id"]] = max(found.get(row["client_id"], D(0)), D(row["quantity"]))
+    return found

@@ -225,6 +225,7 @@ def test_fault_10_fill_races_the_cancel_then_what_filled_is_booked(
         if lost:
             exchange.fault("ack_lost", "cancel", venue=market.where)
         book.cancel(client_id)
+        assert lost or book.order(client_id).reported == D("0.01") * D(share), "asked before the end is believed"
         book.live(35, 5.0)
         assert book.state(client_id) is (OrderState.FILLED if share == "1" else OrderState.CANCELLED)
         assert book.held() > D("0.01") * D(share) * D("0.99")
@@ -370,6 +371,26 @@ def test_fault_16_fee_in_a_third_coin_then_booked_in_its_coin(
         fees = [row["fee_currency"] for row in book.journal.rows if row["type"] == "Fill"]
         assert fees == ["BNB"]
         assert book.book.state is TradingState.ACTIVE
+
+
+@pytest.mark.parametrize("market", FOUR, ids=str)
+def test_fault_66_money_of_the_traders_own_comes_and_goes_then_booked_and_no_part_of_equity_or_drawdown(
+    exchange: StandIn, tmp_path: Path, market: Market
+) -> None:
+    with rig(exchange, market, tmp_path) as book:
+        book.enter()
+        book.bar()
+        before = (book.book.equity, book.book.units.drawdown, book.book.ledger.capital)
+        for amount in ("2500", "-1200", "-1300"):
+            exchange.call("transfer", venue=market.where, coin="USDT", amount=amount)
+            book.live(65, 5.0)
+        book.bar()
+        flows = [row for row in book.journal.rows if row["type"] == "CashFlow" and row["reason"] != "capital"]
+        assert sorted(D(row["amount"]) for row in flows) == [D(-1300), D(-1200), D(2500)]
+        assert (book.book.equity, book.book.units.drawdown, book.book.ledger.capital) == before
+        assert "Money of your own moved" in book.titles()
+        assert book.book.state is TradingState.ACTIVE, book.titles()
+        assert compare(book.loop) == []
 
 
 @everywhere

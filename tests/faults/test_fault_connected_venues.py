@@ -53,12 +53,12 @@ def test_fault_22_too_many_questions_then_a_pause_for_all_and_no_order_is_lost(
     exchange: StandIn, tmp_path: Path, market: Market
 ) -> None:
     with rig(exchange, market, tmp_path) as book:
-        exchange.fault("rate_limit", "create", venue=market.where, seconds=20)
+        exchange.fault("rate_limit", "create", venue=market.where, seconds=60)
         client_id = book.buy()
         assert book.state(client_id) is OrderState.ABANDONED
         asked = len(exchange.requests(venue=market.where))
-        book.live(10)
-        assert len(exchange.requests(venue=market.where)) == asked
+        book.live(55, 5.0)
+        assert len(exchange.requests(venue=market.where)) == asked, "several looks were due meanwhile"
         assert status_of(book) is VenueState.DEGRADED
         assert not opens(book)
         book.live(45, 5.0)
@@ -243,6 +243,27 @@ def _quotes(book: Rig, feed: QuoteFeed) -> int:
         return 0
     book.loop.step(replace(quotes, at=book.clock.now()))
     return len(quotes.tops)
+
+
+@at_each
+def test_fault_32_exchange_publishes_a_frozen_price_while_its_market_falls_then_the_stop_there_protects(
+    exchange: StandIn, tmp_path: Path, market: Market
+) -> None:
+    with rig(exchange, market, tmp_path) as book:
+        book.enter()
+        book.book.sleeves["momentum"].running = False
+        feed = QuoteFeed(read_listed(market.row, book.line.load_markets(), book.symbols), lambda: book.at)
+        assert _quotes(book, feed) == 1
+        exchange.fault("frozen", venue=market.where)
+        assert _quotes(book, feed) == 1
+        exchange.price("BTCUSDT", "45900")
+        assert _quotes(book, feed) == 1
+        assert book.book.price(book.key) == 50_000, "what is published says so"
+        book.live(40, 5.0)
+        assert book.held("momentum") < D("0.001"), "the exchange's own stop has sold"
+        assert book.open_there() == []
+        assert book.uncovered() < D("0.001")
+        book.price = D(45_900)
 
 
 @at_each

@@ -24,8 +24,9 @@ from engine.exchanges.connected.streams import Streams
 from engine.exchanges.connected.watch import Watch
 from engine.exchanges.connected.watch_setup import WatchPlan
 from engine.trading.report import report
+from tests.faults.connected_compared import booked_fills, rows_of
 from tests.standin.client import StandIn, running
-from tests.standin.judge import judge
+from tests.standin.judge import differences, judge
 
 D = Decimal
 PERP = InstrumentKey("bybit:BTC/USDT:USDT")
@@ -110,14 +111,16 @@ class Watched:
     def buy(self) -> None:
         """Buy by hand, and see it booked."""
         assert self.order(Side.BUY).startswith("done")
-        until(lambda: self._turned_and_holds(D("0.01")), LONG_S)
+        until(lambda: self.turned_and_holds(D("0.01")), LONG_S)
 
     def sells(self) -> None:
         """An exit by hand passes, and is executed at the exchange."""
+        before = self.there()
         assert self.order(Side.SELL).startswith("done")
-        until(lambda: self.there() == 0, LONG_S)
+        until(lambda: self.there() == before - D("0.01"), LONG_S)
 
-    def _turned_and_holds(self, quantity: Decimal) -> bool:
+    def turned_and_holds(self, quantity: Decimal) -> bool:
+        """Turn once and ask for executions; whether so much is held by hand then."""
         self.turn()
         self.loop.pull()
         return self.book.ledger.held("manual", PERP) == quantity
@@ -203,6 +206,30 @@ def test_fault_29_order_stream_is_away_then_entries_wait_exits_pass_and_it_goes_
     watched.buy()
 
 
+@pytest.mark.parametrize(
+    ("kind", "count"), [("stream_duplicate", 100), ("stream_reorder", 3), ("stream_lost", 8)], ids=str
+)
+def test_fault_06_to_09_events_of_the_order_stream_come_twice_in_another_order_or_not_then_each_is_booked_once(
+    watched: Watched, kind: str, count: int
+) -> None:
+    watched.until_open()
+    watched.exchange.fault(kind, venue="bybit", count=count)
+    for _ in range(3):
+        assert watched.order(Side.BUY).startswith("done")
+        watched.turn()
+    until(lambda: watched.turned_and_holds(D("0.03")), LONG_S)
+    watched.until_open()
+    watched.sells()
+    until(lambda: watched.turned_and_holds(D("0.02")), LONG_S)
+    watched.exchange.clear()
+    until(lambda: not watched.why_closed, LONG_S)
+    verdict = judge(watched.exchange.journal, "bybit")
+    booked = booked_fills(rows_of(watched.engine.folder / "money.sqlite", "testnet"))
+    assert differences(verdict, None, booked) == []
+    assert (len(verdict.sent), len(booked)) == (4, 4)
+    assert watched.exchange.call("idle") == []
+
+
 def test_fault_30_order_stream_is_cut_then_nothing_is_opened_before_what_was_missed_was_asked(
     watched: Watched,
 ) -> None:
@@ -215,7 +242,7 @@ def test_fault_30_order_stream_is_cut_then_nothing_is_opened_before_what_was_mis
     watched.buy()
 
 
-def _rules(exchange: StandIn, **changes: str) -> None:
+def _rules(exchange: StandIn, **changes: Any) -> None:
     exchange.call("instrument", symbol="BTCUSDT", venue="bybit", perpetual=True, **changes)
 
 
@@ -242,6 +269,23 @@ def test_fault_36_instrument_halted_then_closed_to_entries_told_shown_and_open_a
     watched.look_at_rules()
     watched.until_open()
     assert watched.told(f"closed-{PERP}") == [Severity.CRITICAL, Severity.INFO]
+
+
+def test_fault_36_end_of_an_instrument_announced_days_ahead_then_told_and_closed_to_entries_while_exits_pass(
+    watched: Watched,
+) -> None:
+    watched.until_open()
+    watched.buy()
+    in_six_days = watched.exchange.call("state")["now"] + 6 * 86_400_000
+    _rules(watched.exchange, ends_ms=in_six_days)
+    watched.look_at_rules()
+    watched.until_closed("off its list on")
+    assert watched.told(f"closed-{PERP}") == [Severity.CRITICAL]
+    assert any("close what is held before" in each.detail for each in watched.heard)
+    before = watched.sent()
+    assert "off its list" in watched.order(Side.BUY)
+    assert watched.sent() == before
+    watched.sells()
 
 
 def test_fault_37_tick_and_lot_grow_then_the_refusal_has_them_read_anew_and_the_next_order_keeps_to_them(

@@ -156,7 +156,7 @@ def _instrument(each: Instrument) -> dict[str, Any]:
         "contractType": "LinearPerpetual",
         "settleCoin": each.quote,
         "launchTime": "1585526400000",
-        "deliveryTime": "0",
+        "deliveryTime": str(each.ends_ms),
         "priceScale": "2",
         "fundingInterval": 480,
         "unifiedMarginTrade": True,

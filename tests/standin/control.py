@@ -155,13 +155,14 @@ class Control:
         return {}
 
     def _instrument(self, body: Body) -> Any:
-        """Delist, halt, or change the steps of an instrument."""
+        """Delist (also by announcement), halt, or change the steps of an instrument."""
         chosen = self._chosen(body)
         for exchange, instrument in chosen:
             for name in ("tick", "lot", "min_quantity", "max_quantity", "min_notional", "maker", "taker"):
                 if name in body:
                     setattr(instrument, name, Decimal(str(body[name])))
             instrument.status = body.get("status", instrument.status)
+            instrument.ends_ms = int(body.get("ends_ms", instrument.ends_ms))
             exchange.set_price(instrument.key, exchange.markets[instrument.key].price)
         return {"changed": len(chosen)}
 

@@ -24,6 +24,8 @@ class Instrument:
         Fee shares.
     status : str
         "Trading", or what the exchange says instead ("Closed", "PreLaunch", "Settling").
+    ends_ms : int
+        When a perpetual is taken off the list, as announced; 0 where it is not.
     """
 
     symbol: str
@@ -39,6 +41,7 @@ class Instrument:
     maker: Decimal
     taker: Decimal
     status: str = "Trading"
+    ends_ms: int = 0
 
     @property
     def key(self) -> str:
