@@ -9,6 +9,7 @@ from enum import Enum
 
 from engine.domain.instruments import InstrumentKey
 from engine.domain.orders import OrderType, Side
+from engine.domain.unread import Moved
 
 
 class Role(Enum):
@@ -207,6 +208,19 @@ class Reconcile:
     book: str
 
 
+@dataclass(frozen=True, slots=True)
+class SetRowAside:
+    """Let nothing wait any more for a row of an exchange's executions that cannot be read.
+
+    ``row`` is its number there, or its list and number as ``list/number`` where two rows have one number; ``moved`` is
+    what it did, as looked up there. One that is set aside may be named again, with what it did.
+    """
+
+    book: str
+    row: str
+    moved: tuple[Moved, ...] = ()
+
+
 CommandBody = (
     EmergencyStop
     | Rearm
@@ -225,6 +239,7 @@ CommandBody = (
     | Promote
     | Demote
     | Reconcile
+    | SetRowAside
 )
 
 REQUIRED_ROLE: dict[type[CommandBody], Role] = {
@@ -245,6 +260,7 @@ REQUIRED_ROLE: dict[type[CommandBody], Role] = {
     Promote: Role.OPERATOR,
     Demote: Role.OPERATOR,
     Reconcile: Role.OPERATOR,
+    SetRowAside: Role.OPERATOR,
 }
 
 

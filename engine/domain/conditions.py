@@ -66,6 +66,8 @@ class VenueCondition:
         Why what is asked beside the streams has not been answered for a while; "" where it is.
     closed : tuple of (InstrumentKey, str)
         Instruments on which nothing may be opened, and why.
+    unreadable, aside : tuple of str
+        Rows of its executions that cannot be read, in words: those that entries wait for, and those set aside.
     """
 
     venue: str
@@ -81,6 +83,8 @@ class VenueCondition:
     instead: str = ""
     trouble: str = ""
     closed: tuple[tuple[InstrumentKey, str], ...] = ()
+    unreadable: tuple[str, ...] = ()
+    aside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

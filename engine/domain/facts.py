@@ -11,6 +11,7 @@ from engine.domain.baskets import Basket, BasketMoved
 from engine.domain.commands import Command, Receipt, TradingState
 from engine.domain.instruments import InstrumentKey
 from engine.domain.orders import Approved, CashFlow, Fill, FundingPaid, OrderIntent, OrderUpdate, Refused
+from engine.domain.unread import RowSetAside
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +236,7 @@ Fact = (
     | Armed
     | Basket
     | BasketMoved
+    | RowSetAside
 )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -16,6 +16,7 @@ from engine.domain.instruments import Instrument, InstrumentKey
 from engine.domain.market import CandleArrays, FloatArray, MarketEvent
 from engine.domain.orders import Approved, CashFlow, Fill, FundingPaid, OrderUpdate
 from engine.domain.portfolio import Balance, VenueOrder, VenuePosition
+from engine.domain.unread import UnreadRow
 
 
 class Clock(Protocol):
@@ -167,8 +168,11 @@ class ReadInParts(Protocol):
         """Why the last look did not read everything, in words; "" where it did."""
 
     @property
-    def unreadable(self) -> Sequence[str]:
-        """Rows that cannot be read, in words; the next look asks for them again."""
+    def unreadable(self) -> Sequence[UnreadRow]:
+        """Rows that cannot be read and were not set aside; the next look asks for them again."""
+
+    def leave_aside(self, rows: Collection[UnreadRow]) -> None:
+        """Wait for none of these rows any more, and for all others; one that can be read later is told all the same."""
 
     def pass_over(self, cursor: str) -> tuple[int, str]:
         """How many executions there are after a cursor, none of them told, and the cursor after them.

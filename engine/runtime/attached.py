@@ -21,6 +21,7 @@ from engine.domain.instruments import InstrumentKey
 from engine.domain.market import CandleArrays, Timeframe
 from engine.domain.portfolio import EngineSnapshot
 from engine.domain.ports import Clock
+from engine.exchanges.steady import Steady
 from engine.runtime.channel import COLUMNS, LONGEST_WAIT_S, Door, SnapshotMessage, read_door
 from engine.storage.lock import FolderLock, holder
 from engine.storage.migrate import migrate
@@ -79,7 +80,7 @@ class AttachedEngine:
 
     def start(self, patience_s: float) -> None:
         """Begin to follow; waits at most ``patience_s`` for the first word, and goes on without one."""
-        threading.Thread(target=self._follow, name="attached", daemon=True).start()
+        Steady("attached", self._follow, self._ending, self._stumbled).start()
         self._first.wait(patience_s)
 
     def stop(self) -> None:
@@ -136,24 +137,24 @@ class AttachedEngine:
     # -- the wire -------------------------------------------------------------------------------------------------
 
     def _follow(self) -> None:
-        while not self._ending.is_set():
-            door = read_door(self._folder)
-            if door is None:
-                self._lost("no engine runs in this data folder")
-                continue
-            connection = http.client.HTTPConnection("127.0.0.1", door.port, timeout=_ANSWER_WITHIN_S)
-            try:
-                while not self._ending.is_set():
-                    self._hear(connection, door)
-            except ConnectionRefusedError:  # its door is shut: that needs no waiting to be believed
-                self._is_shut = True
-                self._lost(f"process {door.pid} is gone, nothing listens at its door")
-            except (OSError, http.client.HTTPException, ValueError) as error:
-                self._lost(f"process {door.pid} does not answer ({type(error).__name__})")
-            except QuarterdeckError as error:
-                self._lost(str(error))
-            finally:
-                connection.close()
+        """As long as one engine answers."""
+        door = read_door(self._folder)
+        if door is None:
+            self._lost("no engine runs in this data folder")
+            return
+        connection = http.client.HTTPConnection("127.0.0.1", door.port, timeout=_ANSWER_WITHIN_S)
+        try:
+            while not self._ending.is_set():
+                self._hear(connection, door)
+        except ConnectionRefusedError:  # its door is shut: that needs no waiting to be believed
+            self._is_shut = True
+            self._lost(f"process {door.pid} is gone, nothing listens at its door")
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            self._lost(f"process {door.pid} does not answer ({type(error).__name__})")
+        except QuarterdeckError as error:
+            self._lost(str(error))
+        finally:
+            connection.close()
 
     def _hear(self, connection: http.client.HTTPConnection, door: Door) -> None:
         known = self._newest.published_at.isoformat() if self._newest is not None else ""
@@ -164,6 +165,9 @@ class AttachedEngine:
         self._first.set()
         if message.snapshot.published_at.isoformat() == known:
             self._ending.wait(LONGEST_WAIT_S / 10)
+
+    def _stumbled(self, words: str) -> None:
+        self._why = f"the console could not follow it: {words}"
 
     def _lost(self, why: str) -> None:
         self._why = why

@@ -18,6 +18,7 @@ from engine.domain.facts import Armed, Fact, Severity, StateChanged
 from engine.domain.ports import Clock, Watching
 from engine.exchanges.accounts import AccountCheck
 from engine.exchanges.connected.line import Line
+from engine.exchanges.steady import Steady
 from engine.runtime.account_keys import is_usable
 from engine.runtime.accounts import KEY_OBSTACLE, key_obstacle
 from engine.trading.loop import TradingLoop
@@ -119,6 +120,9 @@ class Caretaker:
         self._is_refusal_told = True  # before the last start, for all that is known
         self._heeded_at = clock.now()
         self._obstacle = key_obstacle(self._line.condition.venue)
+        self._look_due = clock.monotonic() + LOOK_EVERY_S
+        self._steady = Steady(f"caretaker-{loop.book.config.name}", self._watch, self._ending)
+        self._fault = ""
 
     # -- on its own thread ----------------------------------------------------------------------------------------
 
@@ -127,7 +131,7 @@ class Caretaker:
         self._ways.streams.start()
         self._ways.watch.start()
         self._loop.watch.watched.attend(self._line.condition.venue, self._ways.watch)
-        threading.Thread(target=self._watch, name=f"caretaker-{self._loop.book.config.name}", daemon=True).start()
+        self._steady.start()
 
     def cut(self) -> None:
         """Let nothing more go out to the exchange; safe from any thread, whatever hangs."""
@@ -141,16 +145,16 @@ class Caretaker:
         self._ways.streams.close()
 
     def _watch(self) -> None:
-        due = self._clock.monotonic() + LOOK_EVERY_S
-        while not self._ending.wait(HEED_EVERY_S):
-            self.heed_test()
-            if self._clock.monotonic() < due:
-                continue
-            due = self._clock.monotonic() + LOOK_EVERY_S
-            if self._line.condition.offset_ms is None:
-                self._measure_clock()
-            if self._clock.monotonic() >= self._due:
-                self.check_key()
+        if self._ending.wait(HEED_EVERY_S):
+            return
+        self.heed_test()
+        if self._clock.monotonic() < self._look_due:
+            return
+        if self._line.condition.offset_ms is None:
+            self._measure_clock()
+        if self._clock.monotonic() >= self._due:
+            self.check_key()
+        self._look_due = self._clock.monotonic() + LOOK_EVERY_S
 
     def _measure_clock(self) -> None:
         """What the start could not do: no entry is sent before."""
@@ -187,6 +191,7 @@ class Caretaker:
 
     def drive(self) -> None:
         """Take in what was found: a key that is not approved ends arming and leaves only the way out."""
+        self._heed_fault()
         while self._checks:
             self._take(self._checks.popleft())
         condition = self._line.condition
@@ -198,6 +203,22 @@ class Caretaker:
         if self._was_locked and not is_locked:
             self._tell_accepted(f"{condition.venue} accepts it again")
         self._was_locked = is_locked
+
+    def _heed_fault(self) -> None:
+        """Nobody looks after the key while the thread that does fails: nothing is opened meanwhile, and it is told."""
+        fault, venue, loop = self._steady.fault, self._line.condition.venue, self._loop
+        if fault == self._fault:
+            return
+        self._fault = fault
+        key = f"caretaker-{venue}"
+        if fault:
+            loop.book.outside.untended[venue] = f"nobody looks after the key of {venue}: {fault}"
+            then = "It is tried again, ever more slowly. Nothing is opened there until it works; exits and stops go on"
+            loop.alarm(key, f"Nobody looks after the key of {venue}", f"{fault}. {then}")
+            return
+        loop.book.outside.untended.pop(venue, None)
+        works, at = f"The key of {venue} is looked after again", loop.market_time()
+        loop.tell(loop.core.notice(key, Severity.INFO, works, "entries go on", at))
 
     def reconcile(self) -> None:
         """Compare books and exchange now: what differs, or that it was silent, keeps the book from being armed."""

@@ -21,6 +21,7 @@ from engine.domain.commands import (
     PlaceOrder,
     Promote,
     SetAllocation,
+    SetRowAside,
     SetSpeed,
     SetStrategy,
     SetTrading,
@@ -79,6 +80,9 @@ def _act(body: CommandBody) -> str:
             return f"{_percent(share)} of {title_of(sleeve)}'s {market_name(key)}"
         case AdoptOrder(venue_order_id=number):
             return f"order {number} of the exchange"
+        case SetRowAside(row=row, moved=moved):
+            counted = f", which moved {', '.join(each.words for each in moved)}" if moved else ""
+            return f"row {row} of the exchange's executions{counted}"
         case CancelOrder(client_id=client_id):
             return f"order {client_id}"
         case Promote(strategy=name, from_book=before):

@@ -192,7 +192,7 @@ class Jobs:
     # -- watching ------------------------------------------------------------------------------------------------
 
     def _keep_watching(self) -> None:
-        if self._thread is None and not self._closing:
+        if (self._thread is None or not self._thread.is_alive()) and not self._closing:
             self._thread = threading.Thread(target=self._watch, name="jobs", daemon=True)
             self._thread.start()
         self._wake.set()

@@ -8,6 +8,7 @@ import structlog
 
 from engine.domain.errors import QuarterdeckError, StorageError
 from engine.domain.facts import Notice, Severity
+from engine.exchanges.steady import Steady
 from engine.runtime.services import Services
 
 LOOK_EVERY_S = 0.5
@@ -33,22 +34,23 @@ class Presence:
         self._ending = ending
         self._gone = False
         self._missed_at: float | None = None
-        self._thread = threading.Thread(target=self._watch, name="presence", daemon=True)
+        self._steady = Steady("presence", self._watch, ending)
 
     def start(self) -> None:
         """Begin."""
-        self._thread.start()
+        self._steady.start()
 
     def finish(self) -> None:
         """Wait for the thread; ``ending`` is set."""
-        self._thread.join(timeout=5)
+        self._steady.join(5)
 
     def _watch(self) -> None:
-        while not self._ending.wait(LOOK_EVERY_S):
-            try:
-                self.look()
-            except (QuarterdeckError, OSError) as error:
-                _log.error("absence of the engine could not be told", error=str(error))
+        if self._ending.wait(LOOK_EVERY_S):
+            return
+        try:
+            self.look()
+        except (QuarterdeckError, OSError) as error:
+            _log.error("absence of the engine could not be told", error=str(error))
 
     def look(self) -> None:
         """Tell once that it is gone, and once that it is back; deliver while it cannot do so itself."""

@@ -25,6 +25,7 @@ from engine.domain.facts import (
     StopProgress,
 )
 from engine.domain.orders import CashFlow, Fill, FundingPaid, OrderIntent, OrderUpdate
+from engine.domain.unread import RowSetAside
 from engine.runtime.titles import title_of, with_titles
 
 KIND_WORDS = {
@@ -46,6 +47,7 @@ KIND_WORDS = {
     "OrderUpdate": "Order news",
     "Promotion": "Promotion",
     "ProtectionGap": "Protection",
+    "RowSetAside": "Row set aside",
     "SleeveConfigured": "Strategy set up",
     "StateChanged": "Trading state",
     "StopProgress": "Emergency stop",
@@ -68,6 +70,7 @@ ACTION_WORDS = {
     "InjectFault": "Made a simulated fault",
     "ArmLive": "Armed a book",
     "Reconcile": "Compared books and exchange",
+    "SetRowAside": "Set aside a row that cannot be read",
     "Promote": "Promoted a strategy",
     "Demote": "Demoted a strategy",
     "book_off": "Stopped a book",
@@ -221,6 +224,8 @@ def _about_money(fact: Fact) -> str:
         case CashFlow(amount=amount, currency=coin, own=own, venue=venue, reason=reason):
             moved = f"{'Received' if amount > 0 else 'Took out'} {plain(abs(amount))} {coin}"
             return f"{moved} at {venue}, the trader's own: {reason}" if own else moved
+        case RowSetAside(venue=venue):
+            return f"At {venue}: {fact.words}"
         case CoinPriced(coin=coin, price=price):
             return f"One {coin} counted as {plain(price)} for fees charged in it"
         case EquityMark(equity=equity, peak=peak):

@@ -215,7 +215,16 @@ class VenueWallet:
         streams: Streams | NoStreams = NoStreams()
         if account.websocket_url or not account.rest_url:
             streams = Streams(StreamSetup(self.row, self.line, opened), venue, clock, feed)
-        setup = WatchSetup(self.row, self.line, feed.listed, streams, venue.hear, switch=self.switch, modes=self.modes)
+        setup = WatchSetup(
+            self.row,
+            self.line,
+            feed.listed,
+            streams,
+            venue.hear,
+            switch=self.switch,
+            modes=self.modes,
+            aside=venue.aside,
+        )
         return Ways(self.line, streams, Watch(setup, clock, WatchCalls(gap=venue.missed)))
 
     def caretaker(self, loop: TradingLoop, ways: Ways) -> Caretaker:

@@ -20,6 +20,7 @@ from engine.domain.commands import (
     Promote,
     Rearm,
     SetAllocation,
+    SetRowAside,
     SetStrategy,
     SetTrading,
     TradingState,
@@ -33,6 +34,7 @@ from engine.trading.book import CLOSED_BY
 from engine.trading.core import NOT_ARMED, TradingCore, outcome_of
 from engine.trading.graduation import Candidate
 from engine.trading.strategy_commands import StrategyCommands
+from engine.trading.unread import consequence, to_set_aside
 
 STALE_AFTER_S = 60.0
 """Wall seconds after which a command that could add risk is not carried out any more."""
@@ -128,6 +130,8 @@ class _Handler(StrategyCommands):
                 return self._place(body)
             case AdoptOrder(venue_order_id=number):
                 return self._adopt(number)
+            case SetRowAside() as body:
+                return self._set_row_aside(body)
             case SetStrategy() as body:
                 return self._set_strategy(body)
             case ConfigureStrategy() as body:
@@ -242,6 +246,14 @@ class _Handler(StrategyCommands):
         for fact in adopted(self._book, order, self._at, self._command.actor.name):
             self._fold(fact)
         return f"order {number} is managed from now on, as an order by hand; a stop cancels it"
+
+    def _set_row_aside(self, body: SetRowAside) -> str:
+        command = self._command
+        fact = to_set_aside(self._book, body, command.reason, command.actor.name, self._at)
+        self._fold(fact)
+        words = f"{fact.words}. {consequence(self._book, fact)}"
+        self.notices.append(self._core.notice("aside", Severity.WARNING, "A row was set aside", words, self._at))
+        return words
 
     def _place(self, body: PlaceOrder) -> str:
         instrument = self._instrument(body.instrument)

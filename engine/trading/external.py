@@ -11,6 +11,7 @@ from engine.domain.facts import Netted
 from engine.domain.instruments import InstrumentKey, Kind
 from engine.domain.orders import CashFlow, Fill, FundingPaid, Side
 from engine.domain.positions import Booked, book_change
+from engine.domain.unread import RowSetAside
 from engine.ledger.ledger import EXACT
 from engine.trading.book import Book
 from engine.trading.coin_fees import book_coin_fee
@@ -101,6 +102,30 @@ def book_flow(book: Book, flow: CashFlow) -> None:
 def flow_number(flow: CashFlow) -> str:
     """What a flow is remembered by among the payments of its venue."""
     return f"flow:{flow.flow_id}"
+
+
+def book_row_set_aside(book: Book, row: RowSetAside) -> None:
+    """Count what a row did, as a person has stated it, as his own; what he stated of it before counts no more."""
+    with localcontext(EXACT):
+        for before in book.outside.set_aside(row):
+            _count_moved(book, before, -1)
+        _count_moved(book, row, 1)
+
+
+def book_told(book: Book, fact: Fill | FundingPaid | CashFlow) -> None:
+    """A row that was set aside has been told after all: what was counted in its place counts no more."""
+    with localcontext(EXACT):
+        for before in book.outside.note_told(fact):
+            _count_moved(book, before, -1)
+
+
+def _count_moved(book: Book, row: RowSetAside, sign: int) -> None:
+    for each in row.moved:
+        if each.price is None:
+            _move(book, (row.venue, each.what), sign * each.amount)
+        else:
+            key = InstrumentKey(f"{row.venue}:{each.what}")
+            book.ledger.take_over(EXTERNAL, key, sign * each.amount, each.price)
 
 
 def words_of_flow(flow: CashFlow) -> str:

@@ -44,13 +44,22 @@ from engine.domain.orders import (
     OrderUpdate,
     Purpose,
 )
+from engine.domain.unread import RowSetAside
 from engine.execution.tracker import TrackedOrder
 from engine.risk.allocation import AllocationMethod
 from engine.risk.limits import RiskConfig
 from engine.trading.book import BY_HAND, CLOSED_BY, TAKEN, Book
 from engine.trading.coin_fees import apply_price, book_coin_fee
 from engine.trading.emergency import StopRun
-from engine.trading.external import EXTERNAL, book_external, book_flow, book_funding, is_wholly_his
+from engine.trading.external import (
+    EXTERNAL,
+    book_external,
+    book_flow,
+    book_funding,
+    book_row_set_aside,
+    book_told,
+    is_wholly_his,
+)
 from engine.trading.graduation import begin_trial
 from engine.trading.sleeves import sleeve_from
 
@@ -115,6 +124,9 @@ class Folding:
                 book.licence.apply(fact)
             case Basket() | BasketMoved():
                 book.baskets.fold(fact)
+            case RowSetAside():
+                book_row_set_aside(book, fact)
+                book.reach(fact.at)
             case Command():
                 pass
 
@@ -128,6 +140,8 @@ class Folding:
                 book_flow(book, fact)
             case CoinPriced():
                 self._touched.update(apply_price(book, fact))
+        if not isinstance(fact, CoinPriced):
+            book_told(book, fact)
         book.reach(fact.at)
 
     def _apply_intent(self, intent: OrderIntent) -> None:
@@ -207,6 +221,7 @@ class Folding:
     def _apply_fill(self, fill: Fill) -> None:
         book = self.book
         order = book.tracker.apply_fill(fill)
+        book_told(book, fill)
         book.reach(fill.at)
         if book.stop is not None and book.stop.is_flat:
             book.stop.reopen(f"a late fill of {fill.client_id} arrived after VERIFIED FLAT")

@@ -28,6 +28,7 @@ from engine.trading.graduation import Candidate
 from engine.trading.resolving import Resolver
 from engine.trading.sending import MarketVenue, Sender
 from engine.trading.standing import VenueWatch
+from engine.trading.unread import hand_over, take_stock
 
 CHECKPOINT_FACTS = 400
 BASKET_STEPS = 3
@@ -56,7 +57,6 @@ class TradingLoop:
         self._observer = observer
         self._since_checkpoint = 0
         self._checkpoint_day: date | None = None
-        self._unreadable: dict[str, tuple[str, ...]] = {}
         self._sender = Sender(self.book, self.venues, clock)
         self.resolver = Resolver(self, self._sender, clock)
         self.watch = VenueWatch(self, clock)
@@ -188,10 +188,11 @@ class TradingLoop:
     def pull_from(self, name: str) -> None:
         """The same of one venue; raises `VenueError` where it does not answer, or not with all: that is booked then."""
         venue = self.venues[name]
+        hand_over(self.book.outside, name, venue)
         try:
             executions, cursor = venue.executions_since(self.book.cursors.get(name, ""))
         finally:
-            self._tell_unreadable(name)
+            take_stock(self, name, venue)
         flows = [each for each in executions if isinstance(each, CashFlow)]
         self.take([each for each in executions if not isinstance(each, CashFlow)], self.market_time())
         for flow in flows:
@@ -202,21 +203,6 @@ class TradingLoop:
         self.tell_news()
         if isinstance(venue, ReadInParts) and venue.unread:
             raise VenueUnreachable(venue.unread)
-
-    def _tell_unreadable(self, name: str) -> None:
-        """Executions that cannot be read are not in the books: a person is told, and again when they change."""
-        venue = self.venues[name]
-        rows = tuple(venue.unreadable) if isinstance(venue, ReadInParts) else ()
-        if rows == self._unreadable.get(name, ()):
-            return
-        self._unreadable[name] = rows
-        key, title = f"unreadable-{name}", f"Executions at {name} cannot be read"
-        if rows:
-            then = "They are not booked, and asked for at every look; nothing is opened there until they can be read"
-            self.alarm(key, title, f"{'; '.join(rows)}. {then}. Look at the exchange's own list of trades")
-        else:
-            can = f"Executions at {name} can be read again"
-            self.tell(self.core.notice(key, Severity.INFO, can, "all of them are booked", self.market_time()))
 
     def _halt_for_others(self, executions: Sequence[Fact]) -> None:
         """An execution of an order that a newer engine placed in this book's name: only one may trade an account."""

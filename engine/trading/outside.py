@@ -8,11 +8,13 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from engine.domain.codec import decode, encode
 from engine.domain.conditions import VenueCondition, VenueState
 from engine.domain.instruments import InstrumentKey, venue_of
-from engine.domain.orders import Fill
+from engine.domain.orders import CashFlow, Fill, FundingPaid
 from engine.domain.portfolio import VenueOrder
 from engine.domain.positions import Booked
+from engine.domain.unread import RowSetAside, UnreadRow
 
 COOL_DOWN = timedelta(hours=24)
 """Market time after a liquidation in which nothing is opened on its instrument."""
@@ -43,6 +45,8 @@ class Outside:
         By venue: why nothing is opened there until books and venue have been compared.
     unheard : dict
         By venue: why entries wait until it is known again what happens there.
+    untended : dict
+        By venue: why entries wait because nobody looks after its key.
     instead : dict
         By venue: that questions take the place of a stream that stays away, where entries go on so.
     troubles : dict
@@ -62,11 +66,16 @@ class Outside:
         By instrument: until when (market time) nothing is opened after a liquidation.
     positions : dict
         The trader's own derivative positions in instruments that the book does not trade.
+    unreadable : dict
+        By venue: rows of its executions that could not be read at the last look, and were not set aside.
+    aside : dict
+        By venue: rows that were set aside and could not be read since.
     """
 
     conditions: dict[str, VenueCondition] = field(default_factory=dict)
     awaiting: dict[str, str] = field(default_factory=dict)
     unheard: dict[str, str] = field(default_factory=dict)
+    untended: dict[str, str] = field(default_factory=dict)
     instead: dict[str, str] = field(default_factory=dict)
     troubles: dict[str, str] = field(default_factory=dict)
     closed: dict[InstrumentKey, str] = field(default_factory=dict)
@@ -77,6 +86,8 @@ class Outside:
     owed: list[OwedFee] = field(default_factory=list)
     cooling: dict[InstrumentKey, datetime] = field(default_factory=dict)
     positions: dict[InstrumentKey, Booked] = field(default_factory=dict)
+    unreadable: dict[str, tuple[UnreadRow, ...]] = field(default_factory=dict)
+    aside: dict[str, tuple[RowSetAside, ...]] = field(default_factory=dict)
 
     def is_locked(self, venue: str) -> bool:
         """Whether the venue accepts no key of ours."""
@@ -90,8 +101,8 @@ class Outside:
         if condition is not None and condition.state is not VenueState.ONLINE:
             said = f" ({condition.detail})" if condition.detail else ""
             return f"{venue} is {condition.state.value}: it {condition.state.words}{said}"
-        if venue in self.unheard:
-            return self.unheard[venue]
+        if waits := self.untended.get(venue) or self.unheard.get(venue):
+            return waits
         if venue in self.awaiting:
             return f"{venue} waits for a reconciliation: {self.awaiting[venue]}"
         if key in self.closed:
@@ -107,8 +118,30 @@ class Outside:
         if condition is None:
             return None
         closed = tuple((key, why) for key, why in sorted(self.closed.items()) if venue_of(key) == venue)
-        waits, instead = self.unheard.get(venue, ""), self.instead.get(venue, "")
-        return replace(condition, waits=waits, instead=instead, trouble=self.troubles.get(venue, ""), closed=closed)
+        waits = self.untended.get(venue) or self.unheard.get(venue, "")
+        instead = self.instead.get(venue, "")
+        told = replace(condition, waits=waits, instead=instead, trouble=self.troubles.get(venue, ""), closed=closed)
+        unreadable = tuple(row.words for row in self.unreadable.get(venue, ()))
+        return replace(told, unreadable=unreadable, aside=tuple(row.words for row in self.aside.get(venue, ())))
+
+    def set_aside(self, row: RowSetAside) -> list[RowSetAside]:
+        """Wait for a row no more; what was decided about it before, which this takes the place of."""
+        before = self.aside.get(row.venue, ())
+        self.aside[row.venue] = (*(each for each in before if each.row.where != row.row.where), row)
+        left = self.unreadable.get(row.venue, ())
+        self.unreadable[row.venue] = tuple(each for each in left if each.where != row.row.where)
+        return [each for each in before if each.row.where == row.row.where]
+
+    def note_told(self, fact: Fill | FundingPaid | CashFlow) -> list[RowSetAside]:
+        """What had been set aside and is told now: it is set aside no longer."""
+        rows = self.aside.get(fact.venue, ())
+        if not rows:
+            return []
+        match fact:
+            case Fill(trade_id=number) | FundingPaid(payment_id=number) | CashFlow(flow_id=number):
+                told = [each for each in rows if each.row.is_told_as(number)]
+        self.aside[fact.venue] = tuple(each for each in rows if each not in told)
+        return told
 
     def note_refusal(self, venue: str) -> None:
         """Count an order that a venue refused."""
@@ -147,6 +180,7 @@ class Outside:
             "owed": [[o.venue, o.coin, str(o.amount), o.sleeve, o.instrument] for o in self.owed],
             "cooling": {key: until.isoformat() for key, until in sorted(self.cooling.items())},
             "positions": [[key, str(p.quantity), str(p.cost)] for key, p in sorted(self.positions.items())],
+            "aside": [encode(row) for _, rows in sorted(self.aside.items()) for row in rows],
         }
 
     @classmethod
@@ -154,7 +188,7 @@ class Outside:
         """From a checkpoint; None is one made before there were connected venues."""
         if state is None:
             return cls()
-        return cls(
+        restored = cls(
             coin_prices={c: (Decimal(p), datetime.fromisoformat(at)) for c, (p, at) in state["coin_prices"].items()},
             owed=[OwedFee(v, c, Decimal(a), s, InstrumentKey(k)) for v, c, a, s, k in state["owed"]],
             cooling={InstrumentKey(key): datetime.fromisoformat(until) for key, until in state["cooling"].items()},
@@ -162,3 +196,7 @@ class Outside:
                 InstrumentKey(key): Booked(Decimal(q), Decimal(c), Decimal(0)) for key, q, c in state["positions"]
             },
         )
+        for row in map(decode, state.get("aside", ())):
+            assert isinstance(row, RowSetAside)
+            restored.set_aside(row)
+        return restored

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -27,6 +28,7 @@ class Kind(Enum):
     POSITION = "position"
     BALANCE = "balance"
     FILL = "fill"
+    EXECUTION = "execution"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class Row:
     venue : str
     kind : Kind
     what : str
-        Coin, symbol, client order id or trade number.
+        Coin, symbol, client order id, trade number or the name of a row that cannot be read.
     books, exchange : str
         What the engine's own books say, and what the exchange says; "-" where one of them knows nothing of it.
     explanation : str
@@ -95,6 +97,7 @@ def reconcile(loop: TradingLoop) -> Reconciliation:
     loop.resolve(everything=True)
     look.rows += _booked_now(loop, filled, known)
     for name in loop.venues:
+        look.rows += _unread(loop, name)
         if name not in look.silent:
             _compare(loop, name, look)
     return Reconciliation(book.config.name, tuple(look.rows), tuple(look.silent.items()), tuple(look.unexplained))
@@ -116,6 +119,18 @@ def _booked_now(loop: TradingLoop, filled: dict[str, Decimal], known: set[str]) 
             if "|" not in number:
                 kind, words = Kind.BALANCE, "a payment, deposit or withdrawal that the exchange tells: booked now"
             yield Row(name, kind, number.replace("|", " "), NOTHING, "booked", words, True)
+
+
+def _unread(loop: TradingLoop, name: str) -> Iterator[Row]:
+    """Rows of the exchange's list that nobody can read: those that entries wait for, and those set aside."""
+    outside = loop.book.outside
+    for row in outside.unreadable.get(name, ()):
+        way_out = f"reconcile --set-aside {shlex.quote(row.name)} lets entries go on without it"
+        yield Row(
+            name, Kind.EXECUTION, row.name, NOTHING, "cannot be read", f"not booked: {row.words}; {way_out}", False
+        )
+    for aside in outside.aside.get(name, ()):
+        yield Row(name, Kind.EXECUTION, aside.row.name, "set aside", "cannot be read", aside.words, True)
 
 
 def _compare(loop: TradingLoop, name: str, look: _Look) -> None:

@@ -18,9 +18,10 @@ from engine.domain.errors import VenueUnreachable
 from engine.domain.instruments import Instrument, InstrumentKey, Kind
 from engine.domain.market import from_ms
 from engine.domain.orders import Fill, FillCause, FundingPaid
+from engine.exchanges.connected.aside import Aside
 from engine.exchanges.connected.asking import Parts
 from engine.exchanges.connected.dialects import Funding, Paging, Trades, VenueRow
-from engine.exchanges.connected.executions import RECENT_MS, Executions
+from engine.exchanges.connected.executions import ASIDE_EVERY_MS, RECENT_MS, Executions
 from engine.exchanges.connected.fields import Unreadable
 from engine.exchanges.connected.fills import Fills
 from engine.exchanges.connected.lanes import Lane
@@ -145,13 +146,14 @@ class Desk:
         self.parts = Parts(row, self.line, reader, {InstrumentKey(f"{way}:BTC/USDT"): listed})
         self._pages_at_once = pages_at_once
         self.told: list[Trade] = []
+        self.aside = Aside()
         self.begin()
 
     def begin(self) -> None:
         """A new gateway that knows nothing but the cursor."""
         seconds = count()
         monotonic: Callable[[], float] = lambda: next(seconds) * 4.0 / self._pages_at_once  # noqa: E731
-        self.executions = Executions(self.parts, lambda: self.now_ms, monotonic=monotonic)
+        self.executions = Executions(self.parts, lambda: self.now_ms, monotonic=monotonic, aside=self.aside)
 
     def execute_at(self, at_ms: int) -> int:
         """One more; numbers rise with time, as everywhere. Kraken's futures cannot page through one instant."""
@@ -326,9 +328,10 @@ def test_row_when_it_cannot_be_read_then_the_others_are_told_and_it_is_named_unt
     desk.look()
     desk.look()
     assert desk.numbers() == [1, 2, 4, 5]
-    [words] = desk.executions.unreadable
-    assert "number 3" in words
-    assert words in desk.executions.unread
+    [row] = desk.executions.unreadable
+    assert row.number == "3"
+    assert "number 3" in row.words
+    assert row.words in desk.executions.unread
     desk.begin()
     desk.now_ms += 4_000_000
     desk.exchange.execute(6, desk.now_ms - 30_000)
@@ -340,6 +343,66 @@ def test_row_when_it_cannot_be_read_then_the_others_are_told_and_it_is_named_unt
     desk.look_until_read()
     assert desk.numbers() == [1, 2, 3, 4, 5, 6]
     assert (desk.executions.unreadable, desk.executions.unread) == ((), "")
+
+
+@EVERY_WAY
+@pytest.mark.parametrize("odd", ["without its fee", "with a price that is no number"])
+def test_row_when_it_is_set_aside_then_nothing_waits_for_it_and_it_is_told_once_it_can_be_read(
+    way: str, odd: str
+) -> None:
+    desk = Desk(way)
+    desk.exchange.execute(1, NOW_MS - 1_000_000)
+    desk.exchange.execute(2, NOW_MS - 910_000, **ODD[odd])
+    desk.look()
+    desk.look()
+    assert desk.executions.unread
+    desk.aside.leave(desk.executions.unreadable)
+    desk.look_until_read()
+    assert (desk.executions.unreadable, desk.numbers()) == ((), [1])
+
+    desk.begin()  # a restart
+    desk.now_ms += 20 * 3_600_000
+    number = desk.execute_at(desk.now_ms - 5_000)
+    desk.look_until_read()
+    asked = desk.exchange.questions[-1]
+    desk.now_ms += 60_000
+    desk.look_until_read()
+    assert desk.exchange.questions[-1] != asked
+    assert desk.numbers() == [1, number]
+
+    desk.exchange.rows = [row for row in desk.exchange.rows if row["id"] != "2"]
+    desk.exchange.execute(2, NOW_MS - 910_000)
+    desk.now_ms += ASIDE_EVERY_MS
+    desk.look()
+    desk.look()
+    assert desk.numbers() == [1, 2, number]
+
+
+@EVERY_WAY
+def test_row_when_another_is_set_aside_then_it_is_held_all_the_same(way: str) -> None:
+    desk = Desk(way)
+    for number, age_s in ((1, 300), (2, 100)):
+        desk.exchange.execute(number, NOW_MS - age_s * 1000, side=None)
+    desk.look()
+    desk.look()
+    first, second = desk.executions.unreadable
+    desk.aside.leave([first])
+    desk.now_ms += 1_000
+    desk.look()
+    assert desk.executions.unreadable == (second,)
+    assert second.words in desk.executions.unread
+
+
+def test_row_when_it_has_not_even_a_number_then_it_has_a_name_by_which_it_is_set_aside() -> None:
+    desk = Desk("bybit")
+    desk.exchange.execute(1, NOW_MS - 60_000)
+    real = desk.exchange.parse_trade
+    desk.exchange.parse_trade = lambda row, *more: {**real(row, *more), "id": None}  # type: ignore[method-assign]
+    desk.look()
+    [row] = desk.executions.unreadable
+    assert f"called {row.number}" in row.words
+    desk.aside.leave([row])
+    desk.look_until_read()
 
 
 @EVERY_WAY
@@ -447,7 +510,8 @@ def test_fills_when_the_order_of_one_cannot_be_read_then_it_holds_up_no_other_an
         return asked(rows)
 
     owners.trades = trades  # type: ignore[assignment, method-assign]
-    fills = Fills(desk.executions, owners, lambda _: None, lambda: 0.0)  # type: ignore[arg-type]
+    aside = Aside()
+    fills = Fills(desk.executions, owners, lambda _: None, lambda: 0.0, aside)  # type: ignore[arg-type]
     told: set[str] = set()
     for number in (1, 2, 3):
         desk.exchange.execute(number, NOW_MS - 10_000 + number)
@@ -458,6 +522,14 @@ def test_fills_when_the_order_of_one_cannot_be_read_then_it_holds_up_no_other_an
             assert "nobody can tell whose 1 executions are" in fills.unread
     assert told == {"BTC/USDT:2", "BTC/USDT:3"}
 
+    [row] = fills.unreadable
+    assert "a state that is not known" in row.words
+    aside.leave([row])
+    found, following = fills.since("")
+    assert (bool(following), fills.unread, fills.unreadable) == (True, "", ())
+    aside.leave([])
+    desk.begin()
+    fills = Fills(desk.executions, owners, lambda _: None, lambda: 0.0)  # type: ignore[arg-type]
     odd.clear()
     found, following = fills.since("")
     assert "BTC/USDT:1" in {fill.trade_id for fill in found if isinstance(fill, Fill)}

@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import pytest
+from command_line import wait_until
 
 from engine.domain.conditions import VenueCondition, VenueHearing, VenueState
 from engine.domain.errors import CannotRecord, OrderNotFound, VenueUnreachable
@@ -482,3 +484,49 @@ def test_watch_when_a_nonce_cannot_be_written_then_it_goes_on_and_says_why(case:
 
 def _full(*_arguments: Any) -> Any:
     raise CannotRecord("the disk is full")
+
+
+def test_look_when_it_fails_by_an_error_of_the_engines_own_then_entries_wait_and_it_is_tried_more_and_more_slowly(
+    case: Watched,
+) -> None:
+    case.watch.beat()
+    assert case.watch.hearing.waits == ""
+    tried: list[datetime] = []
+
+    def broken(*_: Any) -> list[dict[str, Any]]:
+        tried.append(case.clock.now())
+        raise TypeError("no such field")
+
+    case.exchange.fetch_open_orders, real = broken, case.exchange.fetch_open_orders  # type: ignore[method-assign]
+    for _ in range(200):
+        case.after(1)
+    assert "an error of the engine's own, TypeError: no such field" in case.watch.hearing.waits
+    assert "no such field" in case.watch.hearing.trouble
+    assert case.exchange.asked.count("trades") > 5  # the other looks go on
+    pauses = [(after - before).total_seconds() for before, after in pairwise(tried)]
+    assert pauses == sorted(pauses)
+    assert len(pauses) < 10
+    case.exchange.fetch_open_orders = real  # type: ignore[method-assign]
+    case.after(120)
+    assert case.watch.hearing == VenueHearing("", "", 0.0, "")
+
+
+def test_watch_when_a_turn_fails_then_entries_wait_and_the_next_turn_goes_on(
+    case: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.exchanges.steady.FIRST_PAUSE_S", 0.1)
+    real, failing = case.watch.beat, [True]
+
+    def beat() -> None:
+        if failing:
+            raise ZeroDivisionError("by nothing")
+        real()
+
+    case.watch.beat = beat  # type: ignore[method-assign]
+    case.watch.start()
+    try:
+        wait_until(lambda: "by nothing" in case.watch.hearing.waits)
+        failing.clear()
+        wait_until(lambda: case.watch.hearing.waits == "")
+    finally:
+        case.watch.close()

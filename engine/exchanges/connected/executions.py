@@ -3,26 +3,30 @@
 The cursor is a JSON text: for each list that is read the time of its newest row (ms), the numbers of the rows shortly
 before it, and where its beginning was (ms). The next look begins that much earlier, because exchanges show some
 executions late. Every page is a question of its own. Where not all could be read, what was is told and the cursor
-stands behind it; the rest, and every row that cannot be read, is asked for again at the next look.
+stands behind it; the rest, and every row that cannot be read, is asked for again at the next look. A row that was set
+aside holds no cursor: it is asked for again by its time, now and then.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import structlog
 
 from engine.domain.errors import BadInput, VenueError, VenueUnreachable
 from engine.domain.instruments import Kind
-from engine.domain.market import from_ms
+from engine.domain.market import from_ms, to_ms
+from engine.domain.unread import UnreadRow
+from engine.exchanges.connected.aside import Aside
 from engine.exchanges.connected.asking import Parts
 from engine.exchanges.connected.dialects import Flows, Funding, Paging, Trades
 from engine.exchanges.connected.fields import Unreadable
 from engine.exchanges.connected.paging import flow_pages, funding_page, trade_pages
-from engine.exchanges.connected.sweeps import Mark, Row, Sweep, Wanted, number_of
+from engine.exchanges.connected.sweeps import Mark, Row, Sweep, Wanted, is_number, number_of
 
 __all__ = ["Executions", "Row", "number_of"]
 
@@ -32,6 +36,8 @@ FUNDING_OVERLAP_MS = 3_600_000
 FLOW_OVERLAP_MS = 86_400_000
 """A deposit is listed from when it was seen, and counts from when it was confirmed: up to a day later."""
 FLOW_EVERY_MS = 60_000
+ASIDE_EVERY_MS = 300_000
+"""How often one row that was set aside is asked for again."""
 RECENT_MS = 20_000
 """Where there is no time for more, a list counts as read that was read as it stood so long ago: an exchange whose every
 page takes seconds would be known at no time otherwise."""
@@ -51,6 +57,8 @@ class Executions:
         How long ago the beginning is, which the cursor "" stands for.
     monotonic : callable
         Seconds that never go back.
+    aside : Aside, optional
+        Rows that nothing waits for.
 
     Attributes
     ----------
@@ -64,8 +72,12 @@ class Executions:
         now_ms: Callable[[], int],
         history_ms: int = 86_400_000,
         monotonic: Callable[[], float] = time.monotonic,
+        aside: Aside | None = None,
     ) -> None:
         self.unread = ""
+        self._aside = aside or Aside()
+        self._aside_due_ms = self._aside_turn = 0
+        self._again: list[tuple[UnreadRow, Sweep]] = []
         self._parts = parts
         self._trades: Trades = parts.row.dialect.trades
         self._now_ms = now_ms
@@ -73,13 +85,13 @@ class Executions:
         self._monotonic = monotonic
         self._flows_due_ms = 0
         self._sweeps: dict[str, Sweep] = {}
-        self._odd: dict[str, tuple[str, ...]] = {}
+        self._odd: dict[str, tuple[UnreadRow, ...]] = {}
         self._first = ""
 
     @property
-    def unreadable(self) -> tuple[str, ...]:
-        """Rows that cannot be read, in words; what they are is not booked, and they are asked for again and again."""
-        return tuple(words for name in sorted(self._odd) for words in self._odd[name])
+    def unreadable(self) -> tuple[UnreadRow, ...]:
+        """Rows that cannot be read; what they are is not booked, and they are asked for again and again."""
+        return tuple(row for name in sorted(self._odd) for row in self._odd[name])
 
     def since(self, cursor: str) -> tuple[list[Row], str]:
         """Rows after the cursor, oldest first, and the new cursor; `unread` says where that is not all.
@@ -104,6 +116,7 @@ class Executions:
                 break
         if not left:
             self._read_payments(marks, rows, (now_ms, ends_s))
+            self._look_at_aside(rows, (now_ms, ends_s))
         self._first = next(iter(left), "")
         self._say(left)
         following = json.dumps({name: _plain(mark) for name, mark in sorted(marks.items())})
@@ -125,7 +138,9 @@ class Executions:
             since = from_ms(oldest_ms).isoformat(timespec="seconds")
             self.unread = f"{venue}'s executions since {since} are many; they are still being read"
         elif self._odd:
-            self.unread = f"not all of {venue}'s executions can be read: {'; '.join(self.unreadable)}"
+            self.unread = (
+                f"not all of {venue}'s executions can be read: {'; '.join(row.words for row in self.unreadable)}"
+            )
         else:
             self.unread = ""
 
@@ -163,7 +178,7 @@ class Executions:
         del self._sweeps[name]
         self._odd.pop(name, None)
         if sweep.odd:
-            self._odd[name] = tuple(odd.words for odd in sweep.odd.values())
+            self._odd[name] = tuple(odd.row(name) for odd in sweep.odd.values())
 
     def _in_turn(self, lists: Sequence[Wanted]) -> list[Wanted]:
         """From the one that failed last, so that no list waits for another for ever."""
@@ -187,6 +202,36 @@ class Executions:
                 _log.info("payments not read", venue=self._parts.row.name, list=wanted.name)
                 self._sweeps.pop(wanted.name, None)
 
+    def _look_at_aside(self, rows: list[Row], when: tuple[int, float]) -> None:
+        """Ask for one of the rows that were set aside, in turn: it is told where it can be read by now."""
+        (now_ms, ends_s), kept = when, self._aside.rows
+        if not self._again and kept and now_ms >= self._aside_due_ms:
+            self._aside_due_ms = now_ms + ASIDE_EVERY_MS
+            row = kept[self._aside_turn % len(kept)]
+            self._aside_turn += 1
+            self._again = [(row, _around(row, wanted)) for wanted in self._lists_of(row)]
+        told = {number_of(each) for each in rows}
+        while self._again:
+            row, sweep = self._again[0]
+            try:
+                found = sweep.step(self._parts.line, self._parts.row.limits.weights.trades)
+            except VenueError as error:
+                _log.info("row set aside not asked for", venue=self._parts.row.name, row=row.name, error=str(error))
+                self._again = []
+                return
+            mine = (each for each in found if is_number(number_of(each), row.number))
+            rows += (each for each in mine if number_of(each) not in told)
+            if sweep.is_done:
+                self._again.pop(0)
+            if self._monotonic() >= ends_s:
+                return
+
+    def _lists_of(self, row: UnreadRow) -> list[Wanted]:
+        lists: Iterable[Wanted] = self._trade_lists()
+        if row.listed:
+            lists = (*lists, *self._funding_lists(), *self._flow_lists())
+        return [wanted for wanted in lists if row.listed in ("", wanted.name)]
+
     def _read_cursor(self, cursor: str) -> dict[str, Mark]:
         if not cursor:
             return {}
@@ -199,19 +244,22 @@ class Executions:
 
     def _trade_lists(self) -> Iterator[Wanted]:
         pages, by_time = trade_pages(self._parts), self._trades.paging is Paging.FORWARD
+        aside = self._aside.holds
         for scope in self._scopes():
             name = f"trades {scope}".strip()
-            yield Wanted(name, scope, pages, self._row, OVERLAP_MS, self._trades.span_ms, by_time)
+            yield Wanted(name, scope, pages, self._row, OVERLAP_MS, self._trades.span_ms, by_time, aside)
 
     def _funding_lists(self) -> Iterator[Wanted]:
         for scope in self._funding_scopes():
             name, read = f"funding {scope}".strip(), self._parts.reader.funding
-            yield Wanted(name, scope, funding_page, read, FUNDING_OVERLAP_MS, self._trades.span_ms, oldest_first=False)
+            span_ms, aside = self._trades.span_ms, self._aside.holds
+            yield Wanted(name, scope, funding_page, read, FUNDING_OVERLAP_MS, span_ms, False, aside)
 
     def _flow_lists(self) -> Iterator[Wanted]:
         for number, flows in enumerate(self._parts.row.dialect.flows):
             name, read = f"flows {number}", self._flow_reader(flows)
-            yield Wanted(name, "", flow_pages(flows), read, FLOW_OVERLAP_MS, self._trades.span_ms, oldest_first=False)
+            span_ms, aside = self._trades.span_ms, self._aside.holds
+            yield Wanted(name, "", flow_pages(flows), read, FLOW_OVERLAP_MS, span_ms, False, aside)
 
     def _flow_reader(self, flows: Flows) -> Callable[[Mapping[str, Any]], Row | None]:
         return lambda row: self._parts.reader.flow(row, flows)
@@ -236,6 +284,12 @@ class Executions:
             return [""]
         listed = self._parts.listed.values()
         return sorted(each.instrument.symbol for each in listed if each.instrument.kind is Kind.PERPETUAL)
+
+
+def _around(row: UnreadRow, wanted: Wanted) -> Sweep:
+    """What a list holds about the time of a row; rows that cannot be read hold nothing up there."""
+    everything = replace(wanted, is_aside=lambda *_: True)
+    return Sweep.begin(everything, Mark(to_ms(row.since)), to_ms(row.until) + 1, 0)
 
 
 def _mark(at_ms: Any, seen: Any, begin_ms: Any, told_ms: Any = 0) -> Mark:

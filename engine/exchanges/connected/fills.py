@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 
 from engine.domain.errors import VenueError
 from engine.domain.orders import CashFlow, Fill, FundingPaid
+from engine.domain.unread import UnreadRow
+from engine.exchanges.connected.aside import Aside
 from engine.exchanges.connected.executions import READ_S, Executions
 from engine.exchanges.connected.fields import Unreadable
 from engine.exchanges.connected.hearing import Hearing
 from engine.exchanges.connected.legs import KeptOrder
 from engine.exchanges.connected.reading import Trade
-from engine.exchanges.connected.sweeps import Row
+from engine.exchanges.connected.sweeps import Row, number_of
 
 Told = Fill | FundingPaid | CashFlow
 
@@ -28,7 +30,7 @@ class _Read:
     after: str
     rows: deque[Row]
     following: str
-    odd: list[Unreadable] = field(default_factory=list)
+    odd: list[tuple[Unreadable, UnreadRow]] = field(default_factory=list)
 
 
 class Fills:
@@ -46,6 +48,8 @@ class Fills:
         Called for every order of the engine's that has executed.
     monotonic : callable
         Seconds that never go back.
+    aside : Aside, optional
+        Rows that nothing waits for.
     """
 
     def __init__(
@@ -54,6 +58,7 @@ class Fills:
         hearing: Hearing,
         after: Callable[[KeptOrder], None],
         monotonic: Callable[[], float],
+        aside: Aside | None = None,
     ) -> None:
         self._executions = executions
         self._hearing = hearing
@@ -61,6 +66,13 @@ class Fills:
         self._monotonic = monotonic
         self._read: _Read | None = None
         self._why = ""
+        self._aside = aside or Aside()
+        self._odd: tuple[UnreadRow, ...] = ()
+
+    @property
+    def unreadable(self) -> tuple[UnreadRow, ...]:
+        """Rows that cannot be read, and those whose order cannot."""
+        return (*self._executions.unreadable, *self._odd)
 
     @property
     def unread(self) -> str:
@@ -77,9 +89,9 @@ class Fills:
         told = self._tell(read)
         if read.rows:
             return told, cursor
-        self._read = None
+        self._read, self._odd = None, tuple(row for _, row in read.odd)
         if read.odd and not told:
-            raise read.odd[0]
+            raise read.odd[0][0]
         return told, cursor if read.odd else read.following
 
     def _tell(self, read: _Read) -> list[Told]:
@@ -92,8 +104,7 @@ class Fills:
             try:
                 fills, touched = self._hearing.trades([row] if isinstance(row, Trade) else [])
             except Unreadable as error:
-                read.odd.append(error)
-                read.rows.popleft()
+                self._pass_by(read, row, error)
                 continue
             except VenueError as error:
                 self._why = f"whose {len(read.rows)} executions are could not be asked: {error}"
@@ -106,7 +117,15 @@ class Fills:
         else:
             self._why = f"it is still being asked whose {len(read.rows)} executions are" if read.rows else ""
             if read.odd and not read.rows:
-                self._why = f"nobody can tell whose {len(read.odd)} executions are: {read.odd[0]}"
+                self._why = f"nobody can tell whose {len(read.odd)} executions are: {read.odd[0][0]}"
         for order in orders.values():
             self._after(order)
         return told
+
+    def _pass_by(self, read: _Read, row: Row, error: Unreadable) -> None:
+        """One whose order cannot be read holds up no other, and where it was set aside no cursor either."""
+        read.rows.popleft()
+        number, at = number_of(row), row.at
+        if not self._aside.holds("", number):
+            words = f"{error} (number {number}, {at.isoformat(timespec='seconds')})"
+            read.odd.append((error, UnreadRow("", number, words, at, at)))

@@ -9,14 +9,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
-from threading import Event, Thread
+from threading import Event
 from typing import Any
 
 from engine.domain.instruments import Kind
 from engine.domain.market import from_ms, to_ms
 from engine.domain.ports import Clock
-from engine.exchanges.connected.connection import Connection, StreamCondition, StreamPlan
+from engine.exchanges.connected.connection import Connection, StreamCondition, StreamLost, StreamPlan
 from engine.exchanges.connected.dialects import VenueRow
 from engine.exchanges.connected.ears import Ears, Hears
 from engine.exchanges.connected.lanes import Lane
@@ -24,6 +25,7 @@ from engine.exchanges.connected.quotes import QuoteFeed
 from engine.exchanges.connected.reading import Reader
 from engine.exchanges.connected.stream_client import Manners, StreamLine, Told, tame
 from engine.exchanges.connected.stream_rows import STREAM_ROWS, StreamRow, Watched
+from engine.exchanges.steady import Steady
 
 TOPS_PER_SUBSCRIPTION = 10
 """Bybit takes no more in one subscription on spot; nobody minds fewer."""
@@ -77,8 +79,8 @@ class Streams:
         self._private = self._connection(Lane.STATUS, self._watch_account, lambda told: self._changed(told))
         self._public = self._connection(Lane.DATA, self._watch_tops, lambda _told: None)
         self._pool = ThreadPoolExecutor(2, thread_name_prefix=f"{setup.row.name}-stream-asks")
-        self._thread = Thread(target=self._run, name=f"{setup.row.name}-streams", daemon=True)
-        self._started = Event()
+        self._started, self._over = Event(), Event()
+        self._steady = Steady(f"{setup.row.name}-streams", self._run, self._over)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ending: asyncio.Event | None = None
 
@@ -88,16 +90,17 @@ class Streams:
 
     def start(self) -> None:
         """Connect, and stay connected."""
-        self._thread.start()
+        self._steady.start()
         self._started.wait(CLOSING_S)
 
     def close(self) -> None:
         """End the connections and the thread."""
-        if self._thread.ident is None:
-            return
-        if self._loop is not None and self._ending is not None and self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._ending.set)
-        self._thread.join(CLOSING_S)
+        self._over.set()
+        if self._loop is not None and self._ending is not None:
+            with suppress(RuntimeError):  # it has ended already
+                self._loop.call_soon_threadsafe(self._ending.set)
+        self._steady.join(CLOSING_S)
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
     @property
     def condition(self) -> StreamCondition:
@@ -135,12 +138,13 @@ class Streams:
             self._started.set()
             for connection in (self._private, self._public):
                 connection.end()
-            self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def _live(self) -> None:
         self._loop, self._ending = asyncio.get_running_loop(), asyncio.Event()
         self._loop.set_exception_handler(self._went_wrong)
         self._started.set()
+        if self._over.is_set():
+            return
         connections = [self._private] if self._feed is None else [self._private, self._public]
         keepers = [asyncio.create_task(connection.keep()) for connection in connections]
         ending = asyncio.create_task(self._ending.wait())
@@ -150,6 +154,8 @@ class Streams:
             for task in (ending, *keepers):
                 task.cancel()
             await asyncio.gather(ending, *keepers, return_exceptions=True)
+        if not self._over.is_set():
+            raise next((e for e in map(_error_of, keepers) if e is not None), StreamLost("ended by itself"))
 
     def _went_wrong(self, _loop: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
         """A message that ccxt cannot take ends its reading without a word: the connection is not to be trusted."""
@@ -204,3 +210,7 @@ class Streams:
 async def _endless(client: Any, watched: Watched) -> None:
     while True:
         await getattr(client, watched.method)(None, None, None, dict(watched.parameters))
+
+
+def _error_of(task: asyncio.Task[None]) -> BaseException | None:
+    return None if task.cancelled() else task.exception()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from engine.domain.errors import VenueError
 from engine.domain.market import from_ms, to_ms
 from engine.domain.orders import CashFlow, FundingPaid
+from engine.domain.unread import UnreadRow
 from engine.exchanges.connected.asking import Asks
 from engine.exchanges.connected.fields import Unreadable
 from engine.exchanges.connected.lanes import Lane
@@ -68,6 +70,8 @@ class Wanted:
         Longest span of time of one question.
     oldest_first : bool
         Whether its pages come in the order of time, so that each can be told as it comes.
+    is_aside : callable
+        Whether a row, by the name of its list and its number, may stay unread.
     """
 
     name: str
@@ -77,21 +81,33 @@ class Wanted:
     overlap_ms: int
     span_ms: int
     oldest_first: bool
+    is_aside: Callable[[str, str], bool] = lambda _listed, _number: False
 
 
 @dataclass(frozen=True, slots=True)
 class Odd:
-    """A row that cannot be read: its number and time (ms) as far as told, and why."""
+    """A row that cannot be read: its number and time (ms) as far as told, why, and what it is called.
+
+    ``between_ms`` is where it was looked for.
+    """
 
     number: str
     at_ms: int | None
     why: str
+    name: str
+    between_ms: tuple[int, int]
 
     @property
     def words(self) -> str:
         """Why, and which row of the exchange's own list is meant."""
         at = "at a time not told" if self.at_ms is None else from_ms(self.at_ms).isoformat(timespec="seconds")
-        return f"{self.why} (number {self.number or 'not told'}, {at})"
+        number = self.number or f"not told, called {self.name}"
+        return f"{self.why} (number {number}, {at})"
+
+    def row(self, listed: str) -> UnreadRow:
+        """As people and the journal know it."""
+        since_ms, until_ms = self.between_ms if self.at_ms is None else (self.at_ms, self.at_ms)
+        return UnreadRow(listed, self.name, self.words, from_ms(since_ms), from_ms(until_ms))
 
 
 @dataclass(slots=True)
@@ -201,7 +217,9 @@ class Sweep:
         if at_ms is not None and at_ms < self.span.since_ms:
             return  # some lists reach back beyond what was asked for
         self.known.add(f"odd {number or raw}")
-        self.odd[number or str(raw)] = Odd(number, at_ms, why)
+        name = number or f"row-{hashlib.sha256(str(raw).encode()).hexdigest()[:12]}"
+        if not self.wanted.is_aside(self.wanted.name, name):
+            self.odd[name] = Odd(number, at_ms, why, name, (max(0, self.span.since_ms), self.begun_ms))
 
     def _newest_ms(self) -> int:
         return max([self.mark.at_ms, *(to_ms(row.at) for row in self.found.values())])
@@ -228,7 +246,9 @@ class Sweep:
         """A row that was read before, or on another page, is no riddle."""
         read = seen | self.found.keys()
         self.odd = {
-            key: odd for key, odd in self.odd.items() if not odd.number or not any(_is(n, odd.number) for n in read)
+            key: odd
+            for key, odd in self.odd.items()
+            if not odd.number or not any(is_number(n, odd.number) for n in read)
         }
 
     def _held(self, at_ms: int) -> int:
@@ -237,7 +257,7 @@ class Sweep:
         return max(self.mark.at_ms, min([at_ms, *held]))
 
 
-def _is(number: str, told: str) -> bool:
+def is_number(number: str, told: str) -> bool:
     """Whether a row's number is the one an exchange told: some are numbered by symbol."""
     return number == told or number.endswith(f":{told}")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from decimal import Decimal
@@ -16,6 +16,8 @@ from engine.domain.market import MarketEvent, from_ms, to_ms
 from engine.domain.orders import Approved, CashFlow, Fill, FundingPaid, OrderUpdate
 from engine.domain.portfolio import Balance, VenueOrder, VenuePosition
 from engine.domain.ports import Clock
+from engine.domain.unread import UnreadRow
+from engine.exchanges.connected.aside import Aside
 from engine.exchanges.connected.asking import Asker, Asks, Parts
 from engine.exchanges.connected.children import Children
 from engine.exchanges.connected.desk import Desk
@@ -82,8 +84,9 @@ class ConnectedVenue:
             self._touch,
         )
         self._ordering = Ordering(means)
-        self._executions = Executions(self._parts, lambda: to_ms(self._now()), monotonic=clock.monotonic)
-        self._fills = Fills(self._executions, self._hearing, self._children.after, clock.monotonic)
+        self.aside = Aside()
+        self._executions = Executions(self._parts, self._now_ms, monotonic=clock.monotonic, aside=self.aside)
+        self._fills = Fills(self._executions, self._hearing, self._children.after, clock.monotonic, self.aside)
         self._prices = CoinPrices(self._parts)
         self._touched: dict[str, None] = {}
         self._gap = ""
@@ -117,9 +120,13 @@ class ConnectedVenue:
         return self._fills.unread
 
     @property
-    def unreadable(self) -> Sequence[str]:
-        """Rows of the exchange's lists that cannot be read, in words; they are asked for again at every look."""
-        return self._executions.unreadable
+    def unreadable(self) -> Sequence[UnreadRow]:
+        """Rows of the exchange's lists that cannot be read, nor were set aside; they are asked for at every look."""
+        return self._fills.unreadable
+
+    def leave_aside(self, rows: Collection[UnreadRow]) -> None:
+        """Wait for none of these rows any more, nor does the watch; one that can be read later is told."""
+        self.aside.leave(rows)
 
     def resync_begins(self) -> None:
         """A comparison begins: what it answers is not asked for again."""
@@ -139,6 +146,9 @@ class ConnectedVenue:
 
     def _now(self) -> datetime:
         return from_ms(to_ms(self._clock.now()) + self._line.offset_ms)
+
+    def _now_ms(self) -> int:
+        return to_ms(self._now())
 
     def _touch(self, order: KeptOrder) -> None:
         self._touched[order.client_id] = None

@@ -10,8 +10,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from threading import Event, Lock, Thread
+from threading import Event, Lock
 from typing import Any
+
+import structlog
 
 from engine.domain.conditions import MarketNews, VenueHearing, VenueState
 from engine.domain.errors import OrderNotFound, QuarterdeckError, VenueUnreachable
@@ -27,9 +29,12 @@ from engine.exchanges.connected.placing import Listed
 from engine.exchanges.connected.reading import Reader, Report, Trade
 from engine.exchanges.connected.stream_rows import STREAM_ROWS
 from engine.exchanges.connected.watch_setup import Look, WatchCalls, WatchPlan, WatchSetup, WatchView
+from engine.exchanges.steady import Steady, attempt, words_of
 
 RETRY_S = 5.0
 """Pause before a look that failed is tried again."""
+LONGEST_RETRY_S = 300.0
+"""The same at most where an error of the engine's own ended it: each time twice as long."""
 FIRST_LOOK_MS = 60_000
 """How long before its first look the watch asks for executions; those of before it began are not told."""
 STARTED = "it was not asked yet"
@@ -37,13 +42,14 @@ OVERDUE_PERIODS = 3
 """A look that was not answered for so many of its periods: what happens at the venue is not known any more."""
 _LOOKS = {"orders": "open orders", "money": "executions and balances"}
 """What must be answered after something may have been missed, and in good time, by job."""
+_log = structlog.get_logger(__name__)
 _AWAY = (VenueState.OFFLINE, VenueState.MAINTENANCE, VenueState.BANNED, VenueState.LOCKED)
 
 
 @dataclass(slots=True)
 class _Job:
     """A duty. ``done_at`` is when (monotonic) it last began and succeeded, ``trouble`` why and since when it fails, and
-    ``retry_s`` how soon it is tried again then.
+    ``retry_s`` how soon it is tried again then; ``stumbles`` counts errors of the engine's own, one after the other.
     """
 
     every_s: float
@@ -53,6 +59,7 @@ class _Job:
     gaps_known: int = -1
     trouble: tuple[str, float] | None = None
     retry_s: float = RETRY_S
+    stumbles: int = 0
 
 
 class Watch:
@@ -77,7 +84,7 @@ class Watch:
         self._asker = Asker(parts)
         no_flows = replace(setup.row, dialect=replace(setup.row.dialect, flows=()))
         lists = replace(parts, row=no_flows)
-        self._executions = Executions(lists, self._now_ms, FIRST_LOOK_MS, clock.monotonic)
+        self._executions = Executions(lists, self._now_ms, FIRST_LOOK_MS, clock.monotonic, setup.aside)
         self._holdings = Holdings(parts)
         self._cursor = ""
         self._orders: dict[str, Report] = {}
@@ -92,7 +99,7 @@ class Watch:
         self._lock = Lock()
         self._wake, self._closed = Event(), Event()
         self._jobs = self._planned(setup.plan)
-        self._thread = Thread(target=self._run, name=f"{setup.name or setup.row.name}-watch", daemon=True)
+        self._steady = Steady(f"{setup.name or setup.row.name}-watch", self._turn, self._closed)
         setup.streams.listen(self._stream_changed, self.look_soon)
 
     def _planned(self, plan: WatchPlan) -> dict[str, _Job]:
@@ -112,14 +119,13 @@ class Watch:
 
     def start(self) -> None:
         """Begin to watch."""
-        self._thread.start()
+        self._steady.start()
 
     def close(self) -> None:
         """End the thread, after the answer it may be waiting for."""
         self._closed.set()
         self._wake.set()
-        if self._thread.ident is not None:
-            self._thread.join()
+        self._steady.join()
 
     @property
     def view(self) -> WatchView:
@@ -129,6 +135,8 @@ class Watch:
         words, since = max(failing, key=lambda each: now - each[1], default=("", now))
         with self._lock:
             gap, look = self._gap, self._look
+        fault = self._steady.fault
+        gap = f"the watch ended with {fault}, and begins again" if fault else gap
         deaf_s = now - self._deaf_since if self._deaf_since is not None else 0.0
         stream = self._setup.streams.condition
         plan = self._setup.plan
@@ -166,13 +174,12 @@ class Watch:
 
     # -- the watch's thread ---------------------------------------------------------------------------------------
 
-    def _run(self) -> None:
-        while not self._closed.is_set():
-            self.beat()
-            wall, monotonic = self._clock.now(), self._clock.monotonic()
-            self._wake.wait(self._setup.plan.beat_s)
-            self._wake.clear()
-            self.notice_sleep(wall, monotonic)
+    def _turn(self) -> None:
+        self.beat()
+        wall, monotonic = self._clock.now(), self._clock.monotonic()
+        self._wake.wait(self._setup.plan.beat_s)
+        self._wake.clear()
+        self.notice_sleep(wall, monotonic)
 
     def beat(self) -> None:
         """Do what is due now; a failure is told by `view`, and tried again."""
@@ -188,14 +195,24 @@ class Watch:
     def _do(self, job: _Job, gaps: int) -> None:
         began = self._clock.monotonic()
         job.due = began + job.every_s
-        try:
-            job.work()
-        except QuarterdeckError as error:
-            now = self._clock.monotonic()
-            job.due = now + min(job.retry_s, job.every_s)
-            job.trouble = (str(error), job.trouble[1] if job.trouble is not None else now)
-        else:
-            job.done_at, job.gaps_known, job.trouble = began, gaps, None
+        error = attempt(job.work)
+        if error is None:
+            job.done_at, job.gaps_known, job.trouble, job.stumbles = began, gaps, None, 0
+            return
+        now, retry_s, words = self._clock.monotonic(), min(job.retry_s, job.every_s), str(error)
+        if not isinstance(error, QuarterdeckError):
+            words, retry_s = self._stumbled(job, error), min(LONGEST_RETRY_S, retry_s * 2.0 ** min(job.stumbles, 10))
+        job.due = now + retry_s
+        job.trouble = (words, job.trouble[1] if job.trouble is not None else now)
+
+    def _stumbled(self, job: _Job, error: BaseException) -> str:
+        """Nobody foresaw it: entries wait until everything was asked again."""
+        words = f"a look ended with {words_of(error)}"
+        _log.error("a look failed", venue=self._setup.name or self._setup.row.name, exc_info=error)
+        job.stumbles += 1
+        if job.stumbles == 1:
+            self.note_gap(words)
+        return words
 
     def _end_gap(self) -> None:
         """A gap is over once orders and money were asked since it began, be it one after the other."""

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from engine.domain.instruments import InstrumentKey
 from engine.domain.portfolio import Balance, VenuePosition
+from engine.exchanges.connected.aside import Aside
 from engine.exchanges.connected.connection import StreamCondition
 from engine.exchanges.connected.dead_man import DeadMan
 from engine.exchanges.connected.dialects import VenueRow
@@ -198,6 +199,8 @@ class WatchSetup:
     modes : mapping or None
         Instruments that must not be opened as the account was set up when the book was built, and why; None where that
         was not told.
+    aside : Aside
+        Rows of the lists of executions that nothing waits for; the gateway's own.
     """
 
     row: VenueRow
@@ -210,3 +213,4 @@ class WatchSetup:
     switch: DeadMan | None = None
     prepare: Callable[[Any], None] | None = None
     modes: Mapping[InstrumentKey, str] | None = field(default_factory=dict)
+    aside: Aside = field(default_factory=Aside)

@@ -162,10 +162,26 @@ def _reconcile(commands: Commands) -> None:
             "The running engine asks its exchanges and books what it had not been told; every difference is printed "
             "with its explanation (your own coins, orders and positions, deposits, executions just booked). What "
             "nothing explains is looked at a second time before it is printed. Exit code 1: something is unexplained, "
-            "or an exchange did not answer; 3: no engine runs.",
-            ("reconcile", "reconcile --book testnet --json"),
+            "or an exchange did not answer; 3: no engine runs. A row of an exchange's executions that cannot be read "
+            "keeps entries there waiting; where it never can be, --set-aside with --reason lets them go on without it. "
+            "Without --reason it only says what the row is and what would follow.",
+            (
+                "reconcile",
+                "reconcile --book testnet --json",
+                'reconcile --set-aside 7fd1a2 --moved MNT=+0.02 USDT=-0.01 --reason "dust conversion, looked up there"',
+            ),
         ),
     )
+    parser.add_argument(
+        "--set-aside", metavar="ROW", help="wait no more for this row; its number, as reconcile lists it"
+    )
+    parser.add_argument(
+        "--moved",
+        nargs="+",
+        metavar="COIN=AMOUNT",
+        help="what the row did, as the exchange shows it, counted as your own; a perpetual is SYMBOL=AMOUNT@PRICE",
+    )
+    parser.add_argument("--reason", metavar="TEXT", help="why it is set aside; kept in the record with your name")
     _with_wait(parser, 60)
 
 
