@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import ccxt
@@ -10,8 +11,10 @@ import pytest
 from exchange_stand_in import Answer, Query, StandIn, running_stand_in
 
 from engine.exchanges import EXCHANGES
-from engine.exchanges.client import Door, open_client
+from engine.exchanges.client import Credentials, Door, open_client
+from engine.exchanges.connected.dialects import VenueRow
 from engine.exchanges.connected.market_lists import load_markets
+from engine.exchanges.connected.venue_rows import BINANCE, BINANCE_PERP
 
 KINDS = {"types": ["spot", "linear"]}
 COINS = {"symbol": "BTCUSDT", "baseCoin": "BTC", "quoteCoin": "USDT", "status": "Trading"}
@@ -79,3 +82,36 @@ def test_markets_when_a_kind_that_is_traded_is_refused_then_there_is_no_list(
 def test_markets_when_one_question_gets_no_answer_then_there_is_no_list(stand_in: StandIn) -> None:
     with pytest.raises(ccxt.NetworkError):
         loaded(stand_in, ("spot",), ["BTC/USDT"], Answer("Bad Gateway", 502, "text/plain"))
+
+
+FILTERS = [
+    {"filterType": "PRICE_FILTER", "minPrice": "0.01", "maxPrice": "1000000", "tickSize": "0.01"},
+    {"filterType": "LOT_SIZE", "minQty": "0.001", "maxQty": "9000", "stepSize": "0.001"},
+]
+PAIR = {"symbol": "BTCUSDT", "status": "TRADING", "baseAsset": "BTC", "quoteAsset": "USDT", "filters": FILTERS}
+
+
+@pytest.mark.parametrize(
+    ("row", "symbol", "base"),
+    [
+        (BINANCE, "BTC/USDT", "/api/v3"),
+        (BINANCE_PERP, "BTC/USDT:USDT", "/fapi/v1"),
+    ],
+    ids=lambda each: each.name if isinstance(each, VenueRow) else None,
+)
+def test_markets_when_binance_does_not_tell_the_kinds_of_order_then_it_is_asked_to_take_them(
+    stand_in: StandIn, row: VenueRow, symbol: str, base: str
+) -> None:
+    contract = {"marginAsset": "USDT", "contractType": "PERPETUAL", "deliveryDate": 4133404800000}
+    told = Answer({"symbols": [PAIR | (contract if ":" in symbol else {})]})
+    taken = Answer({"orderId": 7, "symbol": "BTCUSDT", "status": "NEW"})
+    stand_in.routes |= {f"{base}/exchangeInfo": lambda _query: told, f"{base}/order": lambda _query: taken}
+    exchange = replace(EXCHANGES["binance"], ccxt_id=row.ccxt_id)
+    client = open_client(exchange, Door(Credentials("k" * 20, "s" * 20), rest_url=stand_in.url))
+    client.enableRateLimit = False
+    client.options |= dict(row.dialect.options)
+    try:
+        load_markets(client, [symbol])
+        assert client.create_order(symbol, "market", "buy", "0.01")["id"] == "7"
+    finally:
+        client.close()

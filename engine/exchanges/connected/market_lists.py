@@ -8,6 +8,8 @@ from typing import Any
 
 import structlog
 
+ORDER_TYPES = "usualOrderTypes"
+"""Option of a client: the kinds of order that a market takes where its row does not name them."""
 _log = structlog.get_logger(__name__)
 
 
@@ -42,7 +44,16 @@ def load_markets(client: Any, symbols: Sequence[str]) -> dict[str, Any]:
             markets = _listed(client, kinds, needed, refusal)
         finally:
             client.options["fetchMarkets"] = whole
+    _take_order_types(client, markets)
     return markets
+
+
+def _take_order_types(client: Any, markets: dict[str, Any]) -> None:
+    """Where a list leaves out what kinds of order a market takes, the exchange decides: else ccxt would refuse all."""
+    usual = client.options.get(ORDER_TYPES)
+    for market in markets.values() if usual else ():
+        if isinstance(market.get("info"), dict):
+            market["info"].setdefault("orderTypes", list(usual))
 
 
 def _listed(client: Any, kinds: Sequence[str], needed: Collection[str], refusal: type[Exception]) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from engine.exchanges.connected.dialects import (
     Weights,
 )
 from engine.exchanges.connected.lanes import Pace, UseHeaders
+from engine.exchanges.connected.market_lists import ORDER_TYPES
 from engine.exchanges.wallet_rows import UNIFIED_ACCOUNT
 
 _DAY_MS = 86_400_000
@@ -46,6 +47,15 @@ BINANCE = VenueRow(
         options={
             "defaultType": "spot",
             "fetchMarkets": {"types": ["spot"]},
+            ORDER_TYPES: (
+                "LIMIT",
+                "LIMIT_MAKER",
+                "MARKET",
+                "STOP_LOSS",
+                "STOP_LOSS_LIMIT",
+                "TAKE_PROFIT",
+                "TAKE_PROFIT_LIMIT",
+            ),
             "fetchOpenOrders": {"warnWithoutSymbol": False},
             "fetchCurrencies": False,
             "fetchMargins": False,
@@ -78,6 +88,7 @@ BINANCE_PERP = VenueRow(
         trades=Trades(Paging.FORWARD, 1000, 7 * _DAY_MS, numbered_by_symbol=True),
         wallets=(Wallet(rows="assets", coin="asset", total="walletBalance", free="availableBalance"),),
         options={
+            ORDER_TYPES: ("LIMIT", "MARKET", "STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET"),
             "fetchOpenOrders": {"warnWithoutSymbol": False},
             "fetchCurrencies": False,
             "fetchMargins": False,
