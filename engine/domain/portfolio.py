@@ -328,7 +328,7 @@ class BookSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class EngineSnapshot:
-    """The engine process: its books and how its loop feels. Latencies in seconds."""
+    """The engine process: its books, those that are ``absent`` and why, how its loop feels. Latencies in seconds."""
 
     started_at: datetime
     published_at: datetime
@@ -340,6 +340,7 @@ class EngineSnapshot:
     loop_p99_s: float | None
     queue_length: int
     events: int
+    absent: tuple[tuple[str, str], ...] = ()
 
     def book(self, name: str) -> BookSnapshot:
         """The book of that name; KeyError names those that exist."""

@@ -15,6 +15,7 @@ from engine.runtime.connections import Connections
 from engine.runtime.lifeline import Lifeline
 from engine.runtime.observing import Observations
 from engine.runtime.restore_mark import RestoreMark
+from engine.runtime.sentinel import SENTINEL, last_stop_by_file
 from engine.runtime.starting import Parts, RunningBook
 from engine.security import KEY_STORES
 from engine.security.vault import Vault
@@ -51,6 +52,7 @@ class Assembler:
 
     def __init__(self, folder: Path, clock: SystemClock, observations: Observations) -> None:
         self._clock = clock
+        self._folder = folder
         self._observations = observations
         self._key = load_or_create_key(folder / "keys" / "journal.key")
         self._installation = installation_id(folder)
@@ -96,11 +98,14 @@ class Assembler:
 
     def _missed_stop(self, store: MoneyStore, book: str) -> str:
         """Why a book must start HALTED: everything was stopped while it did not run, after the last row it wrote."""
-        stop, written = self.control.last_stop_of_all(), store.last_written(book)
-        if stop is None or written is None or written >= stop[1]:
+        by_command, by_file = self.control.last_stop_of_all(), last_stop_by_file(self._folder)
+        stops = [(by_command[1], by_command[0].actor.name)] if by_command is not None else []
+        stops += [(by_file, f"the file {SENTINEL}")] if by_file is not None else []
+        written = store.last_written(book)
+        if not stops or written is None or written >= max(stops)[0]:
             return ""
-        command, at = stop
-        return f"{command.actor.name} stopped everything at {at:%Y-%m-%d %H:%M:%S} UTC, while this book did not run"
+        at, who = max(stops)
+        return f"{who} stopped everything at {at:%Y-%m-%d %H:%M:%S} UTC, while this book did not run"
 
     def _parts(self, store: MoneyStore, epoch: int, start: Start, lifeline: Lifeline) -> Parts:
         return Parts(

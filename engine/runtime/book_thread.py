@@ -91,7 +91,7 @@ class BookThread(threading.Thread):
         self._turn_began = time.monotonic()
         self.running: RunningBook | None = None
         self.ready = threading.Event()
-        self.has_begun = False
+        self._is_recovered = self.has_begun = False
         """Whether it was built and recovered; ``ready`` is also set where that failed."""
         self.failure: BaseException | None = None
         self.events = 0
@@ -135,6 +135,13 @@ class BookThread(threading.Thread):
         return is_fenced or isinstance(self.failure, CannotRecord)
 
     @property
+    def absence(self) -> str:
+        """Why it does not run, in words; "" while it does."""
+        if self.failure is None:
+            return "" if self._is_recovered else "it is still starting"
+        return f"it {'ended' if self._is_recovered else 'could not be started'}: {self.failure}; it is tried again"
+
+    @property
     def queue_length(self) -> int:
         """Events waiting."""
         return self._queue.qsize()
@@ -150,6 +157,7 @@ class BookThread(threading.Thread):
                 book.loop.retire()
                 self._lifeline.require_uncut()
             self._begin(book)
+            self._is_recovered = True
             self._told.begun(self)  # shown first: whoever hears that it runs finds it as it is now
             self.has_begun = True
             self._turn_began = time.monotonic()

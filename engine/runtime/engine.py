@@ -19,7 +19,7 @@ from engine.domain.ports import MarketSource
 from engine.runtime.book_thread import BookThread, Surroundings
 from engine.runtime.errands import Errands
 from engine.runtime.obeying import Answer
-from engine.runtime.sentinel import SENTINEL
+from engine.runtime.sentinel import SENTINEL, done_path
 
 VERSION = "0.1.0"
 _log = structlog.get_logger(__name__)
@@ -66,6 +66,7 @@ class EngineThread(threading.Thread):
         self._after = self._events_before = 0
         self._due = {"look": 0.0, "publish": 0.0}
         self._unmoved = ""
+        self._left_out: dict[str, str] = {}
         self.failure: BaseException | None = None
         self.heartbeat = time.monotonic()
         self.snapshot: EngineSnapshot | None = None
@@ -87,13 +88,16 @@ class EngineThread(threading.Thread):
             if before is not None:
                 thread.snapshot = thread.snapshot or before.snapshot
                 self._events_before += before.events
+            self._left_out.pop(thread.book, None)
             books = {**self._errands.books, thread.book: thread}
             self._errands.join(dict(sorted(books.items(), key=lambda each: self._rank(each[0]))), thread)
         thread.start()
 
-    def detach(self, book: str) -> None:
-        """Know a book no more; its thread has ended or was retired."""
+    def detach(self, book: str, why: str = "") -> None:
+        """Know a book no more; its thread has ended or was retired. It is shown as absent where there is a ``why``."""
         with self._lock:
+            if why:
+                self._left_out[book] = why
             books = dict(self._errands.books)
             gone = books.pop(book, None)
             self._events_before += gone.events if gone is not None else 0
@@ -248,7 +252,7 @@ class EngineThread(threading.Thread):
     def _move_away(self, path: Path, stamp: int, _answer: Answer) -> bool:
         """Once every book has taken the stop in: until then a crash must find the file again."""
         try:
-            path.replace(path.with_name(f"{SENTINEL}.done-{stamp}"))
+            path.replace(done_path(path, stamp))
         except OSError as error:
             self._unmoved = f"sentinel-{stamp}"
             _log.error("sentinel file could not be moved away; remove it by hand", error=str(error))
@@ -263,6 +267,7 @@ class EngineThread(threading.Thread):
         p50, p99 = (float(x) for x in np.percentile(steps, (50, 99))) if len(steps) else (None, None)
         with self._lock:
             threads = self.books
+            absent = {**self._left_out, **{thread.book: thread.absence for thread in threads if thread.absence}}
             self.snapshot = EngineSnapshot(
                 started_at=self._around.started_at,
                 published_at=self._around.clock.now(),
@@ -274,4 +279,5 @@ class EngineThread(threading.Thread):
                 loop_p99_s=p99,
                 queue_length=sum(thread.queue_length for thread in threads),
                 events=self._events_before + sum(thread.events for thread in threads),
+                absent=tuple(absent.items()),
             )

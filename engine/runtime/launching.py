@@ -13,6 +13,9 @@ from engine.runtime.engine import EngineThread
 from engine.storage.money import MoneyStore
 
 READY_TIMEOUT_S = 60.0
+OTHERS_WAIT_S = 15.0
+"""So long a book that is still starting is waited for where another runs: consoles attach, and say which is missing."""
+_LOOK_S = 0.05
 
 
 class Launcher:
@@ -34,8 +37,8 @@ class Launcher:
     def engine(self, starts: list[Start], before: EngineThread | None, restarts: int) -> EngineThread:
         """A new engine under a new lease; what an earlier one wrote under its own is fenced.
 
-        Returns once every book runs, has failed, or has taken `READY_TIMEOUT_S`. Raises `CannotRecord` and others where
-        the money file cannot be taken.
+        Returns once every book runs or has failed; after `OTHERS_WAIT_S` where one runs, else `READY_TIMEOUT_S`.
+        Raises `CannotRecord` and others where the money file cannot be taken.
         """
         store = self._store = self._assembler.open_store(self._money_file)
         engine = EngineThread(store, self._around, BOOKS, restarts)
@@ -45,9 +48,11 @@ class Launcher:
             thread.snapshot = earlier.snapshot if earlier is not None else None
             engine.attach(thread)
         engine.start()
-        deadline = self._around.clock.monotonic() + READY_TIMEOUT_S
-        for thread in threads:
-            thread.ready.wait(max(0.0, deadline - self._around.clock.monotonic()))
+        began = self._around.clock.monotonic()
+        while any(not thread.ready.wait(_LOOK_S) for thread in threads):
+            waited_s = self._around.clock.monotonic() - began
+            if waited_s >= (OTHERS_WAIT_S if any(thread.has_begun for thread in threads) else READY_TIMEOUT_S):
+                break
         return engine
 
     def thread(self, engine: EngineThread, start: Start) -> BookThread:
@@ -55,9 +60,13 @@ class Launcher:
         assert self._store is not None
         return BookThread(start.book, self._assembler.builder(self._store, start), self._around, engine)
 
-    def require_books(self, engine: EngineThread) -> None:
-        """Leave out the books that cannot be started, and tell; raise why where that leaves none, or concerns all."""
-        threads = engine.books
+    def require_books(self, engine: EngineThread, *, again: bool) -> list[str]:
+        """Leave out the books that cannot be started, and tell; raise why where that leaves none, or concerns all.
+
+        Where the engine is started ``again``, they ran before: they are kept, their commands wait for them, and the
+        names of those that are to be tried again are returned.
+        """
+        threads, left = engine.books, list[str]()
         for thread in threads:
             failure = thread.failure
             if failure is not None and (thread.book not in SWITCHED or isinstance(failure, CannotRecord | Fenced)):
@@ -67,12 +76,17 @@ class Launcher:
             if thread.failure is not None:
                 if not stand and thread is threads[-1]:
                     raise reason(thread.failure) from thread.failure
-                self._tell(thread, "could not be started; the others run", str(reason(thread.failure)))
-                engine.detach(thread.book)
+                why, then = str(reason(thread.failure)), ", and it is tried again" if again else ""
+                self._tell(thread, f"could not be started; the others run{then}", why)
+                if again:
+                    left.append(thread.book)
+                else:
+                    engine.detach(thread.book, f"it could not be started: {why}")
             elif not thread.ready.is_set():
-                self._tell(thread, "is still starting; the others run", f"not ready after {READY_TIMEOUT_S:.0f} s")
+                self._tell(thread, "is still starting; the others run", "its exchange may be slow")
         if stand and not any(thread.ready.is_set() for thread in stand):
             raise EngineError(f"the engine was not ready within {READY_TIMEOUT_S:.0f} s; see the log")
+        return left
 
     def _tell(self, thread: BookThread, what: str, why: str) -> None:
         title, at = f"The {thread.book} book {what}", self._around.clock.now()
@@ -112,3 +126,10 @@ def reason(failure: BaseException) -> QuarterdeckError:
     if isinstance(failure, QuarterdeckError):
         return failure
     return EngineError(f"the engine could not start: {type(failure).__name__}: {failure}")
+
+
+def why_broken(engine: EngineThread, *, is_hung: bool) -> str:
+    """Why the engine as a whole must be started again; "" where it need not."""
+    if engine.failure is not None or not engine.is_alive():
+        return f"ended: {engine.failure}"
+    return "made no progress" if is_hung else ""

@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 from engine.domain.errors import CannotRecord
 from engine.storage.ballast import Ballast
 
 SENTINEL = "STOP"
+_DONE = f"{SENTINEL}.done-"
+
+
+def done_path(path: Path, stamp_ns: int) -> Path:
+    """What the file is called once every book has taken the stop in; the stamp is when it was written."""
+    return path.with_name(f"{_DONE}{stamp_ns}")
+
+
+def last_stop_by_file(folder: Path) -> datetime | None:
+    """When everything was last stopped by the file (wall time, UTC); None where it never was."""
+    stamps = [path.name.removeprefix(_DONE) for path in folder.glob(f"{_DONE}*")]
+    newest_ns = max((int(stamp) for stamp in stamps if stamp.isdigit()), default=None)
+    return None if newest_ns is None else datetime.fromtimestamp(newest_ns / 1e9, UTC)
 
 
 def order_stop_by_file(folder: Path, text: str) -> Path:

@@ -33,6 +33,7 @@ def status_of(snapshot: EngineSnapshot) -> dict[str, Any]:
         "restarts": snapshot.restarts,
         "events": snapshot.events,
         "books": books,
+        "absent": dict(snapshot.absent),
     }
 
 
@@ -91,13 +92,15 @@ def _book(book: BookSnapshot) -> dict[str, Any]:
 
 
 def _venue(feed: FeedView) -> dict[str, Any]:
-    """When it was last heard, and why nothing is opened there now; "" where entries are let through."""
+    """When it was last heard, why nothing is opened there now ("" where it may be), and which executions are unread."""
     told = feed.condition.waits if feed.condition is not None else ""
     return {
         "venue": feed.venue,
         "online": feed.online,
         "last_heard_at": _time(feed.last_wall_time),
         "waits": told or feed.awaits,
+        "unreadable": list(feed.condition.unreadable) if feed.condition is not None else [],
+        "set_aside": list(feed.condition.aside) if feed.condition is not None else [],
     }
 
 

@@ -16,11 +16,12 @@ from engine.domain.facts import Notice, Severity
 from engine.domain.instruments import InstrumentKey
 from engine.domain.market import CandleArrays
 from engine.domain.portfolio import EngineSnapshot
+from engine.exchanges.steady import Steady
 from engine.runtime.assembling import BOOKS, SWITCHED, Assembler, Start
 from engine.runtime.book_thread import BookThread, Surroundings
 from engine.runtime.clock import SystemClock
 from engine.runtime.engine import EngineThread
-from engine.runtime.launching import Launcher
+from engine.runtime.launching import Launcher, why_broken
 from engine.runtime.observing import Observations
 from engine.runtime.restarts import Restarts
 from engine.runtime.start_report import StartReport
@@ -87,7 +88,7 @@ class Supervisor:
         except BaseException:
             self._lock.release()
             raise
-        threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
+        Steady("watchdog", self._watch, self._ending, self._watch_failed).start()
 
     def _check(self) -> None:
         found = check_at_start(self.folder)
@@ -107,7 +108,7 @@ class Supervisor:
         except CannotRecord as error:
             self._notice("reserve", "No disk space is kept in reserve", str(error))
 
-    def _start_engine(self) -> None:
+    def _start_engine(self, *, again: bool = False) -> None:
         """All books that are wanted, side by side; one that cannot start or takes long holds up no other."""
         halt = self._counts[_ENGINE].halt
         for name in BOOKS if halt else ():
@@ -115,13 +116,15 @@ class Supervisor:
         starts = [self._start_of(name) for name in BOOKS if self._wanted[name]]
         engine = self._launcher.engine(starts, self._thread, self.restarts)
         try:
-            self._launcher.require_books(engine)
+            left = self._launcher.require_books(engine, again=again)
         except BaseException:
             self._end(engine)
             raise
         self._thread = engine
         self._last_snapshot = engine.snapshot
         self._counts[_ENGINE].succeeded()
+        for book in left:
+            self._counts[book].failed()
         self._note_running(engine)
         recovered = {each.book: each.running.recovered for each in engine.books if each.running is not None}
         self.start_report = self.start_report or StartReport(self._lock.abandoned_by, recovered)
@@ -146,14 +149,18 @@ class Supervisor:
     # -- watching ------------------------------------------------------------------------------------------------
 
     def _watch(self) -> None:
-        while not self._ending.wait(WATCH_EVERY_S):
-            if self._thread is not None:
-                self._look_after(self._thread)
+        if not self._ending.wait(WATCH_EVERY_S) and self._thread is not None:
+            self._look_after(self._thread)
+
+    def _watch_failed(self, words: str) -> None:
+        self._notice(
+            "watchdog", "The engine could not be looked after", f"{words}. It is tried again, ever more slowly"
+        )
 
     def _look_after(self, engine: EngineThread) -> None:
         """Start again what has ended or hangs: one book alone where it alone is concerned, else the whole engine."""
         after_s = self.settings.engine.hung_after_s
-        why = _why_broken(engine, engine.is_hung(after_s))
+        why = why_broken(engine, is_hung=engine.is_hung(after_s))
         if why:
             self._restart(engine, why, engine.failure)
             return
@@ -185,7 +192,7 @@ class Supervisor:
             count.halt = self._too_many(count, why) or self._out_of_space(failure) or count.halt
             self._notice("engine", "The engine was started again", f"the loop {why}")
             try:
-                self._start_engine()
+                self._start_engine(again=True)
             except QuarterdeckError as error:
                 _log.error("engine restart failed", error=str(error))
                 self._notice("engine-down", "The engine could not be started again", str(error))
@@ -341,10 +348,3 @@ class Supervisor:
         if thread.is_alive():
             thread.retire()
             _log.error("book did not end in time; it was retired", book=thread.book, timeout_s=END_TIMEOUT_S)
-
-
-def _why_broken(engine: EngineThread, is_hung: bool) -> str:
-    """Why the engine as a whole must be started again; "" where it need not."""
-    if engine.failure is not None or not engine.is_alive():
-        return f"ended: {engine.failure}"
-    return "made no progress" if is_hung else ""

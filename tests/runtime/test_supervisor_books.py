@@ -11,11 +11,12 @@ import pytest
 from running_engine import demo, judge_says, order, receipt, running, settings_for, until, wait_for_trades
 
 from engine.domain.commands import CommandStatus, EmergencyStop, SetTrading, TradingState
-from engine.domain.errors import BadInput, CannotRecord, EngineError
+from engine.domain.errors import BadInput, CannotRecord, EngineError, VenueUnreachable
 from engine.domain.facts import Notice
 from engine.domain.portfolio import BookSnapshot
 from engine.runtime import build
 from engine.runtime.book_thread import BookThread
+from engine.runtime.sentinel import SENTINEL, order_stop_by_file
 from engine.runtime.supervisor import Supervisor
 from engine.storage.chain import load_or_create_key
 from engine.storage.verify import verify, verify_projections
@@ -314,4 +315,74 @@ def test_book_when_everything_was_stopped_while_it_did_not_run_then_it_starts_ha
         until(lambda: paper(supervisor).state is TradingState.ACTIVE, "the book to be set going")
         supervisor.switch_book("paper", settings, wanted=False)
         supervisor.switch_book("paper", settings, wanted=True)
+        assert paper(supervisor).state is TradingState.ACTIVE
+
+
+def test_book_when_everything_was_stopped_by_the_file_while_it_did_not_run_then_it_starts_halted_too(
+    tmp_path: Path,
+) -> None:
+    settings = settings_for(tmp_path, **OFFLINE)
+    with running(tmp_path, **OFFLINE) as supervisor:
+        assert paper(supervisor).state is TradingState.ACTIVE
+        supervisor.switch_book("paper", settings, wanted=False)
+        order_stop_by_file(tmp_path, "jo")
+        until(lambda: not (tmp_path / SENTINEL).exists(), "the stop to be taken in")
+        supervisor.switch_book("paper", settings, wanted=True)
+        assert paper(supervisor).state is TradingState.HALTED
+        assert "the file STOP stopped everything" in paper(supervisor).state_reason
+        order(supervisor, SetTrading("paper", TradingState.ACTIVE), "c-go")
+        until(lambda: paper(supervisor).state is TradingState.ACTIVE, "the book to be set going")
+        supervisor.switch_book("paper", settings, wanted=False)
+        supervisor.switch_book("paper", settings, wanted=True)
+        assert paper(supervisor).state is TradingState.ACTIVE
+
+
+def test_book_when_it_fails_as_the_whole_engine_starts_again_then_tried_again_and_a_stop_waits_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.runtime.restarts.FIRST_PAUSE_S", 0.1)
+    begin, away = build.build_paper, threading.Event()
+
+    def sometimes(*arguments: Any) -> Any:
+        if away.is_set():
+            raise VenueUnreachable("the exchange is away")
+        return begin(*arguments)
+
+    monkeypatch.setattr("engine.runtime.assembling.build_paper", sometimes)
+    with running(tmp_path, **OFFLINE) as supervisor:
+        wait_for_trades(supervisor)
+        before = supervisor.thread
+        away.set()
+
+        def broken(*_: Any) -> None:
+            raise RuntimeError("made for this test")
+
+        before._look_for_commands = broken  # type: ignore[method-assign, union-attr]
+        before.wake()  # type: ignore[union-attr]
+        until(lambda: supervisor.thread is not before, "the engine to be started again")
+        until(lambda: dict(supervisor.snapshot().absent), "it to be told that the book does not run")
+        assert "the exchange is away" in dict(supervisor.snapshot().absent)["paper"]
+        assert paper(supervisor).state is TradingState.ACTIVE, "shown as it was"
+        assert any("could not be started" in title for title in told(supervisor))
+        order(supervisor, EmergencyStop(None), "c-stop")
+        until(lambda: demo(supervisor).latched, "the demo to be stopped meanwhile")
+        away.clear()
+        until(lambda: life(supervisor, "paper").has_begun, "the book to be started")
+        assert receipt(supervisor, "c-stop").status is CommandStatus.DONE
+        until(lambda: paper(supervisor).latched, "the stop to reach it")
+        until(lambda: supervisor.snapshot().absent == (), "it to be told that the book runs")
+
+
+def test_start_when_one_book_hangs_then_the_others_trade_and_it_is_told_that_it_is_still_starting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stuck_build: threading.Event
+) -> None:
+    monkeypatch.setattr("engine.runtime.launching.OTHERS_WAIT_S", 0.1)
+    with running(tmp_path, **OFFLINE) as supervisor:
+        assert supervisor.is_alive()
+        assert dict(supervisor.snapshot().absent) == {"paper": "it is still starting"}
+        assert not life(supervisor, "paper").has_begun
+        wait_for_trades(supervisor)
+        assert any("is still starting" in title for title in told(supervisor))
+        stuck_build.set()
+        until(lambda: supervisor.snapshot().absent == (), "the book to run")
         assert paper(supervisor).state is TradingState.ACTIVE

@@ -18,6 +18,14 @@ from engine.runtime.status import read_status
 STALE_AFTER_S = 15.0
 _PUBLISHES_WITHIN_S = 10.0
 _LOOK_EVERY_S = 0.1
+_HEADS = {
+    "entry_price": "entry, quote",
+    "mark": "mark, quote",
+    "unrealised": "unrealised, {currency}",
+    "stop_price": "stop, quote",
+    "target_price": "target, quote",
+}
+"""What stands above a column of positions, where it is not its name."""
 
 
 def status(options: argparse.Namespace) -> int:
@@ -79,6 +87,8 @@ def _say(status: dict[str, Any], age_s: float) -> None:
         f"engine: process {status['pid']}, version {status['version']}, since {status['started_at']}, "
         f"{status['restarts']} restarts, as of {age_s:.1f} s ago"
     )
+    for name, why in status.get("absent", {}).items():
+        say(f"\nbook {name} does not run: {why}")
     for book in status["books"].values():
         _say_book(book)
 
@@ -97,7 +107,11 @@ def _say_book(book: dict[str, Any]) -> None:
         columns = (
             "instrument", "strategy", "quantity", "entry_price", "mark", "unrealised", "stop_price", "target_price",
         )  # fmt: skip
-        say_table(columns, [[_cell(name, position[name]) for name in columns] for position in book["positions"]])
+        heads = tuple(_HEADS.get(name, name).format(currency=book["currency"]) for name in columns)
+        say_table(heads, [[_cell(name, position[name]) for name in columns] for position in book["positions"]])
+    for venue in book["venues"]:
+        for words in (*venue["unreadable"], *venue["set_aside"]):
+            say(f"  {venue['venue']}: {words}")
     if book["stop"]:
         flat = "VERIFIED FLAT" if book["stop"]["flat"] else f"waiting for {book['stop']['waiting_for']}"
         say(f"  stop by {book['stop']['actor']}: {book['stop']['reason']}; {flat}")

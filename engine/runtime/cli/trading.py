@@ -104,7 +104,10 @@ def _detail(order: _Order, state: str, books: dict[str, Any]) -> str:
         case "STOPPING":
             receipt = order.receipt
             unsure = receipt is not None and receipt.status is CommandStatus.UNKNOWN
-            return receipt.detail if receipt and unsure else "the engine goes on with it; look again with status"
+            if receipt and unsure:
+                return receipt.detail
+            how = receipt.detail if receipt and receipt.status is CommandStatus.PENDING else ""
+            return f"{how}; look again with status" if how else "the engine goes on with it; look again with status"
         case "REFUSED":
             return order.receipt.detail if order.receipt else "refused"
         case _:
@@ -127,11 +130,11 @@ def _watch(order: _Order) -> tuple[str, dict[str, Any]]:
         receipt = order.receipt
         if receipt is not None and receipt.status is CommandStatus.REFUSED:
             return REFUSED, books
-        if _is_taken(order, receipt):
-            books = _books(order)
-            told = _tell_steps(books, told)
-            if books and all(book["flat"] for book in books.values()):
-                return FLAT, books
+        is_taken = _is_taken(order, receipt)
+        books = _books(order) if is_taken else _begun(order)
+        told = _tell_steps(books, told)
+        if is_taken and books and all(book["flat"] for book in books.values()):
+            return FLAT, books
         if time.monotonic() >= order.deadline:
             return STOPPING, books
         time.sleep(_LOOK_EVERY_S)
@@ -143,6 +146,15 @@ def _is_taken(order: _Order, receipt: Receipt | None) -> bool:
     if order.control is None:
         return not (order.folder / SENTINEL).exists()
     return receipt is not None and receipt.status is CommandStatus.DONE
+
+
+def _begun(order: _Order) -> dict[str, Any]:
+    """The books that have taken the stop in while another still holds it up."""
+    try:
+        books = _books(order)
+    except EngineError:  # it has published nothing yet
+        return {}
+    return {name: book for name, book in books.items() if book["stop_id"] == order.command.command_id}
 
 
 def _books(order: _Order) -> dict[str, Any]:
