@@ -15,6 +15,7 @@ RULES: dict[str, Rule] = {
     "price band": rules.price_band,
     "precision": rules.precision,
     "min notional": rules.min_notional,
+    "coins": rules.coins_to_sell,
     "stop": rules.protective_stop,
     "order rate": rules.order_rate,
     "daily loss": rules.daily_loss,
@@ -37,6 +38,7 @@ EXIT_RULES: dict[str, Rule] = {
 """Orders that can only reduce: no price, balance or limit may stand between the trader and the way out."""
 
 REFERENCE_RULES = frozenset({
-    "state", "instrument", "venue", "price age", "price band", "precision", "min notional", "leverage", "free balance",
+    "state", "instrument", "venue", "price age", "price band", "precision", "min notional", "coins", "leverage",
+    "free balance",
 })  # fmt: skip
 """What remains of `RULES` for the ``weights`` sizer, whose replays serve as a reference without risk limits."""

@@ -279,13 +279,33 @@ def concentration(intent: OrderIntent, context: GateContext, config: RiskConfig)
     return Breach(value, limit, f"the coin over all venues would be worth {value}, {limit} are allowed")
 
 
+def coins_to_sell(intent: OrderIntent, context: GateContext, config: RiskConfig) -> Breach | None:
+    """On spot nothing is sold that its sleeve does not hold, free of other orders; asked before what size is allowed,
+    since such an order would open no position but fail.
+    """
+    instrument, free, held = context.instrument, context.free_base, context.sleeve_position
+    if instrument is None:
+        return unknown("the instrument", "coins held")
+    if instrument.kind is not Kind.SPOT or intent.side is not Side.SELL:
+        return None
+    if not (known(free) and known(held) and known(intent.quantity)):
+        return unknown(f"the free {instrument.base}", "coins held")
+    free = max(ZERO, free)
+    if intent.quantity <= free:
+        return None
+    value, limit = context.coins(intent.quantity), context.coins(free)
+    who = "orders by hand hold" if intent.sleeve == "manual" else "its strategy holds"
+    text = f"the order sells {value}; {who} {context.coins(held)} at {instrument.venue}, {limit} of it free to sell"
+    return Breach(value, limit, f"{text}. Coins of your own there are not the engine's to sell")
+
+
 def free_balance(intent: OrderIntent, context: GateContext, config: RiskConfig) -> Breach | None:
-    """What the order needs is free at the venue after every reservation: quote with costs, margin, or coins."""
+    """What the order needs is free at the venue after every reservation: quote with costs, or margin."""
     instrument = context.instrument
     if instrument is None:
         return unknown("the instrument", "free balance")
     if instrument.kind is Kind.SPOT and intent.side is Side.SELL:
-        return _coins_short(intent, context, instrument)
+        return None
     need, free = _quote_needed(intent, context, config), context.free_balance
     if need is None or not known(free):
         return unknown("the free balance", "free balance")
@@ -293,16 +313,6 @@ def free_balance(intent: OrderIntent, context: GateContext, config: RiskConfig) 
         return None
     value, limit = f"{rounded(need)} {instrument.quote}", f"{rounded(free)} {instrument.quote}"
     return Breach(value, limit, f"the order needs {value} with costs, {limit} are free at {instrument.venue}")
-
-
-def _coins_short(intent: OrderIntent, context: GateContext, instrument: Instrument) -> Breach | None:
-    free = context.free_base
-    if not known(free) or not known(intent.quantity):
-        return unknown(f"the free {instrument.base}", "free balance")
-    if intent.quantity <= free:
-        return None
-    value, limit = f"{plain(intent.quantity)} {instrument.base}", f"{plain(free)} {instrument.base}"
-    return Breach(value, limit, f"the order sells {value}, {limit} are free to sell")
 
 
 def _quote_needed(intent: OrderIntent, context: GateContext, config: RiskConfig) -> Decimal | None:

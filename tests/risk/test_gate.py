@@ -93,6 +93,7 @@ ONE_FAULT: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("exposure", {}, {"gross_exposure": D(10_000)}),
     ("concentration", {}, {"coin_exposure": D(4_000)}),
     ("free balance", {}, {"free_balance": D(1)}),
+    ("coins", {"side": Side.SELL, "quantity": D("0.4")}, {}),
 ]
 
 
@@ -396,3 +397,16 @@ def _outside_calls(node: ast.AST) -> Iterator[ast.AST]:
         yield node
         for child in ast.iter_child_nodes(node):
             yield from _outside_calls(child)
+
+
+def test_coins_when_a_person_sells_more_than_is_held_then_told_what_is_held_and_free_there(
+    gate: Gate, entry: OrderIntent, context: GateContext
+) -> None:
+    order = replace(entry, side=Side.SELL, quantity=D("0.4"), sleeve="manual")
+    verdict = gate.check(order, replace(context, free_base=D("0.01"), sleeve_position=D("0.02")))
+    assert isinstance(verdict, Refused)
+    assert (verdict.rule, verdict.value, verdict.limit) == ("coins", "0.4 BTC", "0.01 BTC")
+    assert verdict.detail == (
+        "the order sells 0.4 BTC; orders by hand hold 0.02 BTC at binance, 0.01 BTC of it free to sell. "
+        "Coins of your own there are not the engine's to sell"
+    )

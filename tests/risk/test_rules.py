@@ -49,7 +49,9 @@ PASSES: list[tuple[str, str, dict[str, Any], dict[str, Any]]] = [
     ("concentration", "exactly 40 %", {"quantity": D("0.05")}, {"coin_exposure": D(1_000)}),
     ("concentration", "over the limit but lowering", {}, {"coin_exposure": D(-90_000)}),
     ("free balance", "exactly with costs", {"quantity": D("0.01")}, {"free_balance": D("600.78")}),
-    ("free balance", "coins to sell", {"side": Side.SELL}, {"free_base": D("0.01"), "free_balance": None}),
+    ("coins", "as many as are free", {"side": Side.SELL}, {"free_base": D("0.01")}),
+    ("coins", "a buy needs none", {}, {"free_base": None}),
+    ("free balance", "a sale needs no money", {"side": Side.SELL}, {"free_balance": None}),
 ]  # fmt: skip
 
 BREACHES: list[tuple[str, str, dict[str, Any], dict[str, Any]]] = [
@@ -89,7 +91,8 @@ BREACHES: list[tuple[str, str, dict[str, Any], dict[str, Any]]] = [
     ("concentration", "a lot above", {"quantity": D("0.05001")}, {"coin_exposure": D(1_000)}),
     ("concentration", "short on another venue", {"side": Side.SELL}, {"coin_exposure": D(-4_000)}),
     ("free balance", "a cent short", {"quantity": D("0.01")}, {"free_balance": D("600.77")}),
-    ("free balance", "coins not held", {"side": Side.SELL}, {"free_base": D("0.00999")}),
+    ("coins", "more than is free", {"side": Side.SELL}, {"free_base": D("0.00999")}),
+    ("coins", "all held back by other orders", {"side": Side.SELL}, {"free_base": D("-0.001")}),
 ]  # fmt: skip
 
 UNKNOWNS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
@@ -105,6 +108,7 @@ UNKNOWNS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("leverage", {}, {"instrument": None}),
     ("free balance", {}, {"instrument": None}),
     ("free balance", {}, {"fee_bps": D(-1)}),
+    ("coins", {}, {"instrument": None}),
     ("price band", {"order_type": OrderType.LIMIT}, {}),
     ("exposure", {"order_type": OrderType.STOP}, {}),
 ]
@@ -186,8 +190,8 @@ def test_rule_when_the_quantity_is_unusable_then_refuses(
 def test_free_coins_when_unusable_then_refuses(
     bad: Decimal, entry: OrderIntent, context: GateContext, config: RiskConfig
 ) -> None:
-    assert breaches("free balance", replace(entry, side=Side.SELL), replace(context, free_base=bad), config)
-    assert breaches("free balance", replace(entry, side=Side.SELL), replace(context, free_base=None), config)
+    assert breaches("coins", replace(entry, side=Side.SELL), replace(context, free_base=bad), config)
+    assert breaches("coins", replace(entry, side=Side.SELL), replace(context, free_base=None), config)
 
 
 def test_value_at_risk_when_not_a_number_then_refuses_only_in_conservative_mode(

@@ -98,7 +98,7 @@ REFUSED: list[tuple[CommandBody, str]] = [
     (buy("1", LIMIT, "99.001"), "precision"),
     (buy("0.0001"), "min notional"),
     (buy("900"), "position"),
-    (PlaceOrder("test", KEY, SELL, D(1), MARKET), "free balance"),
+    (PlaceOrder("test", KEY, SELL, D(1), MARKET), "coins"),
     (PlaceOrder("test", KEY, BUY, D(1), MARKET, reduce_only=True), "position"),
     (PlaceOrder("test", KEY, BUY, D(1), MARKET, post_only=True), "post-only is for limit orders"),
     (PlaceOrder("test", InstrumentKey("v:NO/USDT"), BUY, D(1), MARKET), "is not an instrument"),
