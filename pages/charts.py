@@ -23,6 +23,9 @@ _LABEL_PLACES = (0.0, 0.34, 0.68)
 _LABEL_ROOM = 0.12
 """Share of a time axis that the label of an upright rule takes."""
 
+_NO_DRAWDOWN = 1e-7
+"""Share of equity below which a drawdown is rounding."""
+
 _CONFIG = {"displayModeBar": False, "scrollZoom": False, "responsive": True}
 
 
@@ -54,12 +57,19 @@ def equity(curve: EquityCurve) -> dict[str, Any]:
         340,
         margin={"l": 8, "r": 64, "t": 8, "b": 24},
         xaxis=theme.axis(colours, type="date", anchor="y2", showgrid=False),
-        yaxis=theme.axis(colours, domain=[0.32, 1], side="right", tickformat=",.0f"),
-        yaxis2=theme.axis(colours, domain=[0, 0.26], side="right", tickformat=".2~%", nticks=3, rangemode="tozero"),
+        yaxis=theme.axis(colours, domain=[0.32, 1], side="right", tickformat=",.6~f"),
+        yaxis2=_drawdown_axis(curve, colours),
         shapes=[_upright(at_ms, colours) for at_ms in curve.rearmed_ms],
         annotations=_rearm_labels(curve, colours),
     )
     return {"data": traces, "layout": shape}
+
+
+def _drawdown_axis(curve: EquityCurve, colours: Palette) -> dict[str, Any]:
+    """As fine as what is shown asks for, and without a scale of gains where nothing was lost."""
+    is_flat = not len(curve.drawdown) or float(curve.drawdown.min()) > -_NO_DRAWDOWN
+    room: dict[str, Any] = {"range": [-0.01, 0], "nticks": 2} if is_flat else {"rangemode": "tozero", "nticks": 3}
+    return theme.axis(colours, domain=[0, 0.26], side="right", tickformat=".5~%", **room)
 
 
 def _upright(at_ms: int, colours: Palette) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -57,7 +58,8 @@ class AccountKeys:
         fields = _complete(row, given.fields)
         connection = f"{row.name}/{label}"
         if any((one.exchange_id, one.label) == (row.name, label) for one in self._control.credentials.all()):
-            raise BadInput(f"{connection} has keys already; remove them first, or choose another label")
+            remove = f"python -m engine venues remove {shlex.quote(label)}, or Forget keys on the Exchanges page"
+            raise BadInput(f"{connection} has keys already; remove them first ({remove}), or choose another label")
         self._control.audit.append(actor, "keys_added", connection, "sandbox" if given.sandbox else "")
         sealed = self._vault.seal(PURPOSE, connection, "keys", json.dumps(fields).encode())
         self._control.credentials.add(row.name, label, sealed, {"sandbox": given.sandbox})

@@ -29,11 +29,12 @@ class StartReport:
     """What the start found.
 
     ``died`` is the engine that ended without giving the folder back (killed, power cut), None after an orderly end;
-    ``books`` says what recovery found, by book.
+    ``books`` says what recovery found, by book; ``is_first`` whether no engine had run in the folder before.
     """
 
     died: Holder | None
     books: Mapping[str, Recovered]
+    is_first: bool = False
 
     @property
     def asked(self) -> int:
@@ -75,7 +76,7 @@ def tell_of_start(report: StartReport, alerts: Told, at: datetime) -> None:
         "journal_rows": sum(found.facts for found in report.books.values()),
     }
     if report.died is None:
-        _log.info("started after an orderly end", **counts)
+        _log.info("started for the first time" if report.is_first else "started after an orderly end", **counts)
         return
     since = utc_text(report.died.started_at)
     died = f"process {report.died.pid}, started {since}, ended without stopping: killed, or the computer failed"

@@ -199,7 +199,7 @@ def test_add_when_keys_are_there_then_they_are_not_replaced(described: Path, pip
     add(piped)
     code, _, said = piped("another-secret", "venues", "add", "desk", "--key", "another-key", "--secret-stdin")
     assert code == 2
-    assert "bybit/desk has keys already; remove them first" in said
+    assert "bybit/desk has keys already; remove them first (python -m engine venues remove desk, or Forget keys" in said
 
 
 def test_add_when_stdin_is_no_terminal_and_not_asked_for_then_says_how(described: Path, piped: Typed) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import pairwise
 
+import numpy as np
 import pytest
 
 from engine.domain.instruments import InstrumentKey
@@ -55,6 +56,15 @@ def test_equity_when_rearmed_twice_in_a_moment_then_both_rules_and_one_name(char
 def test_equity_when_never_rearmed_then_no_rule(chart: TradeChart) -> None:
     layout = charts.equity(fake_rows.equity_curve(400))["layout"]
     assert (layout["shapes"], layout["annotations"]) == ([], [])
+
+
+def test_equity_when_flat_then_its_axes_are_fine_enough_and_show_no_gain_as_drawdown(chart: TradeChart) -> None:
+    curve = fake_rows.equity_curve(50)
+    flat = replace(curve, equity=np.full(50, 10_000.0), drawdown=np.zeros(50))
+    layout = charts.equity(flat)["layout"]
+    assert layout["yaxis"]["tickformat"] == ",.6~f"
+    assert layout["yaxis2"]["range"] == [-0.01, 0]
+    assert "range" not in charts.equity(curve)["layout"]["yaxis2"]
 
 
 def test_lines_when_another_joins_then_each_keeps_its_colour(chart: TradeChart) -> None:

@@ -77,6 +77,13 @@ def test_start_when_the_end_before_was_orderly_then_only_the_log_says_so(
     assert logged[0][1]["verdict"] == "books and venues equal"
 
 
+def test_start_when_no_engine_ran_there_before_then_no_end_is_spoken_of(
+    logged: list[tuple[str, dict[str, object]]],
+) -> None:
+    tell_of_start(StartReport(None, {"demo": Recovered(0, 0, ())}, is_first=True), Told(), AT)
+    assert [event for event, _ in logged] == ["started for the first time"]
+
+
 def test_engine_when_its_folder_was_never_given_back_then_its_start_report_names_the_dead_one(tmp_path: Path) -> None:
     with running(tmp_path) as first:
         assert first.start_report is not None
