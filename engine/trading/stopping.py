@@ -142,7 +142,7 @@ class StopDriver:
         if now < self._sweep_due:
             return
         self._sweep_due = now + self._book.config.look_gap_s
-        late = [f"order {found}" for found in self._open_at_venues()] + self._positions()
+        late = [f"order {found}" for found in self._open_at_venues()] + self._positions(unpriced=False)
         if late:
             run.reopen(f"came to light after VERIFIED FLAT: {', '.join(late)}")
 
@@ -266,7 +266,10 @@ class StopDriver:
     def _held_at(self, venue: str) -> tuple[Decimal, ...]:
         return tuple(h.quantity for _, key, h in self._book.ledger.open_holdings() if venue_of(key) == venue)
 
-    def _positions(self) -> list[str]:
+    def _positions(self, *, unpriced: bool = True) -> list[str]:
+        """What is still held, dust apart. What has no price counts, unless it was proven flat before: right after a
+        start the dust of then has no price yet, and whatever fills since reopens the stop by itself.
+        """
         book = self._book
         left = []
         spared = EXTERNAL if book.config.stop_scope is StopScope.ENGINE else ""
@@ -274,7 +277,8 @@ class StopDriver:
             price = book.price(key)
             if sleeve == spared:
                 continue
-            if price is None or not is_dust(holding.quantity, book.ledger.instruments[key], price):
+            is_open = unpriced if price is None else not is_dust(holding.quantity, book.ledger.instruments[key], price)
+            if is_open:
                 left.append(f"{sleeve} {holding.quantity} {key}")
         for venue in self._loop.venues.values():
             for position in venue.positions():

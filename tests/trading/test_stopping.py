@@ -10,6 +10,7 @@ import pytest
 from engine.domain.commands import ClosePosition, EmergencyStop, Rearm, SetTrading, TradingState
 from engine.domain.facts import StopStep
 from engine.domain.instruments import Instrument, Kind
+from engine.market.marks import Marks
 from engine.trading.recovery import compare
 from engine.trading.remainders import dust
 from engine.trading.report import report
@@ -207,6 +208,11 @@ def test_stop_when_opposite_strategies_leave_only_dust_then_flat_and_rearmed() -
     desk.book.ledger.instruments[elsewhere.key] = elsewhere
     assert re.search(r"BTC at v \(", dust(desk.book)), "of several venues the one that holds it is named"
     del desk.book.ledger.instruments[elsewhere.key]
+    desk.book.marks = Marks()  # as right after a start
+    for _ in range(3):
+        desk.pass_time(2.5)
+        desk.stop.drive()
+    assert desk.book.stop.is_flat, "dust that was proven such reopens nothing while it has no price"
     done = desk.command(Rearm("test"), "rearm")
     assert done is not None
     assert done.status == "done"
