@@ -22,9 +22,11 @@ from engine.runtime.accounts import STAGES as STAGES
 from engine.runtime.accounts import Account, Stage, accounts_of_stage, lacks_second_factor
 from engine.runtime.accounts import require_fit as require_fit
 from engine.runtime.caretakers import Caretakers
+from engine.runtime.connections import Connection, Connections
 from engine.runtime.spare_candles import with_spares
 from engine.runtime.starting import LONGEST_CATCH_UP, Parts, RunningBook, Venues, new_book, start_book
 from engine.runtime.venue_wallets import Opening, VenueWallet, kind_of, open_account
+from engine.security.keystore import KeyUnavailable, SecretUnreadable
 from engine.trading.book import Book
 from engine.trading.config import PATIENT, BookConfig, StopScope
 from engine.trading.sending import MarketVenue
@@ -125,7 +127,7 @@ def _opened(opening: Opening, accounts: Sequence[Account]) -> list[VenueWallet]:
     """
     connections = opening.parts.connections
     assert connections is not None
-    keys = [connections.open(account.connection_id) for account in accounts]
+    keys = _keys(opening, connections, accounts)
     with ThreadPoolExecutor(max(1, len(accounts)), thread_name_prefix="opening") as pool:
         answers = [pool.submit(open_account, opening, *each) for each in zip(accounts, keys, strict=True)]
     opened = [wallet for answer in answers if answer.exception() is None for wallet in answer.result()]
@@ -141,9 +143,38 @@ def _opened(opening: Opening, accounts: Sequence[Account]) -> list[VenueWallet]:
     return opened
 
 
+def _keys(opening: Opening, connections: Connections, accounts: Sequence[Account]) -> list[Connection]:
+    """The accounts with their keys; raises why they cannot be opened.
+
+    One that the book has traded does not keep it from protecting what it holds at the others: its venues take no key.
+    """
+    keys: list[Connection] = []
+    errors: dict[str, QuarterdeckError] = {}
+    for account in accounts:
+        try:
+            keys.append(connections.open(account.connection_id))
+        except (KeyUnavailable, SecretUnreadable) as error:
+            errors[account.connection_id] = error
+            keys.append(connections.without_keys(account.connection_id))
+            if opening.is_new or not _has_traded(opening, account):
+                raise
+    if errors and len(errors) == len(accounts):
+        raise next(iter(errors.values()))
+    for name, error in errors.items():
+        title = f"The keys of {name} cannot be opened"
+        then = "What the book holds there is not managed, no stop reaches it, and nothing is opened anywhere"
+        way_out = "Enter the keys again on Exchanges, then start the book again"
+        detail, now, book = f"{error}. {then}. {way_out}", opening.parts.clock.now(), opening.stage.name
+        opening.parts.tell(Notice(f"{book}-keys-{name}", Severity.CRITICAL, title, detail, book, now))
+    return keys
+
+
+def _has_traded(opening: Opening, account: Account) -> bool:
+    return any(opening.file(row, "markets").exists() for row, _ in account.traded)
+
+
 def _may_be_left_out(opening: Opening, account: Account, answer: Future[list[VenueWallet]]) -> bool:
-    known = [row for row, _ in account.traded if opening.file(row, "markets").exists()]
-    return not opening.is_new and not known and isinstance(answer.exception(), QuarterdeckError)
+    return not opening.is_new and not _has_traded(opening, account) and isinstance(answer.exception(), QuarterdeckError)
 
 
 def _tell_left_out(opening: Opening, account: Account, why: str) -> None:

@@ -58,6 +58,11 @@ class Connections:
         credentials = Credentials(fields["key"], fields["secret"], fields.get("passphrase", ""))
         return Connection(connection_id, EXCHANGES[name], label, credentials)
 
+    def without_keys(self, connection_id: str) -> Connection:
+        """The account where its keys cannot be opened; the exchange is asked nothing that needs one."""
+        name, label = self.split(connection_id)
+        return Connection(connection_id, EXCHANGES[name], label, Credentials("", ""))
+
     def stored(self) -> Mapping[str, bool]:
         """Every connection whose keys are stored, and whether they were said to be for a sandbox."""
         return stored_in(self._shelf)

@@ -18,7 +18,7 @@ from engine.domain.facts import Notice, Severity
 from engine.domain.instruments import InstrumentKey, Kind
 from engine.domain.orders import OrderIntent
 from engine.exchanges.accounts import AccountCheck, check_at
-from engine.exchanges.client import Door, open_client, open_stream_client
+from engine.exchanges.client import Credentials, Door, open_client, open_stream_client
 from engine.exchanges.connected.dead_man import DeadMan, GuardedLine
 from engine.exchanges.connected.dialects import VenueRow
 from engine.exchanges.connected.line import Line
@@ -43,6 +43,7 @@ from engine.trading.book import Book
 from engine.trading.loop import TradingLoop
 
 TIMEOUT_S = 10.0
+NOT_OPENED = "its keys cannot be opened; enter them again on Exchanges, then start the book again"
 T = TypeVar("T")
 _log = structlog.get_logger(__name__)
 
@@ -208,7 +209,7 @@ class VenueWallet:
 
         def opened(keyed: bool) -> Any:
             door = Door(
-                self.connection.credentials if keyed else None, account.sandbox, TIMEOUT_S, account.rest_url or None
+                _keys_of(self.connection) if keyed else None, account.sandbox, TIMEOUT_S, account.rest_url or None
             )
             return open_stream_client(self.row.ccxt_id, door, account.websocket_url or None)
 
@@ -272,7 +273,14 @@ def open_account(opening: Opening, account: Account, connection: Connection) -> 
 
 def check_key(account: Account, connection: Connection) -> AccountCheck:
     """Ask the exchange about the key of an account."""
+    if not connection.credentials.key:
+        return AccountCheck(True, NOT_OPENED, can_trade=False)
     return check_at(account.row, account.door(connection.credentials, TIMEOUT_S))
+
+
+def _keys_of(connection: Connection) -> Credentials | None:
+    """The keys of an account; None where they could not be opened: whatever needs one is refused before it is sent."""
+    return connection.credentials if connection.credentials.key else None
 
 
 def kind_of(symbol: str) -> Kind:
@@ -299,7 +307,7 @@ def _line(opening: Opening, account: Account, connection: Connection, row: Venue
     exchange = replace(account.row, ccxt_id=row.ccxt_id)
 
     def opened(keyed: bool) -> Any:
-        keys = connection.credentials if keyed else None
+        keys = _keys_of(connection) if keyed else None
         client = open_client(exchange, Door(keys, account.sandbox, TIMEOUT_S, account.rest_url or None))
         client.options |= dict(row.dialect.options)
         return client

@@ -386,3 +386,22 @@ def test_start_when_one_book_hangs_then_the_others_trade_and_it_is_told_that_it_
         stuck_build.set()
         until(lambda: supervisor.snapshot().absent == (), "the book to run")
         assert paper(supervisor).state is TradingState.ACTIVE
+
+
+def test_watchdog_when_it_fails_by_an_error_of_the_engines_own_then_it_is_told_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.exchanges.steady.FIRST_PAUSE_S", 0.05)
+    with running(tmp_path, **OFFLINE) as supervisor:
+        real, failing = supervisor._look_after, [True]
+
+        def look(engine: Any) -> None:
+            if failing:
+                failing.pop()
+                raise TypeError("no such field")
+            real(engine)
+
+        supervisor._look_after = look  # type: ignore[method-assign]
+        until(lambda: not failing, "the watchdog to fail")
+        until(lambda: "The engine could not be looked after" in told(supervisor), "it to be told")
+        break_paper(supervisor, RuntimeError("made for this test"))

@@ -168,7 +168,8 @@ class Judge:
         """What the exchange said about us rather than about the order; None where it is something else."""
         ccxt, title = self._ccxt, self._row.title
         if wire.status is None:
-            return None
+            lacks_key = isinstance(error, ccxt.AuthenticationError) and not wire.asked
+            return KeyRefused(f"{title} was not asked, there is no key for it") if lacks_key else None
         place = refused_place(title, wire.status, wire.body)
         if place:
             return VenueUnreachable(place)
