@@ -40,8 +40,11 @@ class UnreadRow:
         return f"{self.listed}/{self.number}" if self.listed else self.number
 
     def is_told_as(self, number: str) -> bool:
-        """Whether what an exchange told under this number is this row; some number by symbol."""
-        return number in (self.number, f"{self.listed.partition(' ')[2]}:{self.number}")
+        """Whether what an exchange told under this number is this row; trades listed by symbol are numbered by it."""
+        kind, _, scope = self.listed.partition(" ")
+        if kind == "trades" and "/" in scope:
+            return number == f"{scope}:{self.number}"
+        return number in (self.number, f"{scope}:{self.number}")
 
     def is_called(self, name: str) -> bool:
         """Whether a person may have meant it by this name."""

@@ -253,6 +253,11 @@ class _Handler(StrategyCommands):
         self._fold(fact)
         words = f"{fact.words}. {consequence(self._book, fact)}"
         self.notices.append(self._core.notice("aside", Severity.WARNING, "A row was set aside", words, self._at))
+        if not self._book.outside.unreadable.get(fact.venue):
+            title, key = f"Nothing waits for executions at {fact.venue} any more", f"unreadable-{fact.venue}"
+            self.notices.append(
+                self._core.notice(key, Severity.INFO, title, "what cannot be read is set aside", self._at)
+            )
         return words
 
     def _place(self, body: PlaceOrder) -> str:

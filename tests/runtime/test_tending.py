@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -22,11 +21,10 @@ from tests.trading.real_desk import RealDesk
 GOOD = AccountCheck(True, "in order", can_trade=True, can_withdraw=False)
 
 
-@dataclass
 class Silent:
     """Streams and a watch that have nothing to tell."""
 
-    hearing: VenueHearing = VenueHearing("", "", 0.0, "")
+    hearing = VenueHearing("", "", 0.0, "")
 
     def start(self) -> None:
         """Begin."""

@@ -149,6 +149,7 @@ def test_row_when_a_person_sets_it_aside_then_entries_go_on_and_it_is_listed_thr
     done = set_aside(desk, "7")
     assert done.status == "done"
     assert "without its fee" in done.detail
+    assert desk.notices[-1] == "Nothing waits for executions at v any more"
     desk.turn(12)
     desk.turn(12)
     assert desk.order_by_hand(command_id="then").status == "done"
@@ -258,3 +259,21 @@ def test_row_when_what_it_did_cannot_be_counted_then_it_is_refused(desk: RealDes
     assert done is not None
     assert (done.status, desk.book.outside.aside) == ("refused", {})
     assert words in done.detail
+
+
+@pytest.mark.parametrize(
+    ("listed", "told", "is_it"),
+    [
+        ("trades BTC/USDT", "BTC/USDT:7", True),
+        ("trades BTC/USDT", "ETH/USDT:7", False),
+        ("trades BTC/USDT", "7", False),  # a payment of that number
+        ("trades spot", "7", True),
+        ("flows 0", "7", True),
+        ("", "7", True),
+        ("trades spot", "77", False),
+    ],
+)
+def test_row_when_something_is_told_under_its_number_then_only_that_of_its_list_is_it(
+    listed: str, told: str, is_it: bool
+) -> None:
+    assert replace(ODD, listed=listed).is_told_as(told) is is_it
