@@ -121,7 +121,9 @@ def amount(value: Decimal | None, unit: str) -> str:
     """A limit's value in its own unit."""
     if value is None:
         return "unknown"
-    return fmt.percent(value) if unit == "share" else f"{fmt.quantity(round(value, 4))} {unit}"
+    if unit == "share":
+        return fmt.percent(value)
+    return f"{fmt.quantity(round(value, 4))} {unit.removesuffix('s') if value == 1 else unit}"
 
 
 def _figures(console: ConsolePort) -> None:

@@ -104,8 +104,8 @@ def _class(column: Column[Row], wrapping: str) -> str:
 
 
 def draw(columns: Sequence[Column[Row]], rows: Sequence[Row], nothing: str = "Nothing here.") -> None:
-    """Draw rows that are already in hand, such as those of a snapshot."""
-    st.html(html(columns, rows, nothing))
+    """Draw rows that are already in hand, such as those of a snapshot, in the columns that are shown."""
+    st.html(html([column for column in columns if column.shown], rows, nothing))
 
 
 def stored(console: ConsolePort, build: Callable[[ConsolePort], Stored[Row]], every_s: float) -> None:

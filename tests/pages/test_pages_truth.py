@@ -13,7 +13,7 @@ from engine.domain.instruments import InstrumentKey
 from engine.domain.orders import OrderState, OrderType, Purpose, Side
 from engine.domain.portfolio import BookSnapshot, EngineSnapshot, HandStop
 from engine.domain.views import JobState
-from pages import health
+from pages import health, risk
 from tests.pages import fake_records as made
 from tests.pages.fake_console import FakeConsole
 from tests.pages.page_runner import opened, problems, text
@@ -315,6 +315,20 @@ def test_job_when_it_has_failed_then_it_is_not_called_started_any_more() -> None
     assert "It failed; nothing goes on" in shown
     console.end(JobState.DONE, "done")
     assert "It failed" not in text(at.run())
+
+
+def test_limit_when_it_is_one_of_something_then_in_the_singular() -> None:
+    assert risk.amount(D(1), "orders") == "1 order"
+    assert risk.amount(D(2), "orders") == "2 orders"
+    assert risk.amount(D("0.1"), "share") == "10.00 %"
+
+
+def test_positions_when_none_has_a_target_then_no_column_of_dashes() -> None:
+    bare = replace(made.positions()[0], target_price=None)
+    shown = text(opened("positions", Changed().with_book(positions=(bare,))))
+    assert "Stop Strategy" in shown
+    held = replace(bare, target_price=D("71000"))
+    assert "Stop Target Strategy" in text(opened("positions", Changed().with_book(positions=(held,))))
 
 
 def test_count_when_read_then_has_no_decimals() -> None:
