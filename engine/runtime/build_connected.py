@@ -160,11 +160,11 @@ def _keys(opening: Opening, connections: Connections, accounts: Sequence[Account
                 raise
     if errors and len(errors) == len(accounts):
         raise next(iter(errors.values()))
-    for name, error in errors.items():
+    for name, why in errors.items():
         title = f"The keys of {name} cannot be opened"
         then = "What the book holds there is not managed, no stop reaches it, and nothing is opened anywhere"
         way_out = "Enter the keys again on Exchanges, then start the book again"
-        detail, now, book = f"{error}. {then}. {way_out}", opening.parts.clock.now(), opening.stage.name
+        detail, now, book = f"{why}. {then}. {way_out}", opening.parts.clock.now(), opening.stage.name
         opening.parts.tell(Notice(f"{book}-keys-{name}", Severity.CRITICAL, title, detail, book, now))
     return keys
 
