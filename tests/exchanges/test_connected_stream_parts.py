@@ -12,6 +12,7 @@ from typing import Any
 
 import ccxt
 import pytest
+from command_line import wait_until
 
 from engine.domain.conditions import VenueCondition, VenueState
 from engine.domain.errors import BadInput, VenueUnreachable
@@ -28,6 +29,7 @@ from engine.exchanges.connected.placing import Listed
 from engine.exchanges.connected.quotes import QuoteFeed
 from engine.exchanges.connected.reading import Reader, Report
 from engine.exchanges.connected.stream_rows import STREAM_ROWS
+from engine.exchanges.connected.streams import Streams, StreamSetup
 from engine.exchanges.connected.venue_rows import (
     BINANCE,
     BINANCE_PERP,
@@ -457,3 +459,31 @@ def test_switch_when_a_heartbeat_hangs_as_a_stop_is_sent_then_it_is_taken_back_a
     switch.stand_down()
     assert line.done == [Lane.CLOSE, 60_000, 0]
     assert not switch.is_set
+
+
+def test_streams_when_the_thread_fails_by_an_error_of_the_engines_own_then_it_is_told_and_they_begin_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("engine.exchanges.steady.FIRST_PAUSE_S", 0.01)
+    begun = list[Connection]()
+
+    async def keep(self: Connection) -> None:
+        begun.append(self)
+        if len(begun) == 1:
+            self._set(True, "")
+            raise TypeError("no such field")
+        self._set(True, "")
+        await asyncio.sleep(3600)
+
+    monkeypatch.setattr(Connection, "keep", keep)
+    line = SimpleNamespace(offset_ms=0)
+    setup = StreamSetup(BYBIT, line, lambda _keyed: None)  # type: ignore[arg-type]
+    streams = Streams(setup, Hearer(), SystemClock())
+    told: list[StreamCondition] = []
+    streams.listen(told.append, lambda: None)
+    streams.start()
+    try:
+        wait_until(lambda: len(begun) > 1 and streams.condition.is_up)
+    finally:
+        streams.close()
+    assert [each.is_up for each in told] == [True, False, True, False]
