@@ -179,7 +179,7 @@ BAD: dict[str, tuple[str, tuple[str, ...], str]] = {
     "another exchange": ("s", ("desk", "--exchange", "kraken", "--key", KEY), "is at bybit"),
     "no sandbox there": ("secret-0001", ("x", "--exchange", "kraken", "--sandbox", "--key", KEY), "no sandbox"),
     "no secret": ("", ("desk", "--key", KEY), "no secret came on stdin"),
-    "a cut secret": ("abc", ("desk", "--key", KEY), "API secret has fewer than 8 characters"),
+    "a cut secret": ("abc", ("x", "--exchange", "bybit", "--key", KEY), "API secret has fewer than 8 characters"),
     "no passphrase": ("secret-0001", ("kucoin", "--key", KEY), "needs two lines on stdin"),
     "a passphrase too many": ("s", ("desk", "--key", KEY, "--passphrase-stdin"), "have no passphrase"),
     "no name": ("s", ("../x", "--key", KEY), "is no name for an account"),
@@ -193,6 +193,12 @@ def test_add_when_it_cannot_be_then_refused_in_one_sentence(described: Path, pip
     assert (code, out) == (2, "")
     assert reason in said
     assert len(said.strip().splitlines()) == 1
+
+
+def test_add_when_the_account_is_a_stand_in_on_this_computer_then_keys_may_be_short(
+    described: Path, piped: Typed
+) -> None:
+    assert piped("s", "venues", "add", "desk", "--key", "k", "--secret-stdin")[0] == 0
 
 
 def test_add_when_keys_are_there_then_they_are_not_replaced(described: Path, piped: Typed) -> None:

@@ -292,7 +292,7 @@ class _EveryOther(dict):  # type: ignore[type-arg]
     ("exchange", "credentials", "said"),
     [
         ("binance", Credentials("", SECRET), "API key is missing"),
-        ("binance", Credentials(KEY, "short"), "fewer than 8 characters"),
+        ("binance", Credentials(KEY, " "), "API secret is missing"),
         ("kucoin", Credentials(KEY, SECRET), "Passphrase is missing"),
     ],
 )
