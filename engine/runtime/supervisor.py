@@ -210,8 +210,8 @@ class Supervisor:
             thread.join(timeout=RETIRE_TIMEOUT_S / 4)
             self.restarts += 1
             engine.restarts = self.restarts
-            count.halt = self._too_many(count, why) or count.halt
-            if thread.has_begun:
+            if thread.has_begun:  # a life that never began has done no harm
+                count.halt = self._too_many(count, why) or count.halt
                 title = f"The {thread.book} book was started again; the others ran on"
                 self._notice(f"{thread.book}-again", title, f"its loop {why}")
             else:

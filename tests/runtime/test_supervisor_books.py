@@ -144,7 +144,7 @@ def test_book_whose_next_life_cannot_begin_then_tried_again_and_its_commands_wai
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("engine.runtime.restarts.FIRST_PAUSE_S", 0.1)
-    begin, failures = build.build_paper, [BadInput("not now"), BadInput("not yet")]
+    begin, failures = build.build_paper, [BadInput("not now"), BadInput("not yet"), BadInput("nor then")]
 
     def sometimes(*arguments: Any) -> Any:
         if failures and armed.is_set():
@@ -153,7 +153,7 @@ def test_book_whose_next_life_cannot_begin_then_tried_again_and_its_commands_wai
 
     armed = threading.Event()
     monkeypatch.setattr("engine.runtime.assembling.build_paper", sometimes)
-    with running(tmp_path, **OFFLINE) as supervisor:
+    with running(tmp_path, engine__max_restarts=1, **OFFLINE) as supervisor:
         wait_for_trades(supervisor)
         trading = life(supervisor, "demo")
         armed.set()
@@ -169,6 +169,8 @@ def test_book_whose_next_life_cannot_begin_then_tried_again_and_its_commands_wai
         assert receipt(supervisor, "c-1").status is CommandStatus.DONE
         assert paper(supervisor).state is TradingState.CLOSE_ONLY
         assert failures == []
+        facts = [fact for _, fact in loop(supervisor, "paper")._journal.read(0)]
+        assert not any("restarts within" in getattr(fact, "reason", "") for fact in facts)
         assert life(supervisor, "demo") is trading
         assert any("could not be started again" in title for title in told(supervisor))
 
