@@ -202,6 +202,7 @@ class Caretaker:
             self._refuse(why, disarms=True)
         if self._was_locked and not is_locked:
             self._tell_accepted(f"{condition.venue} accepts it again")
+            self._due = self._look_due = self._clock.monotonic()  # what it may do is asked at once: arming waits for it
         self._was_locked = is_locked
 
     def _heed_fault(self) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any, cast
 
+import pytest
+
 from engine.domain.conditions import VenueCondition, VenueState
 from engine.exchanges.accounts import AccountCheck
 from engine.runtime.caretaker import Caretaker, KeyWatch, Ways
@@ -33,7 +35,7 @@ class Rig:
     @property
     def condition(self) -> VenueCondition:
         """The line's word."""
-        return VenueCondition("v", self.state)
+        return VenueCondition("v", self.state, offset_ms=0)
 
     def unlock(self) -> None:
         """The key is believed to work again."""
@@ -68,6 +70,19 @@ def test_locked_venue_when_it_accepts_the_key_by_itself_then_the_alert_is_over()
     rig.care.drive()
     rig.care.drive()
     assert rig.desk.notices.count("The key of the exchange works") == 1
+
+
+def test_locked_venue_when_it_accepts_the_key_by_itself_then_what_the_key_may_do_is_asked_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("engine.runtime.caretaker.HEED_EVERY_S", 0.0)
+    rig = Rig()
+    rig.state = VenueState.ONLINE
+    rig.care._watch()
+    assert rig.checks == 0
+    rig.care.drive()
+    rig.care._watch()
+    assert rig.checks == 1
 
 
 def test_locked_venue_when_the_test_was_before_then_not_checked_again_and_again() -> None:
