@@ -119,8 +119,8 @@ def stop(row: Position, where: str = "") -> Html:
 
 def by_hand(told: HandStop) -> Html:
     """What stop orders by hand cover of a position that has no stop of its own."""
-    rest = f" {parts.badge(f'{fmt.quantity(told.uncovered)} uncovered', 'warn')}" if told.uncovered else ""
-    return Html(f"{fmt.safe(fmt.price(told.price))}{rest}{_below(f'by hand, covers {fmt.quantity(told.quantity)}')}")
+    rest = f"<div>{parts.badge(f'{fmt.quantity(told.uncovered)} uncovered', 'warn')}</div>" if told.uncovered else ""
+    return Html(f"{fmt.safe(fmt.price(told.price))}{_below(f'by hand, covers {fmt.quantity(told.quantity)}')}{rest}")
 
 
 def bought(name: str) -> Html:

@@ -99,10 +99,12 @@ def _badges(row: ConnectionView) -> Html:
     """Sandbox or real, and how its key stands."""
     stage = parts.badge("sandbox", "dim") if row.sandbox else parts.badge("real account", "warn")
     if not row.has_keys:
-        return Html(stage + parts.badge("no key yet", "warn"))
-    if row.check_ok is None:
-        return Html(stage + parts.badge("not tested", "dim"))
-    return Html(stage + (parts.badge("works", "accent") if row.check_ok else parts.badge("does not work", "warn")))
+        key = parts.badge("no key yet", "warn")
+    elif row.check_ok is None:
+        key = parts.badge("not tested", "dim")
+    else:
+        key = parts.badge("works", "accent") if row.check_ok else parts.badge("does not work", "warn")
+    return Html(f"{stage} {key}")
 
 
 def _told(console: ConsolePort, row: ConnectionView) -> str:

@@ -33,7 +33,7 @@ def render(console: ConsolePort) -> None:
     st.header("Overview", anchor=False)
     live(_figures)(console)
     live(_equity, every_s=10)(console)
-    left, right = st.columns([3, 2], gap="medium")
+    left, right = st.columns([5, 3], gap="medium")
     with left:
         st.subheader("Open positions", anchor=False)
         live(_positions)(console)

@@ -154,7 +154,7 @@ def test_positions_when_a_stop_order_by_hand_covers_one_then_told_with_what_it_c
     (first, *rest) = known.books
     for told, said in (
         (HandStop(D(61000), D("0.0421"), D(0)), "61,000 by hand, covers 0.0421"),
-        (HandStop(D(61000), D("0.02"), D("0.0221")), "61,000 0.0221 uncovered by hand, covers 0.02"),
+        (HandStop(D(61000), D("0.02"), D("0.0221")), "61,000 by hand, covers 0.02 0.0221 uncovered"),
     ):
         held = replace(first.positions[0], stop_price=None, by_hand=told)
         books = (replace(first, positions=(held,)), *rest)
