@@ -32,6 +32,7 @@ from engine.domain.commands import (
     Reconcile,
     Role,
     SetAllocation,
+    SetRowAside,
     SetSpeed,
     SetStrategy,
     SetTrading,
@@ -77,6 +78,7 @@ BODIES: list[CommandBody] = [
     Promote("momentum", "paper", "demo"),
     Demote("momentum", "demo"),
     Reconcile("demo"),
+    SetRowAside("demo", "7"),
 ]
 
 
