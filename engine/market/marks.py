@@ -71,10 +71,15 @@ class JumpBand:
         After so many jumps in a row that agree with one another (each within the band of the one before, at rising
         market times) the last of them becomes the mark, because a mark that can never move again would hide a real
         crash for ever. 0 means never.
+    apart : timedelta
+        Of quotes at most one counts in so much market time: they come every second, and three in a row are no proof
+        against an exchange that publishes nonsense for a moment, which the brake would take for a gain and then for a
+        loss. A minute by default, as the shortest usual candle.
     """
 
     factor: Decimal = Decimal(3)
     confirmations: int = 3
+    apart: timedelta = timedelta(minutes=1)
 
     def __post_init__(self) -> None:
         if not self.factor.is_finite() or self.factor <= 1 or self.confirmations < 0:
@@ -89,7 +94,7 @@ class JumpBand:
 
 @dataclass(frozen=True, slots=True)
 class _Doubt:
-    """Jumps in a row that agree with one another."""
+    """Jumps in a row that agree with one another; ``at`` is when the last one counted."""
 
     price: Decimal
     at: datetime
@@ -172,10 +177,11 @@ class Marks:
     def _confirmed(self, key: InstrumentKey, new: Mark) -> bool:
         doubt = self._doubts.get(key)
         agrees = doubt is not None and self._band.holds(new.price, doubt.price)
-        count = 1
+        count, at = 1, new.at
         if doubt is not None and agrees:
-            count = doubt.count + (new.at > doubt.at)
-        self._doubts[key] = _Doubt(new.price, new.at, count)
+            counts = new.at > doubt.at if new.source is _CLOSE else new.at - doubt.at >= self._band.apart
+            count, at = (doubt.count + 1, new.at) if counts else (doubt.count, doubt.at)
+        self._doubts[key] = _Doubt(new.price, at, count)
         return 0 < self._band.confirmations <= count
 
 

@@ -18,6 +18,7 @@ from engine.domain.orders import OrderState, Side
 from engine.exchanges.connected.lanes import Lane
 from engine.exchanges.connected.listing import read_listed
 from engine.exchanges.connected.quotes import QuoteFeed
+from engine.execution.identity import ClientIds
 from tests.faults.connected import (
     BINANCE_SPOT,
     BYBIT_PERP,
@@ -141,6 +142,10 @@ def test_fault_25_venue_out_of_reach_then_no_order_changes_and_all_is_compared_o
         assert told == []
         assert not opens(book)
         exchange.clear()
+        book.pass_time(31)
+        book.line.ask(Lane.STATUS, lambda client: client.fetch_balance())
+        book.loop.watch.look()
+        assert book.name in book.book.outside.awaiting, "nothing is opened before all is compared"
         book.bar()
         book.live(60, 5.0)
         assert book.state(resting) is OrderState.FILLED
@@ -198,6 +203,23 @@ def test_fault_30_fills_while_nobody_listened_then_asked_for_before_anything_is_
         assert opens(book)
 
 
+@everywhere
+def test_fault_43_order_of_a_newer_engine_in_the_account_then_halted_and_told(
+    exchange: StandIn, tmp_path: Path, market: Market
+) -> None:
+    with rig(exchange, market, tmp_path) as book:
+        book.enter()
+        theirs = ClientIds("t0", book.installation, book.epoch + 5).next()
+        exchange.call("order", venue=market.where, symbol="BTCUSDT", side="buy", quantity="0.01", price="49000",
+                      client_id=theirs, perpetual=market.is_perpetual)  # fmt: skip
+        book.live(65, 5.0)
+        assert book.book.state is TradingState.HALTED
+        assert "another engine" in book.titles().lower()
+        assert book.held("momentum") > 0
+        assert not opens(book)
+        assert theirs in [order.client_id for order in book.at_exchange().open_orders], "it is left alone"
+
+
 @at_each
 @pytest.mark.parametrize("bad", ["NaN", "0", "-5", "Infinity"])
 def test_fault_32_price_that_is_none_then_refused_at_the_door(
@@ -222,9 +244,10 @@ def test_fault_32_exchange_publishes_nonsense_then_it_is_no_price_and_nothing_is
         feed = QuoteFeed(read_listed(market.row, book.line.load_markets(), book.symbols), lambda: book.at)
         assert _quotes(book, feed) == 1
         exchange.fault(kind, venue=market.where)
-        assert _quotes(book, feed) == (kind == "x10")
+        assert [_quotes(book, feed) for _ in range(6)] == [kind == "x10"] * 6
+        book.bar()
         assert book.book.price(book.key) == 50_000
-        assert book.book.rejected_prices == (kind == "x10")
+        assert book.book.rejected_prices == (6 if kind == "x10" else 0)
         exchange.clear()
         assert _quotes(book, feed) == 1
         book.bar()

@@ -307,6 +307,13 @@ def test_fault_37_tick_and_lot_grow_then_the_refusal_has_them_read_anew_and_the_
     [resting] = judge(watched.exchange.journal, "bybit").open_orders
     assert (resting.quantity, resting.price) == (D("0.015"), D(49000))
     watched.sells()
+    _rules(watched.exchange, lot="0.0001")
+    watched.look_at_rules()
+    until(lambda: watched.turn() is None and watched.listed().lot_size == D("0.0001"), LONG_S)
+    watched.until_open()
+    assert watched.order(Side.BUY, "0.0053", limit="48993").startswith("done")
+    [_, finer] = judge(watched.exchange.journal, "bybit").open_orders
+    assert (finer.quantity, finer.price) == (D("0.0053"), D(48993)), "the gateway keeps to them, too"
 
 
 def _read_anew(watched: Watched) -> bool:

@@ -139,6 +139,17 @@ def test_apply_when_a_jump_is_confirmed_believes_the_third() -> None:
     assert marks.rejected == {(BTC, RejectedPrice.JUMP): 3}
 
 
+def test_apply_when_quotes_jump_every_second_believes_the_third_minute() -> None:
+    marks = Marks()
+    marks.apply(quote("99", "101"))
+    for seconds in range(1, 121):
+        assert only(marks.apply(quote("999", "1001", 1 + seconds / 3600))) is RejectedPrice.JUMP
+    assert marks.price(BTC) == Mark(Decimal(100), at(1), MarkSource.MID)
+    late = 1 + 122 / 3600
+    assert marks.apply(quote("999", "1001", late)) == ()
+    assert marks.price(BTC) == Mark(Decimal(1000), at(late), MarkSource.MID)
+
+
 def test_apply_when_jumps_disagree_or_are_interrupted_starts_again() -> None:
     marks = Marks()
     marks.apply(bar("100"))
