@@ -214,7 +214,10 @@ def test_stop_when_ordered_then_flat_by_the_exchanges_own_journal(desk: Engine, 
     assert said.json["detail"] == f"{proof}; trading stays halted until arm", "dust it left is named here, too"
     verdict = judge(exchange.journal, "bybit")
     assert [order.origin for order in verdict.open_orders] == ["hand"], "only the trader's own is left alone"
-    assert desk("order", "desk", "BTC/USDT", "buy", "0.001").code == 4
+    refused = desk("order", "desk", "BTC/USDT", "buy", "0.001")
+    assert refused.code == 4
+    assert "testnet is HALTED (" in refused.err
+    assert "way back: python -m engine arm --book testnet" in refused.err
     armed = desk("arm", "--book", "testnet", "--yes", "--reason", "test over")
     assert armed.code == 0, armed.err
     wait_until(lambda: desk.published()["state"] == "ACTIVE")

@@ -13,7 +13,7 @@ from typing import Any
 
 from config.settings import Settings
 from engine.domain.codec import plain
-from engine.domain.commands import CancelOrder, Command, PlaceOrder
+from engine.domain.commands import CancelOrder, Command, PlaceOrder, TradingState
 from engine.domain.errors import BadInput, CommandRefused, EngineError
 from engine.domain.instruments import Instrument, InstrumentKey, Kind
 from engine.domain.orders import OrderState, OrderType, Side
@@ -68,10 +68,18 @@ def order(options: argparse.Namespace) -> int:
     except CommandRefused as refusal:
         if options.json:
             say_json({"status": "refused", "reason": str(refusal), "book": place.book, **_asked(options)})
+        _tell_state(place.book, published(folder)["books"].get(place.book, {}))
         raise
     with closing(MoneyReader(settings.money_file)) as reader:
         row = _settled(reader, place.book, command, deadline)
         return _finish(reader, row, as_json=options.json)
+
+
+def _tell_state(name: str, book: Mapping[str, Any]) -> None:
+    """Why a book that is not ACTIVE is not, and the way back; a refusal names its state alone."""
+    state, reason = book.get("state"), book.get("state_reason")
+    if state not in (None, TradingState.ACTIVE.value):
+        tell(f"{name} is {state}{f' ({reason})' if reason else ''}; way back: python -m engine arm --book {name}")
 
 
 def cancel(options: argparse.Namespace) -> int:
