@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 from engine.domain.codec import plain
-from engine.domain.commands import SetRowAside
+from engine.domain.commands import SetRowAside, TradingState
 from engine.domain.errors import CommandRefused
 from engine.domain.facts import Notice, Severity
 from engine.domain.instruments import InstrumentKey, Kind, venue_of
@@ -113,7 +113,8 @@ def consequence(book: Book, row: RowSetAside) -> str:
         else ""
     )
     halts = "" if row.moved else "Where it moved coins or a position, that is a difference, and halts the book. "
-    return f"{own}{halts}Entries at {row.venue} go on once books and exchange are found equal"
+    stands = "" if book.state is TradingState.ACTIVE else f"; the book is {book.state.value}, which a person ends then"
+    return f"{own}{halts}Entries at {row.venue} go on once books and exchange are found equal{stands}"
 
 
 def _rows(outside: Outside) -> Iterator[tuple[str, UnreadRow]]:

@@ -226,6 +226,7 @@ def test_row_when_a_person_says_what_it_did_then_that_is_no_difference_until_it_
     done = desk.command(SetRowAside("test", "7", moved), "again", reason="bought by hand")
     assert done is not None
     assert "counted as your own: BTC=+0.1, USDT=-10" in done.detail
+    assert "the book is HALTED, which a person ends then" in done.detail
     desk.command(SetTrading("test", TradingState.ACTIVE), "active")
     desk.turn(31, times=10)
     assert desk.book.state is TradingState.ACTIVE
