@@ -8,6 +8,7 @@ from zoneinfo import available_timezones
 import streamlit as st
 
 from engine.domain.facade import ConsolePort
+from engine.domain.portfolio import BookSnapshot
 from engine.domain.tax_views import TaxKind, TaxReport, TaxRow
 from engine.domain.views import PageOf
 from pages import appearance, books, desk, export, parts, tables
@@ -19,6 +20,8 @@ from pages.parts import Card
 from pages.tables import Column, Stored
 
 _YEARS = 8
+REAL = "real fills"
+"""Of real money."""
 
 
 def render(console: ConsolePort) -> None:
@@ -37,11 +40,18 @@ def _report(console: ConsolePort) -> None:
         home = appearance.current(console).zone
         zones = [home, *sorted(available_timezones() - {home})]
         zone = st.selectbox("Days begin at midnight in", zones, key="tax-zone", persist_state="session", width=240)
-    draw(console, console.tax_report(book.name, int(year), zone))
+    draw(console, console.tax_report(book.name, int(year), zone), book)
     export.offer(Export("tax-csv", "CSV of the year", lambda: console.tax_csv(book.name, int(year), zone)))
 
 
-def draw(console: ConsolePort, report: TaxReport) -> None:
+def fills_of(book: BookSnapshot) -> str:
+    """What the fills of a book are to a tax office: only those of real money are anything."""
+    if book.simulated:
+        return "SIMULATED fills"
+    return {"paper": "paper fills, no money moved", "testnet": "sandbox fills, play money"}.get(book.stage, REAL)
+
+
+def draw(console: ConsolePort, report: TaxReport, book: BookSnapshot) -> None:
     """The year's sums, what could not be matched, and every match."""
     if not report.rows and not report.problems:
         parts.empty(
@@ -51,7 +61,8 @@ def draw(console: ConsolePort, report: TaxReport) -> None:
             parts.Help("See all fills", "positions"),
         )
         return
-    st.html(parts.cards(cards(report)))
+    kind = fills_of(book)
+    st.html(parts.cards(cards(report, kind)))
     for problem in report.problems:
         parts.notice(f"Not matched: {fmt.named(problem)}", "warn")
     look, unit = appearance.current(console), report.currency
@@ -61,7 +72,7 @@ def draw(console: ConsolePort, report: TaxReport) -> None:
     alone(tables.paged)(_table("tax", columns(look, unit), disposals, "Nothing was sold or closed in this year."))
     st.subheader("Income and expense: funding of perpetuals", anchor=False)
     alone(tables.paged)(_table("tax-funding", funding_columns(look, unit), funding, "No funding in this year."))
-    kind = "SIMULATED fills: not for a tax return" if report.simulated else "real fills"
+    kind = kind if kind == REAL else f"{kind}: not for a tax return"
     sums = "gain = proceeds − cost, fees are inside both and not taken off again · funding is apart"
     counted = f" · counted {look.moment(report.counted_at)} {look.zone}" if report.counted_at else ""
     st.caption(f"{report.method} · tax days in {report.zone} · {kind} · {sums}{counted} · not tax advice")
@@ -82,10 +93,12 @@ def newest(rows: list[TaxRow], page: int, size: int) -> tuple[TaxRow, ...]:
     return tuple(ordered[(page - 1) * size : page * size])
 
 
-def cards(report: TaxReport) -> tuple[Card, ...]:
-    """The year in a row of figures: sales and closed positions, then funding, then what is missing."""
+def cards(report: TaxReport, what: str) -> tuple[Card, ...]:
+    """The year in a row of figures: sales and closed positions, then funding, then what is missing.
+
+    ``what`` says of which fills.
+    """
     unit = report.currency
-    what = "SIMULATED" if report.simulated else "real fills"
     count = len(report.problems)
     matches = sum(1 for row in report.rows if not row.kind.is_funding)
     return (

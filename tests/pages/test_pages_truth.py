@@ -317,6 +317,21 @@ def test_job_when_it_has_failed_then_it_is_not_called_started_any_more() -> None
     assert "It failed" not in text(at.run())
 
 
+@pytest.mark.parametrize(
+    ("stage", "simulated", "said"),
+    [
+        ("demo", True, "SIMULATED fills: not for a tax return"),
+        ("paper", False, "paper fills, no money moved: not for a tax return"),
+        ("testnet", False, "sandbox fills, play money: not for a tax return"),
+        ("live", False, "· real fills ·"),
+    ],
+)
+def test_tax_when_drawn_then_only_fills_of_real_money_are_called_real(stage: str, simulated: bool, said: str) -> None:
+    shown = text(opened("tax", Changed().with_book(stage=stage, simulated=simulated)))
+    assert said in shown
+    assert ("real fills" in shown) is (stage == "live")
+
+
 def test_limit_when_it_is_one_of_something_then_in_the_singular() -> None:
     assert risk.amount(D(1), "orders") == "1 order"
     assert risk.amount(D(2), "orders") == "2 orders"
