@@ -301,6 +301,26 @@ def test_fault_13_change_of_a_stop_half_done_then_the_position_is_covered_once(
         assert abs(sum(each.quantity - each.filled for each in resting) - book.held("momentum")) < D("0.001")
 
 
+@pytest.mark.parametrize("looks", [0, 1, 2])
+def test_fault_13_crash_while_a_new_stop_rests_beside_the_old_one_then_one_is_left(
+    exchange: StandIn, tmp_path: Path, looks: int
+) -> None:
+    with rig(exchange, USDM, tmp_path, may_idle=True) as book:
+        book.enter()
+        book.book.sleeves["momentum"].running = False
+        exchange.fault("ack_lost", "create", venue="usdm")
+        book.command(ClosePosition("live", "momentum", book.key, D("0.5")))
+        exchange.fault("error_before", "cancel", count=50, venue="usdm")
+        for _ in range(looks):
+            book.loop.resolve(everything=True)
+        assert len(book.open_there()) == 2
+        exchange.clear()
+        assert book.crash() == ()
+        book.live(60, 5.0)
+        resting = [order for order in book.at_exchange().open_orders if order.trigger is not None]
+        assert sum(each.quantity for each in resting) == book.held("momentum")
+
+
 @everywhere
 def test_fault_15_order_and_fill_by_hand_then_imported_counted_and_left_alone(
     exchange: StandIn, tmp_path: Path, market: Market

@@ -196,7 +196,7 @@ class ConnectedVenue:
     def open_orders(self) -> Sequence[OrderUpdate]:
         """Every order that may still fill: the engine's, those it keeps itself, and the trader's own.
 
-        Raises `VenueUnreachable`.
+        Where a replacement was cut short, also by a crash, the leg it replaces is ended. Raises `VenueUnreachable`.
         """
         found: dict[str, OrderUpdate] = {}
         foreign: list[Report] = []
@@ -205,6 +205,8 @@ class ConnectedVenue:
             if order is None:
                 foreign.append(report)
             else:
+                with suppress(VenueError):
+                    self._desk.settle(order)
                 found[order.client_id] = self._told(order)
         found |= {order.client_id: self._told(order) for order in self._registry.open() if order.sleeps}
         return (*found.values(), *self._foreign.listed(foreign))
