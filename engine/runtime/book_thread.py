@@ -175,7 +175,7 @@ class BookThread(threading.Thread):
 
     def _fail(self, error: Exception) -> None:
         self.failure = self.failure or error
-        if self.running is None and isinstance(error, BadInput):
+        if self.running is None and isinstance(error, BadInput | VenueError):
             _log.error("the book cannot start so", book=self.book, error=str(error))
         elif isinstance(error, Fenced) and self._lifeline.is_cut:
             _log.warning("a replaced loop has ended", book=self.book, error=str(error))

@@ -479,6 +479,12 @@ def test_question_when_the_exchange_has_no_such_one_then_it_fails_and_the_venue_
     assert line.condition.state is VenueState.ONLINE
 
 
+def test_question_when_the_exchange_has_no_such_one_then_it_is_named(line: Line, socket: Socket) -> None:
+    socket.answer = lambda: (404, bybit(10404, "not found"), {})
+    with pytest.raises(VenueUnreachable, match=r"not found \(code 10404\) \(asked for /v5/order/realtime\)"):
+        line.ask(Lane.STATUS, state)
+
+
 def test_order_when_margin_of_maintenance_is_short_then_it_is_refused_and_nothing_is_being_maintained(
     line: Line, socket: Socket
 ) -> None:

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 from engine.domain.errors import (
     OrderNotFound,
@@ -21,6 +22,7 @@ from engine.exchanges.hosts import TOO_FREQUENT_S, UNTOLD_BAN_S, is_ban, told_pa
 from engine.exchanges.places import refused_place
 
 _NEVER_CONNECTED = ("NewConnectionError", "ConnectTimeoutError", "NameResolutionError", "ConnectTimeout")
+_NO_SUCH_QUESTION = 404
 _TIMED_OUT = 408
 """The exchange waited for itself in vain: it does not know what became of an order."""
 _MAINTAINED = re.compile(
@@ -136,7 +138,8 @@ class Judge:
                 return VenueUnreachable(f"{self._row.title} cannot be reached")
             if wire.status >= 500:
                 return VenueUnreachable(f"{self._row.title} is not available ({wire.status}): {self.words(error)}")
-            return VenueUnreachable(f"{self._row.title} answered with an error: {self.words(error)}")
+            asked = f" (asked for {urlsplit(wire.url).path})" if wire.status == _NO_SUCH_QUESTION else ""
+            return VenueUnreachable(f"{self._row.title} answered with an error: {self.words(error)}{asked}")
         return VenueUnreachable(f"{self._row.title}'s answer cannot be read ({type(error).__name__})")
 
     def of_order(self, error: Exception, wire: Wire) -> VenueError:
