@@ -29,7 +29,7 @@ class StartReport:
     """What the start found.
 
     ``died`` is the engine that ended without giving the folder back (killed, power cut), None after an orderly end;
-    ``books`` says what recovery found, by book; ``is_first`` whether no engine had run in the folder before.
+    ``books`` says what recovery found, by book; ``is_first`` whether this is the first engine of the data folder.
     """
 
     died: Holder | None

@@ -126,8 +126,8 @@ class Supervisor:
         for book in left:
             self._counts[book].failed()
         self._note_running(engine)
-        recovered = {each.book: each.running.recovered for each in engine.books if each.running is not None}
-        self.start_report = self.start_report or StartReport(self._lock.abandoned_by, recovered, self._lock.is_first)
+        found = {each.book: each.running.recovered for each in engine.books if each.running is not None}
+        self.start_report = self.start_report or StartReport(self._lock.abandoned_by, found, self.snapshot().epoch == 1)
 
     def _start_of(self, book: str, *, again: bool = False) -> Start:
         return Start(book, self.settings, self._counts[book].halt, again)

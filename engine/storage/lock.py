@@ -46,17 +46,11 @@ class FolderLock:
         self._folder = folder
         self._descriptor: int | None = None
         self._abandoned_by: Holder | None = None
-        self._is_first = False
 
     @property
     def abandoned_by(self) -> Holder | None:
         """The engine that owned the folder last and died without giving it back; None after an orderly end."""
         return self._abandoned_by
-
-    @property
-    def is_first(self) -> bool:
-        """Whether no engine had owned the folder before."""
-        return self._is_first
 
     def acquire(self) -> None:
         """Own the folder.
@@ -72,7 +66,6 @@ class FolderLock:
         path = self._folder / LOCK_FILE
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            is_new = not path.exists()
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise CannotRecord(f"{path} cannot be written: {error.strerror}; make the data folder writable") from error
@@ -80,7 +73,7 @@ class FolderLock:
             os.close(descriptor)
             raise AlreadyRunning(_occupied(self._folder))
         self._descriptor = descriptor
-        self._abandoned_by, self._is_first = _read(path), is_new
+        self._abandoned_by = _read(path)
         _close_in_children(descriptor)
         _describe(descriptor)
 

@@ -120,9 +120,3 @@ def test_lock_when_its_owner_was_killed_then_the_next_one_knows_and_the_one_afte
         assert next_one.abandoned_by.pid == owner.pid
     with FolderLock(tmp_path) as after:
         assert after.abandoned_by is None
-
-
-def test_lock_when_nobody_had_the_folder_before_then_says_that_it_is_the_first(tmp_path: Path) -> None:
-    for first in (True, False):
-        with FolderLock(tmp_path / "new") as lock:
-            assert lock.is_first is first
