@@ -102,7 +102,9 @@ def test_restart_when_the_first_leg_of_a_replaced_stop_is_told_first_then_the_or
     [first] = [row for row in _open(exchange, "usdm") if row["client_id"] == client_id(2)]
     exchange.fault("fill_before_cancel", "cancel", count=1, venue="usdm", share="0.2")
     with suppress(NotFoundThere):
-        exchange.client("usdm", "swap").cancel_order(None, "BTC/USDT:USDT", {"clientAlgoId": client_id(2), "trigger": True})
+        exchange.client("usdm", "swap").cancel_order(
+            None, "BTC/USDT:USDT", {"clientAlgoId": client_id(2), "trigger": True}
+        )
     exchange.call("cancel", venue="usdm", order_id=first["order_id"])
     perp.restart()
     perp.venue.executions_since(cursor)
@@ -119,6 +121,22 @@ def test_cancel_when_a_stop_is_triggered_meanwhile_then_it_is_cancelled_as_the_o
     ended = perp.venue.cancel(client_id(2))
     assert (ended.state, ended.filled) == (OrderState.CANCELLED, Decimal("0.002"))
     assert _open(exchange, "usdm") == []
+
+
+@pytest.mark.parametrize(
+    ("quantity", "share", "left"), [("0.004", "0.5", []), ("0.008", "0.2", ["0.006"]), (None, "0.2", ["0.008"])]
+)
+def test_amend_when_the_old_stop_fills_before_it_ends_then_the_new_one_loses_that(
+    perp: Case, exchange: StandIn, quantity: str | None, share: str, left: list[str]
+) -> None:
+    _bracket(perp, PERP)
+    exchange.fault("fill_before_cancel", "cancel", count=1, venue="usdm", share=share)
+    size = None if quantity is None else Decimal(quantity)
+    perp.venue.amend(client_id(2), size, stop_price=Decimal(49100))
+    assert [row["quantity"] for row in _open(exchange, "usdm")] == left
+    told = perp.venue.order(client_id(2))
+    assert told.state is (OrderState.PARTIAL if left else OrderState.FILLED)
+    assert told.filled + Decimal((left or ["0"])[0]) == max(size or Decimal("0.01"), told.filled)
 
 
 def test_amend_when_the_new_stop_gets_no_answer_then_it_is_ambiguous_and_the_next_look_settles_it(

@@ -267,12 +267,22 @@ class Desk:
             order.reason = f"ended to be replaced, and the new one was not accepted: {error}"
 
     def settle(self, order: KeptOrder) -> None:
-        """Finish a replacement that was cut short: once the newest leg is proven, the ones before it end."""
+        """Finish a replacement that was cut short: once the newest leg is proven, the ones before it end, and it loses
+        what they filled meanwhile.
+        """
         alive = [leg for leg in order.legs if not leg.is_over]
-        if len(alive) < 2 or alive[-1].state not in (OrderState.WORKING, OrderState.PARTIAL):
+        if not alive or alive[-1].state not in (OrderState.WORKING, OrderState.PARTIAL):
             return
         for leg in alive[:-1]:
             self.cancel(order, leg)
+        newest = alive[-1]
+        room = order.quantity - (order.filled - newest.done)
+        if len(order.legs) < 2 or newest.is_over or newest.quantity <= room:
+            return
+        if room > newest.done:
+            self.change(order, newest, room, None)
+        else:
+            self.cancel(order, newest)
 
     def try_cancel(self, order: KeptOrder, reason: str) -> bool:
         """Cancel every leg; whether nothing of it can fill any more. Troubles are left for the next look."""

@@ -175,7 +175,8 @@ class KeptOrder:
     @property
     def state(self) -> OrderState:
         """State of the whole, judged by what was filled."""
-        if self.quantity and self.filled >= self.quantity:
+        may_fill_more = any(not leg.is_over and leg.quantity > leg.done for leg in self.legs)
+        if self.quantity and self.filled >= self.quantity and not may_fill_more:
             return OrderState.FILLED
         if self.ended is not None:
             return OrderState.CANCELLED if self.filled and self.ended is OrderState.REJECTED else self.ended

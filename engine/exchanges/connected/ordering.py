@@ -129,6 +129,8 @@ class Ordering:
             order.asked = None
         if size is not None and not order.is_over:
             order.quantity, order.resized = size, True
+        with suppress(VenueError):  # else at the next look
+            self._desk.settle(order)
         self._children.after(order)
         return self._told(order)
 
