@@ -8,6 +8,7 @@ from engine.domain.errors import NotRunning
 from engine.domain.facade import ConsolePort
 from engine.domain.portfolio import BookSnapshot, EngineSnapshot
 from pages import parts
+from pages.format import Html
 
 SLOT = "book"
 """Key of the selector, and the name of the part of the address that holds the choice."""
@@ -45,4 +46,18 @@ def say_missing(snapshot: EngineSnapshot, asked: str) -> None:
     """Say that the book of the address does not run, so that nobody takes another one's figures for its own."""
     names = [book.name for book in snapshot.books]
     if asked and names and asked not in names:
-        parts.notice(f"No book named {asked[:40]} runs now: this is the {names[0]} book.", "warn")
+        why = dict(snapshot.absent).get(asked)
+        parts.notice(
+            f"No book named {asked[:40]} runs now{f' ({why})' if why else ''}: this is the {names[0]} book.", "warn"
+        )
+
+
+def say_absent(snapshot: EngineSnapshot) -> None:
+    """Say which books do not run, and why; nothing where all do."""
+    for name, why in snapshot.absent:
+        parts.notice(f"The {name} book does not run: {why.rstrip('.')}.", "warn")
+
+
+def absent_badges(snapshot: EngineSnapshot) -> Html:
+    """A mark for each book that does not run, beside the choice; nothing where all do."""
+    return Html("".join(parts.badge(f"{name} does not run", "warn") for name, _ in snapshot.absent))

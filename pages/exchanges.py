@@ -65,6 +65,8 @@ def _feeds(console: ConsolePort) -> None:
         Column("Detail", lambda row: venue_state.detail(row[1]), wraps=True),
     )
     tables.draw(columns, rows, "No market is being watched. Start public data below, or look at the demo book.")
+    for book, feed in rows:
+        venue_state.say_unread(book, feed)
 
 
 def _connections(console: ConsolePort, blocked: str) -> None:

@@ -54,9 +54,11 @@ def _strip(console: ConsolePort) -> None:
         f'<span class="qd-cell {grey}"><span class="qd-label">{safe(label)}</span><b>{safe(value)}</b></span>'
         for label, value in _figures(book)
     )
+    gone = bool(console.absence()) or book.name in dict(snapshot.absent)
+    told = Html(badges(book, absent=gone) + books.absent_badges(snapshot))
     st.html(
         f'<div class="qd-bar" data-drawn="{now.timestamp():.3f}" data-zone="{safe(appearance.current(console).zone)}">'
-        f'<span class="qd-badges">{badges(book, absent=bool(console.absence()))}</span>{cells}'
+        f'<span class="qd-badges">{told}</span>{cells}'
         f"{_clock(console, book, now)}{_alerts(console)}</div>"
     )
 
@@ -68,7 +70,7 @@ def badges(book: BookSnapshot, *, absent: bool) -> Html:
 
 
 def state_badge(book: BookSnapshot, *, absent: bool) -> Html:
-    """The trading state, and whether a latch holds it; grey and as last told while the engine is ``absent``."""
+    """The trading state, and whether a latch holds it; grey and as last told while engine or book are ``absent``."""
     latched = " · latched" if book.latched else ""
     if absent:
         return parts.badge(f"○ last told {book.state.value}{latched}", "dim")

@@ -8,7 +8,7 @@ import streamlit as st
 
 from engine.domain.facade import ConsolePort
 from engine.domain.operations_views import HealthFigure
-from pages import charts, parts
+from pages import books, charts, parts
 from pages import format as fmt
 from pages.format import Html, safe
 from pages.guard import guarded, live
@@ -25,6 +25,7 @@ def render(console: ConsolePort) -> None:
 
 
 def _cards(console: ConsolePort) -> None:
+    books.say_absent(console.snapshot())
     figures = console.health()
     if not figures:
         parts.empty("Nothing measured yet", "The first measurement is taken a few seconds after the engine starts.")

@@ -45,7 +45,9 @@ def render(console: ConsolePort) -> None:
 
 
 def _figures(console: ConsolePort) -> None:
-    book = books.current(console)
+    snapshot = console.snapshot()
+    books.say_absent(snapshot)
+    book = books.chosen(snapshot)
     zone = appearance.current(console).zone
     st.html(Html(parts.cards(figures(console, book)) + parts.as_of(book, zone)))
 

@@ -14,6 +14,12 @@ from pages.format import Html
 WARN_USE = 0.8
 WARN_OFFSET_MS = 1000
 _SILENT_AFTER_S = 5.0
+_UNREAD = (
+    "They are not booked, and asked for at every look. Nothing is opened there meanwhile; exits and stops go on. Look "
+    "at the exchange's own list of trades. What can never be read is set aside by its number or name, ROW, with"
+)
+_WAY_OUT = Html("<code>python -m engine reconcile --set-aside ROW --reason TEXT</code>")
+_ASIDE = "Nothing waits for them any more. Each is booked once it can be read."
 _TONES = {VenueState.ONLINE: "accent", VenueState.DEGRADED: "warn"}
 
 
@@ -86,3 +92,19 @@ def _told(condition: VenueCondition) -> tuple[str, ...]:
     failing = f"questions to it bring no usable answer: {condition.trouble}" if condition.trouble else ""
     closed = tuple(f"nothing is opened on {fmt.instrument(key)}: {why}" for key, why in condition.closed)
     return (condition.detail, condition.waits, condition.instead, failing, *closed)
+
+
+def say_unread(book: str, feed: FeedView) -> None:
+    """Name the executions that cannot be read, what follows and the way out, and those set aside; nothing where none.
+
+    ``book`` is the one that trades there.
+    """
+    told, where = feed.condition, f"at {feed.venue} ({book} book)"
+    if told is None:
+        return
+    if told.unreadable:
+        title = f"<b>{fmt.safe(f'Executions {where} cannot be read')}</b>"
+        parts.notice(Html(f"{title}{parts.bullets(told.unreadable)}{fmt.safe(_UNREAD)} {_WAY_OUT}"), "warn")
+    if told.aside:
+        title = f"<b>{fmt.safe(f'Executions {where} set aside')}</b>"
+        parts.notice(Html(f"{title}{parts.bullets(told.aside)}{fmt.safe(_ASIDE)}"))
