@@ -87,7 +87,10 @@ class Case:
         exchange_row = replace(EXCHANGES["binance" if self.row.name.startswith("binance") else "bybit"])
         memory = self._folder / f"{self.row.name}.json"
         limits = self.row.limits
-        setup = LineSetup(self.row.name, exchange_row, opened, memory, (SECRET,), doubtful_codes=limits.doubtful_codes)
+        doubts, refusals = limits.doubtful_codes, limits.refusals
+        setup = LineSetup(
+            self.row.name, exchange_row, opened, memory, (SECRET,), doubtful_codes=doubts, refusals=refusals
+        )
         return Line(setup, SystemClock())
 
     def _venue(self) -> ConnectedVenue:

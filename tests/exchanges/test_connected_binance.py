@@ -97,6 +97,7 @@ def test_restart_when_the_first_leg_of_a_replaced_stop_is_told_first_then_the_or
     _, cursor = perp.venue.executions_since("")
     _bracket(perp, PERP)
     exchange.fault("ack_lost", "create", count=1, venue="usdm")
+    exchange.fault("error_before", "status", count=1, venue="usdm")
     with pytest.raises(VenueAmbiguous):
         perp.venue.amend(client_id(2), quantity=Decimal("0.008"))
     [first] = [row for row in _open(exchange, "usdm") if row["client_id"] == client_id(2)]
@@ -139,11 +140,42 @@ def test_amend_when_the_old_stop_fills_before_it_ends_then_the_new_one_loses_tha
     assert told.filled + Decimal((left or ["0"])[0]) == max(size or Decimal("0.01"), told.filled)
 
 
+def test_amend_when_the_new_stop_gets_no_answer_then_it_is_asked_about_at_once_and_the_old_one_ends(
+    perp: Case, exchange: StandIn
+) -> None:
+    _bracket(perp, PERP)
+    exchange.fault("ack_lost", "create", count=1, venue="usdm")
+    moved = perp.venue.amend(client_id(2), stop_price=Decimal(49500))
+    assert (moved.state, moved.stop_price) == (OrderState.WORKING, Decimal(49500))
+    assert [row["trigger"] for row in _open(exchange, "usdm")] == ["49500"]
+
+
+def test_amend_when_the_old_stop_was_triggered_unseen_then_nothing_is_sold_again(perp: Case, exchange: StandIn) -> None:
+    _bracket(perp, PERP)
+    exchange.call("order", venue="usdm", symbol="BTCUSDT", side="buy", quantity="0.02", perpetual=True)
+    exchange.price("BTCUSDT", "48900")
+    told = perp.venue.amend(client_id(2), Decimal("0.008"))
+    assert (told.state, told.filled) == (OrderState.FILLED, Decimal("0.01"))
+    [held] = perp.venue.positions()
+    assert held.quantity == Decimal("0.02")
+
+
+def test_amend_when_the_market_is_beyond_the_new_stop_then_the_old_one_ends_before_it_is_sold(
+    perp: Case, exchange: StandIn
+) -> None:
+    _bracket(perp, PERP)
+    told = perp.venue.amend(client_id(2), stop_price=Decimal(50500))
+    assert (told.state, told.filled) == (OrderState.FILLED, Decimal("0.01"))
+    assert _open(exchange, "usdm") == []
+    assert perp.venue.positions() == ()
+
+
 def test_amend_when_the_new_stop_gets_no_answer_then_it_is_ambiguous_and_the_next_look_settles_it(
     perp: Case, exchange: StandIn
 ) -> None:
     _bracket(perp, PERP)
     exchange.fault("ack_lost", "create", count=1, venue="usdm")
+    exchange.fault("error_before", "status", count=1, venue="usdm")
     with pytest.raises(VenueAmbiguous):
         perp.venue.amend(client_id(2), stop_price=Decimal(49500))
     assert len(_open(exchange, "usdm")) == 2

@@ -309,8 +309,8 @@ def test_fault_13_crash_while_a_new_stop_rests_beside_the_old_one_then_one_is_le
         book.enter()
         book.book.sleeves["momentum"].running = False
         exchange.fault("ack_lost", "create", venue="usdm")
-        book.command(ClosePosition("live", "momentum", book.key, D("0.5")))
         exchange.fault("error_before", "cancel", count=50, venue="usdm")
+        book.command(ClosePosition("live", "momentum", book.key, D("0.5")))
         for _ in range(looks):
             book.loop.resolve(everything=True)
         assert len(book.open_there()) == 2

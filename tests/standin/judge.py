@@ -22,7 +22,10 @@ EIGHT = Decimal("1e-8")
 
 @dataclass
 class JudgedOrder:
-    """An order as the lines tell it; ``origin`` is api, hand or venue, ``ended`` empty while it is open."""
+    """An order as the lines tell it; ``origin`` is api, hand or venue, ``ended`` empty while it is open.
+
+    ``accepted_ms`` and ``first_fill_ms`` are in the exchange's time, the latter None before there is one.
+    """
 
     order_id: str
     client_id: str
@@ -35,6 +38,8 @@ class JudgedOrder:
     origin: str
     filled: Decimal = ZERO
     ended: str = ""
+    accepted_ms: int = 0
+    first_fill_ms: int | None = None
 
     @property
     def is_open(self) -> bool:
@@ -205,6 +210,7 @@ def _accepted(verdict: Verdict, line: dict[str, Any]) -> None:
         _number(raw["trigger"]),
         raw["reduce_only"],
         raw["origin"],
+        accepted_ms=line["at"],
     )
 
 
@@ -245,6 +251,7 @@ def _filled(verdict: Verdict, line: dict[str, Any]) -> None:
     if not order.is_open:
         verdict.problems.append(f"{fill.trade_id} fills {fill.order_id}, which is not open")
     order.filled += fill.quantity
+    order.first_fill_ms = line["at"] if order.first_fill_ms is None else order.first_fill_ms
     if order.filled > order.quantity:
         verdict.problems.append(f"{fill.order_id} filled {order.filled} of {order.quantity}")
     if (fill.instrument, fill.trade_id) in verdict.seen:

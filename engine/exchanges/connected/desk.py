@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -23,6 +24,10 @@ NONE = Decimal(0)
 CLOCKS_APART = timedelta(milliseconds=500)
 """How wrong the exchange's time may be known: news of an order up to so long after a change may be of before it."""
 _PROTECTIVE = (Purpose.STOP, Purpose.TARGET)
+
+
+class StopPassed(VenueRejected):
+    """The market is beyond the price of a stop that was to replace another."""
 
 
 class Desk:
@@ -56,13 +61,16 @@ class Desk:
 
     # -- placing --------------------------------------------------------------------------------------------------
 
-    def place(self, order: KeptOrder, quantity: Decimal, *, as_market: bool = False) -> Leg:
-        """Send one more leg of ``quantity`` (base). A stop the market has passed already is sent as a market order.
+    def place(
+        self, order: KeptOrder, quantity: Decimal, *, as_market: bool = False, beside_another: bool = False
+    ) -> Leg:
+        """Send one more leg of ``quantity`` (base). A stop the market has passed already is sent as a market order, but
+        not ``beside_another``, which may have sold the same by then.
 
         Raises
         ------
         VenueRejected, VenueUnreachable
-            There is no such leg.
+            There is no such leg; `StopPassed` where it would have been that market order.
         VenueAmbiguous
             There may be one; it stays with the order as UNKNOWN.
         """
@@ -77,6 +85,8 @@ class Desk:
         except VenueRejected as error:
             order.drop_leg(leg)
             if stop_price is not None and any(words in str(error) for words in self._dialect.passed_stop):
+                if beside_another:
+                    raise StopPassed(str(error)) from error
                 return self.place(order, quantity, as_market=True)
             raise
         except VenueUnreachable:
@@ -240,11 +250,24 @@ class Desk:
             order.stop_price = stop_price
 
     def _overlap(self, order: KeptOrder, leg: Leg, total: Decimal, stop_price: Decimal | None) -> None:
-        """The new leg is accepted before the old one ends: the position is never without."""
+        """The new leg is accepted before the old one ends: the position is never without. Where the market has passed
+        the stop, what the old one has sold is known first.
+        """
         before = order.stop_price
         order.stop_price = stop_price if stop_price is not None else before
         try:
-            self.place(order, total - leg.done)
+            self.place(order, total - leg.done, beside_another=True)
+        except StopPassed:
+            order.stop_price = before
+            self._swap(order, leg, total, stop_price)
+            return
+        except VenueAmbiguous:
+            with suppress(VenueError):  # both may rest there now: known within moments, most often
+                self.refresh(order, order.legs[-1])
+                self.settle(order)
+            if leg.is_over:
+                return
+            raise
         except (VenueRejected, VenueUnreachable):
             order.stop_price = before
             raise
