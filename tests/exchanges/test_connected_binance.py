@@ -150,6 +150,16 @@ def test_amend_when_the_new_stop_gets_no_answer_then_it_is_asked_about_at_once_a
     assert [row["trigger"] for row in _open(exchange, "usdm")] == ["49500"]
 
 
+def test_amend_when_it_is_a_limit_order_then_the_old_one_ends_before_the_new_one_is_sent(
+    perp: Case, exchange: StandIn
+) -> None:
+    perp.submit(intent(1, PERP, BUY, "0.01", LIMIT, limit_price="45000"))
+    exchange.fault("fill_before_cancel", "cancel", count=1, venue="usdm", share="0.2")
+    told = perp.venue.amend(client_id(1), Decimal("0.005"))
+    assert (told.state, told.filled) == (OrderState.PARTIAL, Decimal("0.002"))
+    assert [row["quantity"] for row in _open(exchange, "usdm")] == ["0.003"]
+
+
 def test_amend_when_the_old_stop_was_triggered_unseen_then_nothing_is_sold_again(perp: Case, exchange: StandIn) -> None:
     _bracket(perp, PERP)
     exchange.call("order", venue="usdm", symbol="BTCUSDT", side="buy", quantity="0.02", perpetual=True)

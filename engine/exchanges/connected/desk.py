@@ -224,7 +224,7 @@ class Desk:
             return
         if self._dialect.amending is Amending.IN_PLACE:
             self._edit(order, leg, total, stop_price)
-        elif self._listed(order).instrument.kind is Kind.PERPETUAL:
+        elif leg.is_stop and self._listed(order).instrument.kind is Kind.PERPETUAL:
             self._overlap(order, leg, total, stop_price)
         else:
             self._swap(order, leg, total, stop_price)
@@ -274,7 +274,9 @@ class Desk:
         self.cancel(order, leg)
 
     def _swap(self, order: KeptOrder, leg: Leg, total: Decimal, stop_price: Decimal | None) -> None:
-        """Coins can be promised once: the old leg ends with proof, then the new one is sent."""
+        """Coins can be promised once, and two limits could both fill: the old leg ends with proof, then the new one is
+        sent.
+        """
         self.cancel(order, leg)
         if not leg.is_over:
             raise VenueAmbiguous(f"{order.client_id}: the exchange has not confirmed that it ended; not replaced")
