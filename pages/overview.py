@@ -124,9 +124,10 @@ def _equity(console: ConsolePort) -> None:
 def basis(curve: EquityCurve, book: BookSnapshot) -> str:
     """What a curve rests on: period, samples, costs, source."""
     first, last = (datetime.fromtimestamp(float(at) / 1000, tz=UTC) for at in (curve.at_ms[0], curve.at_ms[-1]))
+    samples = "sample" if curve.samples == 1 else "samples"
     return (
         f"{parts.source_of(book)} · {fmt.moment(first)} to {fmt.moment(last)} UTC, market time · "
-        f"{curve.samples:,} samples · after fees and funding, in {curve.currency}"
+        f"{curve.samples:,} {samples} · after fees and funding, in {curve.currency}"
     )
 
 

@@ -134,11 +134,20 @@ def _fills(reader: MoneyReader, book: str | None) -> Iterator[Cells]:
         fill = row.fill
         venue, _, symbol = fill.instrument.partition(":")
         values = (
-            fill.trade_id, fill.client_id, fill.venue_order_id, row.book, row.book == DEMO_BOOK, venue, symbol,
-            fill.side, fill.quantity, fill.price, fill.fee, fill.fee_currency, fill.liquidity, row.sleeve, row.purpose,
-            fill.at,
+            trade_number(fill.trade_id, symbol), fill.client_id, fill.venue_order_id, row.book, row.book == DEMO_BOOK,
+            venue, symbol, fill.side, fill.quantity, fill.price, fill.fee, fill.fee_currency, fill.liquidity,
+            row.sleeve, row.purpose, fill.at,
         )  # fmt: skip
         yield dict(zip(_COLUMNS["fills"], values, strict=True))
+
+
+def trade_number(trade_id: str, symbol: str) -> str:
+    """The exchange's own number of an execution; books put the symbol before it where each symbol is counted apart.
+
+    >>> trade_number("BTC/USDT:300001", "BTC/USDT"), trade_number("9f80b7f9", "BTC/USDT")
+    ('300001', '9f80b7f9')
+    """
+    return trade_id.removeprefix(f"{symbol}:")
 
 
 def _every_fill(reader: MoneyReader, book: str | None) -> list[FillRow]:
