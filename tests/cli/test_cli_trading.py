@@ -11,6 +11,7 @@ import pytest
 from command_line import PASSWORD, Engine, wait_until
 
 from engine.domain.facts import StopStep
+from engine.runtime.cli.exports import trade_number
 
 ORDER_FIELDS = {
     "client_order_id", "exchange_order_id", "venue", "symbol", "side", "amount", "filled", "average_price", "status",
@@ -136,3 +137,10 @@ def test_backup_when_an_engine_writes_then_verified(trading: Engine) -> None:
 def test_users_when_added_beside_an_engine_then_listed(trading: Engine) -> None:
     assert trading("users", "add", "ada", "--role", "admin", "--password-stdin", stdin=f"{PASSWORD}\n").code == 0
     assert "ada" in [user["name"] for user in trading("users", "list", "--json").json]
+
+
+@pytest.mark.parametrize(("booked", "number"), [("BTC/USDT:300001", "300001"), ("9f80b7f9", "9f80b7f9")])
+def test_export_when_a_symbol_s_trades_are_counted_apart_then_the_exchanges_own_number(
+    booked: str, number: str
+) -> None:
+    assert trade_number(booked, "BTC/USDT") == number

@@ -142,11 +142,7 @@ def _fills(reader: MoneyReader, book: str | None) -> Iterator[Cells]:
 
 
 def trade_number(trade_id: str, symbol: str) -> str:
-    """The exchange's own number of an execution; books put the symbol before it where each symbol is counted apart.
-
-    >>> trade_number("BTC/USDT:300001", "BTC/USDT"), trade_number("9f80b7f9", "BTC/USDT")
-    ('300001', '9f80b7f9')
-    """
+    """The exchange's own number of an execution; books put the symbol before it where each symbol is counted apart."""
     return trade_id.removeprefix(f"{symbol}:")
 
 
