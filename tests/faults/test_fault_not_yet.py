@@ -15,6 +15,12 @@ NOT_YET = {
     69: "no hedges: a book holds no positions that belong together beyond a basket's legs, which fault 21 unwinds",
 }
 
+PARTS_NOT_YET = {
+    "37, changed fees": "nothing compares the fees of executions with those that are expected",
+    "39, frozen transfers": "no exchange is asked whether deposits and withdrawals of a coin are open",
+}
+"""Halves of rows whose other half has its test."""
+
 ELSEWHERE = {
     27: "exchanges/test_connected_line.py::test_nonce_after_restart_and_clock_stepped_back_then_still_rises",
     40: "runtime/test_connected_books.py::test_testnet_when_the_exchange_has_no_sandbox_then_it_says_so",
@@ -34,6 +40,11 @@ def _functions(path: Path) -> set[str]:
 @pytest.mark.parametrize("number", sorted(NOT_YET))
 def test_fault_of_a_part_that_does_not_exist_yet(number: int) -> None:
     pytest.skip(f"fault {number}: {NOT_YET[number]}")
+
+
+@pytest.mark.parametrize("part", sorted(PARTS_NOT_YET))
+def test_half_a_fault_that_is_not_noticed_yet(part: str) -> None:
+    pytest.skip(f"fault {part}: {PARTS_NOT_YET[part]}")
 
 
 @pytest.mark.parametrize("number", sorted(ELSEWHERE))
